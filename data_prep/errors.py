@@ -1,0 +1,8 @@
+"""The one error type for input that a user can put right."""
+
+
+class BadInput(ValueError):
+    """Input that cannot be used: the message names the file, what is wrong with it, and the remedy.
+
+    The command line prints the message alone, without a traceback, and ends with exit status 2.
+    """

@@ -1,0 +1,141 @@
+"""From a catalogue of image files to a feature store: crop, rotation, backbone, strung together."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from data_prep.backbone import Backbone
+from data_prep.catalogue import Catalogue, LabelledSequence
+from data_prep.errors import BadInput
+from data_prep.faces import FaceDetector, cut, sequence_crop
+from data_prep.frames import require_one_size
+from data_prep.images import decode_image, read_bytes
+from data_prep.rotation import ROOM, ROTATIONS, rotate
+from data_prep.store import FeatureStore, StoredSequence
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What :func:`prepare` did.
+
+    Attributes:
+        store: the feature store.
+        computed: number of files written.
+        kept: number of files that were there and whole.
+        without_face: names of the sequences in which no frame shows a face; they are not in the store.
+    """
+
+    store: FeatureStore
+    computed: int
+    kept: int
+    without_face: tuple[str, ...]
+
+
+def prepare(
+    catalogue: Catalogue,
+    out: Path,
+    backbone: Backbone,
+    rotations: Sequence[int] = ROTATIONS,
+    margin: float = 0.2,
+    progress: Callable[[str], None] | None = None,
+) -> Prepared:
+    """Write the pooling maps of every sequence and rotation of a data set.
+
+    What is there, whole and made from the same image files, is not computed again.
+
+    Args:
+        catalogue: a usable catalogue.
+        out: folder in which the store's folder is made or taken up.
+        backbone: the frozen network.
+        rotations: degrees of the copies beside the unrotated sequence; empty for none.
+        margin: see :func:`data_prep.faces.sequence_crop`.
+        progress: called with the name of each sequence that is done.
+
+    Raises:
+        BadInput: the catalogue is not usable, an image cannot be decoded, or the store holds sequences that the data
+            set does not have.
+    """
+    catalogue.usable()
+    store = FeatureStore.create(out, _store_name(catalogue, backbone), recipe(catalogue.data, backbone, margin))
+    _refuse_strangers(store, catalogue)
+    detector = FaceDetector(backbone.device)
+    angles = (0, *rotations)
+    entries: list[StoredSequence] = []
+    without_face: list[str] = []
+    computed = 0
+    for sequence in catalogue.sequences:
+        files = [read_bytes(path) for path in sequence.frames]
+        wanted = [_entry(sequence, angle, files) for angle in angles]
+        missing = [entry for entry in wanted if not store.holds(entry)]
+        if missing:
+            frames = [decode_image(data, path) for data, path in zip(files, sequence.frames, strict=True)]
+            require_one_size(frames, sequence.frames[0].parent)
+            crops = wide_crops(frames, detector, backbone.crop_pixels, margin)
+            if crops is None:
+                without_face.append(sequence.name)
+                wanted = missing = []
+        for entry in missing:
+            store.write(entry, backbone(torch.from_numpy(rotate(crops, entry.rotation, backbone.crop_pixels))))
+            computed += 1
+        entries.extend(wanted)
+        if progress:
+            progress(sequence.name)
+    # Rotations of an earlier call stay in the store; the index lists them too.
+    store.entries()
+    return Prepared(store, computed, len(entries) - computed, tuple(without_face))
+
+
+def wide_crops(frames: Sequence[np.ndarray], detector: FaceDetector, pixels: int, margin: float) -> np.ndarray | None:
+    """Cut the sequence's one square crop out of every frame, with room for a rotation around it.
+
+    Returns:
+        uint8 (frames, n, n, 3) with n = ``pixels`` times :data:`data_prep.rotation.ROOM`, or None where no frame shows
+        a face.
+    """
+    crop = sequence_crop(detector.detect(frames), margin)
+    if crop is None:
+        return None
+    return np.stack([cut(frame, crop, pixels, ROOM) for frame in frames])
+
+
+def recipe(data: str, backbone: Backbone, margin: float) -> dict[str, object]:
+    """Return everything that shapes a store's maps; its fingerprint names the store."""
+    preprocessing = backbone.preprocessing
+    return {
+        "data": data,
+        "backbone": backbone.architecture,
+        "weights": backbone.weights.name,
+        "weights_sha256": backbone.weights.sha256,
+        "maps": backbone.maps,
+        "preprocessing": [
+            preprocessing.channels, preprocessing.scale, list(preprocessing.mean), list(preprocessing.std)
+        ],
+        "crop": {"detector": "mtcnn", "per": "sequence", "margin": margin, "pixels": backbone.crop_pixels},
+        "rotation": {"interpolation": "linear", "room": ROOM},
+        "format": 1,
+    }  # fmt: skip
+
+
+def _store_name(catalogue: Catalogue, backbone: Backbone) -> str:
+    data = catalogue.data.lower().replace("+", "plus")
+    weights = Path(backbone.weights.name).stem
+    return f"{data}-{backbone.architecture}-{weights}-{backbone.maps}"
+
+
+def _refuse_strangers(store: FeatureStore, catalogue: Catalogue) -> None:
+    known = {sequence.name for sequence in catalogue.sequences}
+    strangers = sorted({entry.sequence for entry in store.entries()} - known)
+    if strangers:
+        raise BadInput(
+            f"{store.folder}: holds {len(strangers)} sequences that {catalogue.root} does not have "
+            f"({', '.join(strangers[:3])}, ...); give another --out, or delete the store"
+        )
+
+
+def _entry(sequence: LabelledSequence, rotation: int, files: Sequence[bytes]) -> StoredSequence:
+    source = hashlib.sha256(b"".join(hashlib.sha256(data).digest() for data in files)).hexdigest()
+    return StoredSequence(sequence.name, sequence.subject, sequence.emotion, rotation, len(files), source)

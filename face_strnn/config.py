@@ -1,0 +1,113 @@
+"""The settings of a network and its training, as they stand in a configuration file."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+from data_prep.errors import BadInput
+
+Interpolation = Literal["linear", "nearest", "zero-pad"]
+"""How a sequence becomes L time steps; see :func:`face_strnn.time_steps.time_steps`."""
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Sizes of an STRNN; the defaults are the paper's for CK+.
+
+    Attributes:
+        input_size: channels C of a node's input.
+        grid: (h, w); K = h * w nodes.
+        spatial_hidden: units of a node's hidden state, per direction.
+        spatial_output: units of m_t, equation (4).
+        spatial_projection: Kp, equation (3).
+        temporal_hidden: units of f_t and g_t.
+        length: time steps L.
+        temporal_projection: Lp, equation (7).
+        n_classes: number of classes.
+        activation: sigma of equations (1), (5) and (6).
+    """
+
+    input_size: int = 512
+    grid: tuple[int, int] = (7, 7)
+    spatial_hidden: int = 50
+    spatial_output: int = 50
+    spatial_projection: int = 10
+    temporal_hidden: int = 150
+    length: int = 44
+    temporal_projection: int = 5
+    n_classes: int = 7
+    activation: Literal["relu", "sigmoid"] = "relu"
+
+    def __post_init__(self) -> None:
+        sizes = {name: value for name, value in asdict(self).items() if isinstance(value, int)}
+        for name, value in sizes.items():
+            if value < 1:
+                raise BadInput(f"network: {name} is {value}; it must be at least 1")
+        if self.activation not in ("relu", "sigmoid"):
+            raise BadInput(f"network: activation is {self.activation}; it must be relu or sigmoid")
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the name and shape of every parameter: a contract (SPEC 2)."""
+        n_directions, n_nodes = 4, self.grid[0] * self.grid[1]
+        return {
+            "spatial.U": (n_directions, self.spatial_hidden, self.input_size),
+            "spatial.W": (n_directions, self.spatial_hidden, self.spatial_hidden),
+            "spatial.b": (n_directions, self.spatial_hidden),
+            "spatial.G": (n_directions, n_nodes, self.spatial_projection),
+            "spatial.V": (n_directions, self.spatial_output, self.spatial_projection * self.spatial_hidden),
+            "temporal.R": (2, self.temporal_hidden, self.spatial_output),
+            "temporal.W": (2, self.temporal_hidden, self.temporal_hidden),
+            "temporal.b": (2, self.temporal_hidden),
+            "temporal.G": (2, self.length, self.temporal_projection),
+            "temporal.V": (2, self.n_classes, self.temporal_projection * self.temporal_hidden),
+        }
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a network is trained. The paper states none of these; see the README for how they were chosen.
+
+    Attributes:
+        epochs: passes over the training samples.
+        batch_size: sequences per step, over all folds; a fold skips those of its held-out subjects.
+        learning_rate: of AdamW, reached after ``warmup`` and falling to 0 along a cosine.
+        warmup: share of all steps in which the learning rate rises from 0.
+        weight_decay: of AdamW, on U, W, V and R; biases have none, and G has its own penalty.
+        gradient_clip: longest gradient that a step takes, per network.
+        lambda1: weight of sum |G^r| in the loss, equation (10).
+        lambda2: weight of sum |G^f| + sum |G^b|.
+        label_smoothing: share of the label that is spread over all classes.
+        interpolation: how a sequence becomes L time steps.
+    """
+
+    epochs: int = 30
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    warmup: float = 0.1
+    weight_decay: float = 0.05
+    gradient_clip: float = 1.0
+    lambda1: float = 1e-4
+    lambda2: float = 1e-4
+    label_smoothing: float = 0.0
+    interpolation: Interpolation = "linear"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise BadInput(f"training: {name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("learning_rate", "gradient_clip"):
+            if not getattr(self, name) > 0:
+                raise BadInput(f"training: {name} is {getattr(self, name)}; it must be above 0")
+        for name in ("weight_decay", "lambda1", "lambda2"):
+            if not getattr(self, name) >= 0:
+                raise BadInput(f"training: {name} is {getattr(self, name)}; it must not be negative")
+        for name in ("warmup", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise BadInput(f"training: {name} is {getattr(self, name)}; it must be at least 0 and below 1")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that shapes a model beside its data."""
+
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)

@@ -1,0 +1,35 @@
+"""The loss, equation (10), for a stack of networks."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from face_strnn.network import Parameters
+
+
+def mean_cross_entropy(logits: Tensor, classes: Tensor, taught: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Return each network's mean cross entropy over the sequences that it is taught.
+
+    Args:
+        logits: (M, B, classes).
+        classes: int64 (B,), the labels.
+        taught: bool (M, B); False hides a sequence, such as a held-out subject's, from a network.
+        label_smoothing: share of the label that is spread over all classes.
+
+    Returns:
+        (M,); 0 for a network that is taught none of them.
+    """
+    members, n_sequences, n_classes = logits.shape
+    entropies = cross_entropy(
+        logits.reshape(-1, n_classes), classes.repeat(members), reduction="none", label_smoothing=label_smoothing
+    ).view(members, n_sequences)
+    # Not a product with the mask: a hidden sequence's infinite loss must not become NaN.
+    entropies = torch.where(taught, entropies, 0.0)
+    return entropies.sum(1) / taught.sum(1).clamp(min=1)
+
+
+def sparsity_penalty(parameters: Parameters, lambda1: float, lambda2: float) -> Tensor:
+    """Return each network's lambda1 * sum |G^r| + lambda2 * (sum |G^f| + sum |G^b|): (M,)."""
+    spatial = parameters["spatial.G"].abs().flatten(1).sum(1)
+    temporal = parameters["temporal.G"].abs().flatten(1).sum(1)
+    return lambda1 * spatial + lambda2 * temporal

@@ -1,0 +1,270 @@
+"""The STRNN (Zhang et al. 2019), equations (1) to (9).
+
+The equations are written once, for M networks at once (:func:`logits`): each parameter has a leading dimension M, and
+all M networks see the same maps. The folds of a cross-validation are trained in this form; :class:`STRNN` is the single
+network, M = 1.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from data_prep.errors import BadInput
+from data_prep.whole_files import written_whole
+from face_strnn.config import Interpolation, NetworkConfig
+from face_strnn.scan import Scan
+from face_strnn.spatial import ProjectedStates
+from face_strnn.time_steps import time_steps
+
+Parameters = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class MapBatch:
+    """Pooling maps of some sequences, one after the other, and how each becomes L time steps.
+
+    Attributes:
+        frames: (F, K, C) of any floating type; F is the number of all sequences' frames.
+        steps: for each sequence (L, n): weights over its n frames; rows sum to 1. See :mod:`face_strnn.time_steps`.
+    """
+
+    frames: Tensor
+    steps: list[Tensor] = field(repr=False)
+
+    @classmethod
+    def of(cls, sequences: Sequence[Tensor], length: int, how: Interpolation = "linear") -> "MapBatch":
+        """Join sequences of maps, each (frames, h, w, C), into a batch of ``length`` time steps."""
+        joined, steps = [], []
+        for maps in sequences:
+            weights = time_steps(len(maps), length, how).to(maps.device)
+            joined.append(maps)
+            if weights.shape[1] > len(maps):
+                joined.append(torch.zeros_like(maps[:1]))
+            steps.append(weights)
+        return cls(torch.cat(joined).flatten(1, 2), steps)
+
+
+def logits(parameters: Parameters, batch: MapBatch, scan: Scan, activation: str = "relu") -> Tensor:
+    """Equations (1) to (8) for M networks.
+
+    Args:
+        parameters: as :meth:`NetworkConfig.shapes` names them, each with a leading dimension M.
+        batch: B sequences.
+        scan: the directions.
+        activation: ``"relu"`` or ``"sigmoid"``.
+
+    Returns:
+        (M, B, classes): o of equation (8).
+    """
+    U, W, b, G, V = (parameters[f"spatial.{name}"] for name in "UWbGV")
+    steps = [weights.to(U.dtype) for weights in batch.steps]
+    s = ProjectedStates.apply(batch.frames, steps, U, W, b, G, scan, activation == "relu")  # (M, D, Kp, B * L, H)
+    # (4): the sum over directions is one product over direction, column of G and unit together.
+    s = s.permute(0, 3, 1, 2, 4).flatten(2)  # (M, B * L, D * Kp * H)
+    m = s @ V.transpose(2, 3).flatten(1, 2)  # (M, B * L, output)
+    m = m.unflatten(1, (len(steps), -1)).transpose(1, 2)  # (M, L, B, output)
+    return _temporal_logits(parameters, m, activation)
+
+
+def _temporal_logits(parameters: Parameters, m: Tensor, activation: str) -> Tensor:
+    """Equations (5) to (8) on m, (M, L, B, input); returns (M, B, classes)."""
+    R, W, b, G, V = (parameters[f"temporal.{name}"] for name in "RWbGV")
+    sigma = torch.relu if activation == "relu" else torch.sigmoid
+    both_ways = torch.stack((m, m.flip(1)), 1)  # (M, 2, L, B, input): the backward network reads the last step first
+    inputs = both_ways.flatten(2, 3) @ R.transpose(2, 3) + b.unsqueeze(2)
+    inputs = inputs.unflatten(2, m.shape[1:3]).flatten(0, 1)  # (2 M, L, B, H)
+    W_transposed = W.flatten(0, 1).transpose(1, 2)
+    state, states = None, []
+    for step in inputs.unbind(1):
+        # The state before the first is zero.
+        state = sigma(step if state is None else torch.baddbmm(step, state, W_transposed))
+        states.append(state)
+    forward, backward = torch.stack(states, 1).unflatten(0, (-1, 2)).unbind(1)  # (M, L, B, H) each
+    f_and_g = torch.stack((forward, backward.flip(1)), 1).flatten(3)  # (M, 2, L, B * H), in order of time
+    q = (G.transpose(2, 3) @ f_and_g).unflatten(3, (m.shape[2], -1))  # (M, 2, Lp, B, H)
+    q = q.permute(0, 3, 1, 2, 4).flatten(2)  # (M, B, 2 * Lp * H)
+    return q @ V.transpose(2, 3).flatten(1, 2)
+
+
+def initial_parameters(config: NetworkConfig, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    """Draw the parameters of one network so that activations stay in range through 13 + 44 recurrent steps.
+
+    - Spatial W is orthogonal, divided by 3. A node adds the states of up to three predecessors, which are alike where
+      the face is smooth; their sum is at most three times as long as the longest, so a third of an orthogonal matrix
+      hands on no more than came in, and a state's length grows at most linearly with the 13 waves.
+    - Temporal W is orthogonal: it hands on the state at its full length, of which ReLU keeps about half, so that states
+      settle after a few steps instead of growing over 44.
+    - U, R and V have variance 1 / inputs, for inputs of unit variance, as training standardises them; G has variance
+      1 / rows. Its signs are random: from the start a column compares places, or early with late time steps.
+    - Biases are zero.
+
+    Args:
+        config: the sizes.
+        generator: of random numbers; torch's own where none is given.
+
+    Returns:
+        float32 tensors with the names and shapes of :meth:`NetworkConfig.shapes`.
+    """
+    parameters = {}
+    for name, shape in config.shapes().items():
+        tensor = torch.zeros(shape)
+        if name.endswith(".W"):
+            for matrix in tensor:
+                nn.init.orthogonal_(matrix, gain=1 / 3 if name == "spatial.W" else 1.0, generator=generator)
+        elif name.endswith(".G"):
+            nn.init.normal_(tensor, std=1 / math.sqrt(shape[1]), generator=generator)
+        elif name.endswith(".V"):
+            nn.init.normal_(tensor, std=1 / math.sqrt(shape[0] * shape[2]), generator=generator)
+        elif not name.endswith(".b"):
+            nn.init.normal_(tensor, std=1 / math.sqrt(shape[2]), generator=generator)
+        parameters[name] = tensor
+    return parameters
+
+
+class _Parameters(nn.Module):
+    """Holds a layer's parameters under their names in the equations."""
+
+
+class STRNN(nn.Module):
+    """Spatial-temporal recurrent neural network, equations (1) to (8) of Zhang et al., IEEE Trans. Cybernetics 2019.
+
+    Four spatial RNNs traverse the h x w nodes of every time slice from its corners, a bidirectional RNN traverses the
+    time slices, and sparse projections G choose places and time steps. Parameters have the paper's names:
+    ``spatial.U``, ``W``, ``b``, ``G``, ``V`` and ``temporal.R``, ``W``, ``b``, ``G``, ``V``.
+
+    Args:
+        input_size, grid, spatial_hidden, spatial_output, spatial_projection, temporal_hidden, length,
+        temporal_projection, n_classes, activation: see :class:`NetworkConfig`.
+
+    Attributes:
+        facts: what the header of the file says from which it was loaded; empty for a new network.
+
+    Raises:
+        BadInput: a size below 1 or an unknown activation.
+
+    Example:
+        >>> network = STRNN()
+        >>> network(torch.rand(2, 44, 7, 7, 512)).shape
+        torch.Size([2, 7])
+    """
+
+    def __init__(
+        self,
+        input_size: int = 512,
+        grid: tuple[int, int] = (7, 7),
+        spatial_hidden: int = 50,
+        spatial_output: int = 50,
+        spatial_projection: int = 10,
+        temporal_hidden: int = 150,
+        length: int = 44,
+        temporal_projection: int = 5,
+        n_classes: int = 7,
+        activation: Literal["relu", "sigmoid"] = "relu",
+    ) -> None:
+        super().__init__()
+        self.config = NetworkConfig(
+            input_size,
+            tuple(grid),
+            spatial_hidden,
+            spatial_output,
+            spatial_projection,
+            temporal_hidden,
+            length,
+            temporal_projection,
+            n_classes,
+            activation,
+        )
+        self.scan = Scan.grid(*self.config.grid)
+        self.facts: dict[str, str] = {}
+        self.spatial, self.temporal = _Parameters(), _Parameters()
+        self.set_parameters(initial_parameters(self.config))
+
+    def set_parameters(self, parameters: Parameters) -> None:
+        """Take over parameters with the names and shapes of :meth:`NetworkConfig.shapes`."""
+        for name, tensor in parameters.items():
+            layer, letter = name.split(".")
+            setattr(getattr(self, layer), letter, nn.Parameter(tensor))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return the logits o of equation (8).
+
+        Args:
+            maps: (batch, L, h, w, input), of any floating type.
+
+        Returns:
+            (batch, classes), in the parameters' type.
+
+        Raises:
+            BadInput: the maps have other sizes than the network.
+        """
+        config = self.config
+        expected = (config.length, *config.grid, config.input_size)
+        if tuple(maps.shape[1:]) != expected:
+            raise BadInput(f"maps of shape {tuple(maps.shape)} where the network takes (batch, {str(expected)[1:]}")
+        every_step = torch.eye(config.length, device=maps.device)
+        return self._logits(MapBatch(maps.flatten(0, 1).flatten(1, 2), [every_step] * len(maps)))
+
+    def logits_of_sequences(self, sequences: Sequence[Tensor], how: Interpolation = "linear") -> Tensor:
+        """Return the logits of sequences of any length, brought to L time steps.
+
+        Args:
+            sequences: each (frames, h, w, input).
+            how: see :func:`face_strnn.time_steps.time_steps`.
+
+        Returns:
+            (sequences, classes).
+
+        Raises:
+            BadInput: the maps have other sizes than the network.
+        """
+        expected = (*self.config.grid, self.config.input_size)
+        for maps in sequences:
+            if tuple(maps.shape[1:]) != expected:
+                raise BadInput(f"maps of shape {tuple(maps.shape)} where the network takes (frames, {str(expected)[1:]}")
+        return self._logits(MapBatch.of(sequences, self.config.length, how))
+
+    def _logits(self, batch: MapBatch) -> Tensor:
+        stack_of_one = {name: parameter.unsqueeze(0) for name, parameter in self.named_parameters()}
+        return logits(stack_of_one, batch, self.scan, self.config.activation)[0]
+
+    def save(self, path: Path, **facts: str) -> None:
+        """Write the network to a safetensors file, whole or not at all; ``facts`` stand in its header."""
+        header = {"config": json.dumps(asdict(self.config)), **facts}
+        with written_whole(Path(path)) as unfinished:
+            save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, unfinished, header)
+
+    @classmethod
+    def load(cls, path: Path) -> "STRNN":
+        """Load a network that :meth:`save` wrote; its header's facts are in ``network.facts``.
+
+        Raises:
+            BadInput: no such file, damaged, not an STRNN, or tensors of other sizes than its header says.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise BadInput(f"{path}: no such model; `face-strnn cv` writes one per fold into RUN/checkpoints")
+        try:
+            with safe_open(path, framework="pt") as file:
+                header = file.metadata() or {}
+                parameters = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            network = cls(**json.loads(header["config"]))
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise BadInput(f"{path}: not a whole STRNN model ({error}); train it again or give another") from error
+        for name, shape in network.config.shapes().items():
+            found = tuple(parameters[name].shape) if name in parameters else None
+            if found != shape:
+                raise BadInput(
+                    f"{path}: {name} is {found or 'absent'} and its header's sizes ask for {shape}; "
+                    "the file was edited or mixed up: train it again or give another"
+                )
+        network.set_parameters({name: parameters[name] for name in network.config.shapes()})
+        network.facts = {name: value for name, value in header.items() if name != "config"}
+        return network

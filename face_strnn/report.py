@@ -1,0 +1,287 @@
+"""What a run has to say for itself: one self-contained page, and a table for the terminal."""
+
+from base64 import b64encode
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from data_prep.errors import BadInput
+from data_prep.whole_files import write_text_whole
+from face_strnn.figures import RESUME, read_summary, read_table, write_figures
+from face_strnn.metrics import accuracy
+from face_strnn.published import STRNN_CLASS_RECALLS, published_for
+
+NOT_COMPARABLE = "not comparable"
+_PROTOCOLS = {
+    "interleaved": "subjects in ascending order of ID are dealt to the folds in turn",
+    "contiguous": "each fold is a block of consecutive subject IDs",
+    "leave-one-subject-out": "each fold is one subject",
+}
+_SELECTIONS = {
+    "last": "the model after the last epoch",
+    "inner": "the epoch chosen by validation on training subjects",
+    "oracle": f"the epoch chosen by test accuracy: {NOT_COMPARABLE}",
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One line of the comparison of a run with its baselines and the published figures. Numbers are per cent.
+
+    Attributes:
+        method: what was measured.
+        accuracy: over all test sequences.
+        interval: (low, high) 95 % interval of the accuracy, where there is one.
+        mean_class_recall: UAR, where it is known.
+        kind: "run", "baseline" or "published".
+        measured_on: the data and the folds.
+        source: the citation of a published figure, else empty.
+    """
+
+    method: str
+    accuracy: float
+    interval: tuple[float, float] | None
+    mean_class_recall: float | None
+    kind: str
+    measured_on: str
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A promise of the protocol, tested on the run's own tables.
+
+    Attributes:
+        holds: whether it is kept.
+        text: the promise, with the file that shows it.
+    """
+
+    holds: bool
+    text: str
+
+
+def render_report(run: Path) -> Path:
+    """Draw a run's figures anew and write ``report.html``, one file with everything in it.
+
+    Args:
+        run: a folder that ``face-strnn cv`` has finished.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        BadInput: a file of the run is missing or broken; the message names it and the remedy.
+    """
+    summary = read_summary(run)
+    probabilities = [f"p_{emotion}" for emotion in summary["classes"]]
+    predictions = read_table(
+        run, "predictions.csv", ["sequence", "subject", "fold", "truth", "prediction", *probabilities]
+    )
+    if unknown := (set(predictions["truth"]) | set(predictions["prediction"])) - set(summary["classes"]):
+        raise BadInput(
+            f"{run / 'predictions.csv'}: names {', '.join(sorted(map(str, unknown)))}, which summary.json does not "
+            f"list among its classes; delete both and {RESUME}"
+        )
+    assignments = read_table(run, "folds.csv", ["fold", "sequence", "subject", "rotation", "role"])
+    figures = write_figures(run)
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    environment.filters["percent"] = percent
+    template = environment.from_string(files("face_strnn").joinpath("report.html.j2").read_text(encoding="utf-8"))
+    page = template.render(
+        summary=summary,
+        synthetic=summary["data"] == "synthetic",
+        oracle=summary["selection"] == "oracle",
+        protocol_meaning=_PROTOCOLS.get(summary["protocol"]),
+        selection_meaning=_SELECTIONS.get(summary["selection"], summary["selection"]),
+        comparisons=compare(summary),
+        class_rows=_class_rows(summary),
+        fold_rows=_fold_rows(predictions),
+        errors=_errors(predictions),
+        checks=protocol_checks(summary, predictions, assignments),
+        figures={figure.stem: b64encode(figure.read_bytes()).decode("ascii") for figure in figures},
+    )
+    path = run / "report.html"
+    write_text_whole(path, page)
+    return path
+
+
+def print_summary(summary: dict, console: Console) -> None:
+    """Print a run's accuracy, its baselines, and the published figures for the same classes beside it.
+
+    Args:
+        summary: the contents of a run's ``summary.json``.
+        console: where to print.
+    """
+    table = Table(
+        title=f"{escape(summary['data'])}, {summary['n_sequences']} sequences of {summary['n_subjects']} subjects, "
+        f"{len(summary['fold_accuracies'])} folds ({escape(summary['protocol'])})"
+    )
+    table.add_column("method", overflow="fold")
+    table.add_column("accuracy %", justify="right", no_wrap=True)
+    table.add_column("95 % interval", justify="right", no_wrap=True)
+    table.add_column("UAR %", justify="right", no_wrap=True)
+    table.add_column("data", overflow="fold")
+    rows = compare(summary)
+    for row, following in zip(rows, [*rows[1:], None], strict=True):
+        table.add_row(
+            escape(row.method),
+            f"{row.accuracy:.1f}",
+            "–" if row.interval is None else f"{row.interval[0]:.1f} – {row.interval[1]:.1f}",
+            "–" if row.mean_class_recall is None else f"{row.mean_class_recall:.1f}",
+            "CK+, published" if row.kind == "published" else escape(summary["data"]),
+            style="bold" if row.kind == "run" else None,
+            end_section=following is not None and following.kind != row.kind,
+        )
+    console.print(table)
+    spread = summary["std_fold_accuracy"]
+    console.print(
+        f"Mean over folds {percent(summary['mean_fold_accuracy'])} %"
+        + ("" if spread is None else f" ± {percent(spread)} (std)")
+        + ". Intervals: bootstrap over subjects. UAR: mean class recall.",
+        highlight=False,
+    )
+    if summary["data"] == "synthetic":
+        console.print(
+            "The data are synthetic (drawn faces): these figures say nothing about real faces.", style="bold yellow"
+        )
+    if summary["selection"] == "oracle":
+        console.print(f"Epochs were chosen by test accuracy (oracle): {NOT_COMPARABLE}.", style="bold red")
+    if any(row.kind == "published" for row in rows):
+        console.print(
+            "Published figures are for CK+ with other folds and crops: a context, not a ranking.", style="dim"
+        )
+
+
+def compare(summary: dict) -> list[Comparison]:
+    """Return the run, its baselines, and the published figures for its classes, in this order."""
+    own_folds = f"{summary['data']}, {len(summary['fold_accuracies'])} folds"
+    run = Comparison(
+        "STRNN, this run" + (f" ({NOT_COMPARABLE})" if summary["selection"] == "oracle" else ""),
+        100 * summary["accuracy"],
+        _interval_in_percent(summary["accuracy_interval"]),
+        100 * summary["mean_class_recall"],
+        "run",
+        own_folds,
+    )
+    baselines = [
+        Comparison(
+            baseline["name"],
+            100 * baseline["accuracy"],
+            _interval_in_percent(baseline.get("accuracy_interval")),
+            None if baseline.get("mean_class_recall") is None else 100 * baseline["mean_class_recall"],
+            "baseline",
+            own_folds,
+        )
+        for baseline in summary["baselines"]
+    ]
+    published = [
+        Comparison(
+            result.method,
+            result.accuracy,
+            None,
+            result.mean_class_recall,
+            "published",
+            f"CK+, {result.protocol}",
+            result.citation,
+        )
+        for result in published_for(summary["classes"])
+    ]
+    return [run, *baselines, *published]
+
+
+def protocol_checks(summary: dict, predictions: pd.DataFrame, assignments: pd.DataFrame) -> list[Check]:
+    """Test what the protocol promises against the run's own tables.
+
+    Args:
+        summary: the contents of ``summary.json``.
+        predictions: the table ``predictions.csv``.
+        assignments: the table ``folds.csv``.
+    """
+    tested = assignments[assignments["role"] == "test"]
+    trained = assignments[assignments["role"] == "train"]
+    n_folds = assignments["fold"].nunique()
+    shared = _pairs(tested, "subject") & _pairs(trained, "subject")
+    held_out = _pairs(predictions, "sequence") == _pairs(tested, "sequence")
+    times_predicted = predictions["sequence"].value_counts()
+    return [
+        Check(not shared, f"No subject stands in both training and test set of any of {n_folds} folds (folds.csv)."),
+        Check(bool((tested["rotation"] == 0).all()), "Only unrotated sequences are tested (folds.csv)."),
+        Check(
+            held_out and times_predicted.nunique() == 1,
+            "Every test sequence is predicted by the fold that held it out, and all equally often (predictions.csv).",
+        ),
+        Check(
+            bool(np.isclose(accuracy(predictions), summary["accuracy"], rtol=0, atol=1e-9)),
+            "The accuracy above is that of predictions.csv, counted again for this page.",
+        ),
+        Check(
+            summary["selection"] != "oracle",
+            "No test accuracy was used to choose the epoch (summary.json, selection).",
+        ),
+    ]
+
+
+def percent(fraction: float | None) -> str:
+    """Write a fraction in per cent with one decimal, the precision that a few hundred sequences allow."""
+    return "–" if fraction is None else f"{100 * fraction:.1f}"
+
+
+def _pairs(table: pd.DataFrame, column: str) -> set[tuple[int, str]]:
+    """Return the distinct pairs of a fold and a value of the column."""
+    return set(zip(table["fold"], table[column], strict=True))
+
+
+def _interval_in_percent(interval: list[float] | None) -> tuple[float, float] | None:
+    return None if interval is None else (100 * interval[0], 100 * interval[1])
+
+
+def _class_rows(summary: dict) -> list[dict]:
+    """Return, per class: emotion, its row of counts, its total, recall (fraction or None), the paper's recall in %."""
+    paper = STRNN_CLASS_RECALLS if any(row.method == "STRNN" for row in published_for(summary["classes"])) else {}
+    return [
+        {
+            "emotion": emotion,
+            "counts": counts,
+            "total": sum(counts),
+            "recall": summary["class_recalls"][emotion],
+            "paper": paper.get(emotion),
+        }
+        for emotion, counts in zip(summary["classes"], summary["confusion_matrix"], strict=True)
+    ]
+
+
+def _fold_rows(predictions: pd.DataFrame) -> list[dict]:
+    """Return, per fold: fold, number of subjects, sequences and right predictions, accuracy (fraction)."""
+    right = predictions.assign(right=predictions["truth"] == predictions["prediction"])
+    folds = right.groupby("fold").agg(
+        subjects=("subject", "nunique"),
+        sequences=("sequence", "size"),
+        right=("right", "sum"),
+        accuracy=("right", "mean"),
+    )
+    return folds.reset_index().to_dict("records")
+
+
+def _errors(predictions: pd.DataFrame) -> list[dict]:
+    """Return the wrongly classified sequences, those the network was surest of first, with both probabilities."""
+    wrong = predictions[predictions["truth"] != predictions["prediction"]]
+    rows = [
+        {
+            "sequence": row["sequence"],
+            "subject": row["subject"],
+            "fold": row["fold"],
+            "truth": row["truth"],
+            "prediction": row["prediction"],
+            "p_truth": row[f"p_{row['truth']}"],
+            "p_prediction": row[f"p_{row['prediction']}"],
+        }
+        for row in wrong.to_dict("records")
+    ]
+    return sorted(rows, key=lambda row: -row["p_prediction"])

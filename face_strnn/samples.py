@@ -1,0 +1,107 @@
+"""The sequences that networks learn from: maps read as they are stored, labels, subjects."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data_prep.emotions import EMOTIONS
+from data_prep.errors import BadInput
+from data_prep.store import FeatureStore, StoredSequence
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Every sequence and rotation of a feature store, in ascending order of sequence and rotation.
+
+    Attributes:
+        store: where the maps are.
+        entries: the N samples.
+        class_names: the classes; a label is a place in them.
+    """
+
+    store: FeatureStore
+    entries: tuple[StoredSequence, ...]
+    class_names: tuple[str, ...] = EMOTIONS
+
+    @classmethod
+    def of(cls, store: FeatureStore) -> "Samples":
+        """Take all samples of a store.
+
+        Raises:
+            BadInput: the store is empty, a sequence lacks a rotation that others have, or a label is no emotion.
+        """
+        entries = tuple(store.entries())
+        if not entries:
+            raise BadInput(f"{store.folder}: holds no features yet; run `face-strnn prepare` to the end")
+        angles = {entry.rotation for entry in entries}
+        by_sequence: dict[str, set[int]] = {}
+        for entry in entries:
+            by_sequence.setdefault(entry.sequence, set()).add(entry.rotation)
+            if entry.emotion not in EMOTIONS:
+                raise BadInput(f"{store.path_of(entry)}: its emotion {entry.emotion} is not one of {', '.join(EMOTIONS)}")
+        for sequence, found in by_sequence.items():
+            if found != angles:
+                lacking = ", ".join(f"{angle:+d}" for angle in sorted(angles - found))
+                raise BadInput(
+                    f"{store.folder}: {sequence} lacks the rotations {lacking} that others have; "
+                    "run `face-strnn prepare` to the end"
+                )
+        return cls(store, entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, number: int) -> Tensor:
+        """Return one sample's maps, float16 (frames, h, w, C).
+
+        Raises:
+            BadInput: the file is damaged, or holds NaN or infinity.
+        """
+        maps = self.store.maps(self.entries[number])
+        if not torch.isfinite(maps).all():
+            path = self.store.path_of(self.entries[number])
+            raise BadInput(f"{path}: holds NaN or infinity; delete it and run `face-strnn prepare` again")
+        return maps
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[number] for number in range(len(self)))
+
+    @property
+    def labels(self) -> Tensor:
+        """int64 (N,)."""
+        return torch.tensor([self.class_names.index(entry.emotion) for entry in self.entries])
+
+    @property
+    def subjects(self) -> np.ndarray:
+        """(N,) strings."""
+        return np.array([entry.subject for entry in self.entries])
+
+    @property
+    def rotations(self) -> np.ndarray:
+        """(N,) degrees; 0 marks the samples that may be tested."""
+        return np.array([entry.rotation for entry in self.entries])
+
+    @property
+    def unrotated(self) -> np.ndarray:
+        """Numbers of the samples that are not rotated."""
+        return np.flatnonzero(self.rotations == 0)
+
+
+def channel_moments(maps: Sequence[Tensor]) -> Tensor:
+    """Return count, sum and sum of squares of every channel over each sample's nodes and frames.
+
+    Args:
+        maps: N samples, each (frames, h, w, C).
+
+    Returns:
+        float64 (N, 3, C).
+    """
+    moments = []
+    for sample in maps:
+        values = sample.flatten(0, -2).float()
+        count = torch.full((values.shape[1],), float(len(values)), dtype=torch.float64)
+        moments.append(torch.stack((count, values.sum(0).double(), values.square().sum(0).double())))
+    return torch.stack(moments)

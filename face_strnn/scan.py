@@ -1,0 +1,167 @@
+"""Traversals of the spatial nodes: which node is visited after which, as data (equation 2)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from data_prep.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Handover:
+    """States that a wave takes over from an earlier one: places ``source`` of wave ``wave`` go to places ``target``.
+
+    Attributes:
+        wave: number of the earlier wave.
+        source: places within that wave.
+        target: places within the wave that takes over, as many.
+        direction: the one direction concerned, or None where it holds for all of them.
+    """
+
+    wave: int
+    source: slice
+    target: slice
+    direction: int | None
+
+
+@dataclass(frozen=True)
+class Wave:
+    """Nodes of equal depth: all their predecessors lie in earlier waves, so that they are computed at once.
+
+    Attributes:
+        start: first place of the wave in the order of visits.
+        size: number of places.
+        handovers: whose states are summed for them.
+    """
+
+    start: int
+    size: int
+    handovers: tuple[Handover, ...]
+
+
+class Scan:
+    """Traversing directions over one set of nodes.
+
+    Args:
+        orders: for each direction, all K nodes in the order in which it visits them.
+        predecessors: for each direction, for each node, the nodes whose states it receives (N^r in equation 2).
+
+    Raises:
+        BadInput: the directions do not visit the same nodes, each once, or a node receives from one that is no node or
+            is not visited before it.
+
+    Attributes:
+        n_directions: D.
+        n_nodes: K.
+        waves: nodes grouped by depth; every wave depends on earlier ones only.
+        n_places: length of the order in which nodes are computed, wave by wave. It is K unless the directions' waves
+            differ in size: shorter ones are then filled up with empty places.
+        place: int64 (D, K), the place of each node.
+
+    Example:
+        >>> scan = Scan.grid(7, 7)
+        >>> scan.n_directions, scan.n_nodes, len(scan.waves)
+        (4, 49, 13)
+    """
+
+    def __init__(self, orders: Sequence[Sequence[int]], predecessors: Sequence[Sequence[Sequence[int]]]) -> None:
+        self.n_directions, self.n_nodes = len(orders), len(orders[0]) if orders else 0
+        if not self.n_nodes or len(predecessors) != self.n_directions:
+            raise BadInput("a scan needs at least one direction over at least one node, with the predecessors of each")
+        waves_of = [
+            _waves(order, before, self.n_nodes, direction)
+            for direction, (order, before) in enumerate(zip(orders, predecessors, strict=True))
+        ]
+        n_waves = max(len(waves) for waves in waves_of)
+        nodes = [[waves[depth] if depth < len(waves) else [] for waves in waves_of] for depth in range(n_waves)]
+        sizes = [max(len(members) for members in wave) for wave in nodes]
+        starts = [sum(sizes[:depth]) for depth in range(n_waves)]
+        self.n_places = sum(sizes)
+        self.place = torch.empty(self.n_directions, self.n_nodes, dtype=torch.int64)
+        location: list[dict[int, tuple[int, int]]] = [{} for _ in orders]
+        for depth, wave in enumerate(nodes):
+            for direction, members in enumerate(wave):
+                for offset, node in enumerate(members):
+                    self.place[direction, node] = starts[depth] + offset
+                    location[direction][node] = (depth, offset)
+        self.waves = tuple(
+            Wave(start, size, _handovers(wave, predecessors, location))
+            for start, size, wave in zip(starts, sizes, nodes, strict=True)
+        )
+
+    @classmethod
+    def grid(cls, height: int, width: int) -> "Scan":
+        """Return the scan of an h x w grid from its four corners, as equation (2) sets it out.
+
+        Directions are top-left, top-right, bottom-left, bottom-right; node k is at row k // width, column k % width. A
+        node receives the states of its neighbours beside, diagonally beside and above it, as seen from the corner.
+        """
+        if height < 1 or width < 1:
+            raise BadInput(f"a grid of {height} x {width} has no nodes; both sides must be at least 1")
+        orders, predecessors = [], []
+        for down, right in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
+            rows, columns = range(height)[::down], range(width)[::right]
+            neighbours = ((0, -right), (-down, -right), (-down, 0))
+            orders.append([row * width + column for row in rows for column in columns])
+            predecessors.append(
+                [
+                    [
+                        (row + step_down) * width + column + step_right
+                        for step_down, step_right in neighbours
+                        if 0 <= row + step_down < height and 0 <= column + step_right < width
+                    ]
+                    for row in range(height)
+                    for column in range(width)
+                ]
+            )
+        return cls(orders, predecessors)
+
+
+def _waves(
+    order: Sequence[int], predecessors: Sequence[Sequence[int]], n_nodes: int, direction: int
+) -> list[list[int]]:
+    """Group nodes by the length of the longest path that leads to them, each group in the order of visits."""
+    if sorted(order) != list(range(n_nodes)) or len(predecessors) != n_nodes:
+        raise BadInput(f"scan direction {direction}: must visit each of the nodes 0 to {n_nodes - 1} once")
+    depth: dict[int, int] = {}
+    waves: list[list[int]] = []
+    for node in order:
+        late = [before for before in predecessors[node] if before not in depth]
+        if late:
+            raise BadInput(f"scan direction {direction}: node {node} receives from {late[0]}, which is not visited before")
+        depth[node] = 1 + max((depth[before] for before in predecessors[node]), default=-1)
+        waves.extend([] for _ in range(depth[node] + 1 - len(waves)))
+        waves[depth[node]].append(node)
+    return waves
+
+
+def _handovers(
+    wave: Sequence[Sequence[int]],
+    predecessors: Sequence[Sequence[Sequence[int]]],
+    location: Sequence[dict[int, tuple[int, int]]],
+) -> tuple[Handover, ...]:
+    """Join the single edges into runs of neighbouring places, and runs that all directions share into one."""
+    runs: list[set[tuple[int, int, int, int]]] = []
+    for direction, members in enumerate(wave):
+        edges = {
+            (*location[direction][before], offset)
+            for offset, node in enumerate(members)
+            for before in predecessors[direction][node]
+        }
+        joined = set()
+        while edges:
+            source_wave, source, target = min(edges)
+            length = 0
+            while (source_wave, source + length, target + length) in edges:
+                edges.discard((source_wave, source + length, target + length))
+                length += 1
+            joined.add((source_wave, source, target, length))
+        runs.append(joined)
+    shared = set.intersection(*runs)
+    tagged = [(run, None) for run in sorted(shared)]
+    tagged += [(run, direction) for direction, joined in enumerate(runs) for run in sorted(joined - shared)]
+    return tuple(
+        Handover(source_wave, slice(source, source + length), slice(target, target + length), direction)
+        for (source_wave, source, target, length), direction in tagged
+    )

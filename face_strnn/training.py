@@ -1,0 +1,269 @@
+"""Training of a stack of networks over the same maps.
+
+The folds of a cross-validation are networks that differ only in which sequences they are taught. They are trained
+together: each batch is read once, all networks compute it, and each network's loss leaves out what it must not see.
+Nothing is shared between networks, so that a fold's result is that of training it alone (up to the rounding of
+differently shaped matrix products); ``tests/test_training.py`` holds this.
+"""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from data_prep.whole_files import written_whole
+from face_strnn.config import Config
+from face_strnn.loss import mean_cross_entropy, sparsity_penalty
+from face_strnn.network import STRNN, MapBatch, Parameters, initial_parameters, logits
+from face_strnn.scan import Scan
+
+UNDECAYED = ("spatial.b", "spatial.G", "temporal.b", "temporal.G")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One network of a stack.
+
+    Attributes:
+        fold: its number, from 1; with ``seed`` it draws the initial parameters.
+        seed: of the run.
+        taught: bool (N,): the samples that it may learn from.
+    """
+
+    fold: int
+    seed: int
+    taught: np.ndarray
+
+
+@dataclass
+class Standardisation:
+    """Mean and standard deviation of every channel over a network's own training samples.
+
+    It is fitted per network, so that no held-out subject's maps enter it, and it is folded into U and b: a saved model
+    takes maps as they are stored, exactly as equation (1) has it.
+
+    Attributes:
+        mean, std: (M, C).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def fit(cls, moments: Tensor, taught: Tensor) -> "Standardisation":
+        """Fit to (N, 3, C) moments (see :func:`face_strnn.samples.channel_moments`) under an (M, N) mask."""
+        count, total, squares = torch.einsum("mn,nqc->qmc", taught.double(), moments)
+        mean = total / count
+        std = (squares / count - mean.square()).clamp(min=0).sqrt()
+        # A channel that hardly ever answers would be blown up to the size of the others.
+        return cls(mean.float(), torch.maximum(std, 0.1 * std.mean(1, keepdim=True)).float())
+
+    def fold_in(self, parameters: Parameters) -> dict[str, Tensor]:
+        """Return parameters for maps as stored, from parameters for standardised maps."""
+        U = parameters["spatial.U"] / self.std[:, None, None, :]
+        b = parameters["spatial.b"] - (U @ self.mean[:, None, :, None]).squeeze(-1)
+        return {**parameters, "spatial.U": U, "spatial.b": b}
+
+
+@dataclass
+class Epoch:
+    """What one network did in one epoch, over the samples that it was taught."""
+
+    fold: int
+    epoch: int
+    loss: float
+    cross_entropy: float
+    train_accuracy: float
+
+
+@dataclass
+class Stack:
+    """Networks in training.
+
+    Attributes:
+        members: the M networks.
+        config: their settings.
+        standardisation: per network.
+        parameters: for standardised maps, each with a leading dimension M.
+        history: one entry per network and epoch so far.
+        epochs_done: number of epochs so far.
+    """
+
+    members: Sequence[Member]
+    config: Config
+    standardisation: Standardisation
+    parameters: dict[str, Tensor]
+    history: list[Epoch] = field(default_factory=list)
+    epochs_done: int = 0
+
+    def models(self) -> list[STRNN]:
+        """Return the networks one by one, for maps as stored."""
+        folded = self.standardisation.fold_in({name: tensor.detach() for name, tensor in self.parameters.items()})
+        models = []
+        for number in range(len(self.members)):
+            model = STRNN(**vars(self.config.network))
+            model.set_parameters({name: tensor[number].clone() for name, tensor in folded.items()})
+            models.append(model)
+        return models
+
+
+def train(
+    members: Sequence[Member],
+    maps: Sequence[Tensor],
+    labels: Tensor,
+    moments: Tensor,
+    config: Config,
+    state_file: Path | None = None,
+    progress: Callable[[Stack], None] | None = None,
+) -> Stack:
+    """Train a stack of networks to the last epoch.
+
+    The order of the samples depends on the epoch alone, not on seed or fold: all networks of a stack, and a network
+    that is trained alone, read them in the same order.
+
+    Args:
+        members: the networks.
+        maps: N samples, each (frames, h, w, C), of any floating type.
+        labels: int64 (N,).
+        moments: (N, 3, C), see :func:`face_strnn.samples.channel_moments`.
+        config: the settings.
+        state_file: where the state is kept after every epoch; a state that is there is taken up.
+        progress: called after every epoch.
+    """
+    stack = _begin(members, moments, config)
+    parameters = stack.parameters
+    decayed = [tensor for name, tensor in parameters.items() if name not in UNDECAYED]
+    undecayed = [parameters[name] for name in UNDECAYED]
+    optimiser = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": config.training.weight_decay}, {"params": undecayed, "weight_decay": 0.0}],
+        lr=config.training.learning_rate,
+    )
+    if state_file is not None and state_file.is_file():
+        _take_up(stack, optimiser, state_file)
+    scan = Scan.grid(*config.network.grid)
+    taught = torch.from_numpy(np.stack([member.taught for member in members]))
+    # A sample that no network of the stack is taught is not read.
+    useful = np.flatnonzero(taught.any(0).numpy())
+    n_batches = math.ceil(len(useful) / config.training.batch_size)
+    while stack.epochs_done < config.training.epochs:
+        order = useful[np.random.default_rng(stack.epochs_done).permutation(len(useful))]
+        tally = _Tally(len(members))
+        for number, batch in enumerate(np.array_split(order, n_batches)):
+            step = stack.epochs_done * n_batches + number
+            for group in optimiser.param_groups:
+                group["lr"] = _learning_rate(step, config.training.epochs * n_batches, config)
+            _step(stack, optimiser, [maps[n] for n in batch], labels[batch], taught[:, batch], scan, tally)
+        stack.epochs_done += 1
+        stack.history += tally.epochs(members, stack.epochs_done)
+        if state_file is not None:
+            _keep(stack, optimiser, state_file)
+        if progress:
+            progress(stack)
+    return stack
+
+
+def _begin(members: Sequence[Member], moments: Tensor, config: Config) -> Stack:
+    drawn = [
+        initial_parameters(config.network, torch.Generator().manual_seed(1_000_003 * member.seed + member.fold))
+        for member in members
+    ]
+    parameters = {name: torch.stack([one[name] for one in drawn]).requires_grad_() for name in drawn[0]}
+    taught = torch.from_numpy(np.stack([member.taught for member in members]))
+    return Stack(members, config, Standardisation.fit(moments, taught), parameters)
+
+
+def _step(
+    stack: Stack,
+    optimiser: torch.optim.Optimizer,
+    sequences: Sequence[Tensor],
+    labels: Tensor,
+    taught: Tensor,
+    scan: Scan,
+    tally: "_Tally",
+) -> None:
+    settings = stack.config.training
+    batch = MapBatch.of(sequences, stack.config.network.length, settings.interpolation)
+    network = stack.config.network
+    outputs = logits(stack.standardisation.fold_in(stack.parameters), batch, scan, network.activation)
+    entropies = mean_cross_entropy(outputs, labels, taught, settings.label_smoothing)
+    losses = entropies + sparsity_penalty(stack.parameters, settings.lambda1, settings.lambda2)
+    optimiser.zero_grad(set_to_none=True)
+    # The sum over networks gives each network the gradient of its own loss.
+    losses.sum().backward()
+    _clip(stack.parameters.values(), settings.gradient_clip)
+    optimiser.step()
+    tally.add(losses.detach(), entropies.detach(), (outputs.argmax(2) == labels) & taught, taught)
+
+
+def _clip(parameters: Sequence[Tensor], longest: float) -> None:
+    """Shorten each network's gradient, over all its parameters together, to ``longest``."""
+    squares = sum(parameter.grad.flatten(1).square().sum(1) for parameter in parameters)
+    factors = (longest / squares.sqrt().clamp(min=1e-12)).clamp(max=1)
+    for parameter in parameters:
+        parameter.grad.mul_(factors.view(-1, *[1] * (parameter.dim() - 1)))
+
+
+def _learning_rate(step: int, n_steps: int, config: Config) -> float:
+    rise = config.training.warmup * n_steps
+    if step < rise:
+        return config.training.learning_rate * (step + 1) / (rise + 1)
+    return config.training.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1.0, n_steps - rise)))
+
+
+class _Tally:
+    """Sums over one epoch, per network."""
+
+    def __init__(self, n_members: int) -> None:
+        self.loss, self.entropy, self.correct, self.seen = torch.zeros(4, n_members, dtype=torch.float64)
+
+    def add(self, losses: Tensor, entropies: Tensor, correct: Tensor, taught: Tensor) -> None:
+        n_taught = taught.sum(1)
+        self.loss += losses * n_taught
+        self.entropy += entropies * n_taught
+        self.correct += correct.sum(1)
+        self.seen += n_taught
+
+    def epochs(self, members: Sequence[Member], epoch: int) -> list[Epoch]:
+        rows = zip(
+            members,
+            *((total / self.seen).tolist() for total in (self.loss, self.entropy, self.correct)),
+            strict=True,
+        )
+        return [Epoch(member.fold, epoch, *values) for member, *values in rows]
+
+
+def _keep(stack: Stack, optimiser: torch.optim.Optimizer, path: Path) -> None:
+    tensors = {f"parameter/{name}": tensor.detach() for name, tensor in stack.parameters.items()}
+    for name, tensor in stack.parameters.items():
+        for key, value in optimiser.state[tensor].items():
+            tensors[f"optimiser/{key}/{name}"] = value
+    header = {
+        "epochs_done": str(stack.epochs_done),
+        "history": json.dumps([vars(epoch) for epoch in stack.history]),
+    }
+    with written_whole(path) as unfinished:
+        save_file(tensors, unfinished, header)
+
+
+def _take_up(stack: Stack, optimiser: torch.optim.Optimizer, path: Path) -> None:
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata()
+        kept = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+    stack.epochs_done = int(header["epochs_done"])
+    stack.history = [Epoch(**epoch) for epoch in json.loads(header["history"])]
+    with torch.no_grad():
+        for name, tensor in stack.parameters.items():
+            tensor.copy_(kept[f"parameter/{name}"])
+    for name, tensor in stack.parameters.items():
+        optimiser.state[tensor] = {
+            key.split("/")[1]: value
+            for key, value in kept.items()
+            if key.startswith("optimiser/") and key.endswith(f"/{name}")
+        }

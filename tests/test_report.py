@@ -1,0 +1,310 @@
+"""The report and its figures, over a run folder made of random predictions: the numbers mean nothing."""
+
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.image import imread
+from rich.console import Console
+from safetensors.numpy import save_file
+
+from data_prep.ckplus_list import ckplus_sequences
+from data_prep.emotions import EMOTIONS
+from data_prep.errors import BadInput
+from face_strnn.figures import write_figures
+from face_strnn.metrics import summarise
+from face_strnn.published import SEVEN_CLASSES, SIX_CLASSES, STRNN_CLASS_RECALLS, published_for
+from face_strnn.report import print_summary, protocol_checks, render_report
+
+
+def random_predictions(rng: np.random.Generator, n_sequences: int = 327) -> pd.DataFrame:
+    """CK+'s own sequences and folds, with random predictions that are right about 85 times in 100."""
+    listed = ckplus_sequences()[:n_sequences]
+    truth = np.array([EMOTIONS.index(sequence.emotion) for sequence in listed])
+    scores = rng.normal(size=(len(listed), len(EMOTIONS)))
+    scores[np.arange(len(listed)), truth] += 2.6
+    probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    return pd.DataFrame(
+        {
+            "sequence": [f"{sequence.subject}_{sequence.sequence}" for sequence in listed],
+            "subject": [sequence.subject for sequence in listed],
+            "fold": [sequence.fold_interleaved for sequence in listed],
+            "truth": [sequence.emotion for sequence in listed],
+            "prediction": [EMOTIONS[best] for best in scores.argmax(axis=1)],
+            **{f"p_{emotion}": probabilities[:, column] for column, emotion in enumerate(EMOTIONS)},
+        }
+    )
+
+
+def write_run(run: Path, data: str = "synthetic", selection: str = "last") -> Path:
+    """Write a whole run folder as cross-validation does, from random predictions, weights and curves."""
+    rng = np.random.default_rng(0)
+    predictions = random_predictions(rng)
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "config.yaml").write_text("seed: 0\n")
+    predictions.to_csv(run / "predictions.csv", index=False)
+    listed = predictions[["sequence", "subject", "truth"]].rename(columns={"truth": "emotion"})
+    folds = [
+        listed.assign(fold=fold, rotation=rotation, role=np.where(predictions["fold"] == fold, "test", "train"))
+        for fold in range(1, 11)
+        for rotation in (0, -12, -7, 7, 12)
+    ]
+    folds = pd.concat(folds)
+    folds = folds[(folds["role"] == "train") | (folds["rotation"] == 0)]
+    folds[["fold", "sequence", "subject", "emotion", "rotation", "role"]].to_csv(run / "folds.csv", index=False)
+    epochs = np.arange(1, 31)
+    curves = [
+        pd.DataFrame({"fold": fold, "epoch": epochs, "loss": 2 * decay + 0.1, "cross_entropy": 2 * decay})
+        .assign(train_accuracy=1 - 0.85 * decay)
+        .assign(**({"test_accuracy": 0.88 - 0.7 * decay} if selection == "oracle" else {}))
+        .assign(**({"validation_accuracy": 0.87 - 0.7 * decay} if selection == "inner" else {}))
+        for fold in range(1, 11)
+        for decay in [np.exp(-epochs / rng.uniform(4, 8)) * rng.uniform(0.9, 1.1, epochs.size)]
+    ]
+    pd.concat(curves).to_csv(run / "history.csv", index=False)
+    row, column = np.divmod(np.arange(49), 7)
+    place = np.exp(-((row - 5) ** 2 + (column - 3) ** 2) / 2) + 0.6 * np.exp(-((row - 2) ** 2 + (column - 2) ** 2))
+    for fold in range(1, 11):
+        projection = rng.normal(size=(4, 49, 10)) * (0.08 + place)[None, :, None]
+        save_file(
+            {"spatial.G": projection.astype(np.float32), "spatial.b": np.zeros((4, 50), np.float32)},
+            run / "checkpoints" / f"fold-{fold:02d}.safetensors",
+            metadata={"config": json.dumps({"grid": [7, 7], "input_size": 512})},
+        )
+    summary = {
+        **summarise(predictions, EMOTIONS),
+        "classes": list(EMOTIONS),
+        "n_samples": 1635,
+        "protocol": "interleaved",
+        "selection": selection,
+        "seed": 0,
+        "epochs": 30,
+        "seconds": 412.7,
+        "versions": {"python": "3.11.7", "torch": "2.15.0", "numpy": "2.4.6"},
+        "features": {
+            "fingerprint": "vgg16-pool4-3f9a",
+            "backbone": "vgg16",
+            "weights": "random",
+            "weights_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            "maps": "pool4",
+            "crop": {"size": 112, "margin": 0.2},
+            "rotations": [0, -12, -7, 7, 12],
+        },
+        "data": data,
+        "command": "face-strnn cv features/vgg16-pool4-3f9a --protocol interleaved --seed 0 --out runs/first",
+        "baselines": [
+            {
+                "name": "linear SVM on the apex frame's maps",
+                "accuracy": 0.81,
+                "accuracy_interval": [0.76, 0.86],
+                "mean_class_recall": 0.74,
+            },
+            {
+                "name": "chance by class frequency",
+                "accuracy": 0.25,
+                "accuracy_interval": None,
+                "mean_class_recall": 1 / 7,
+            },
+        ],
+    }
+    (run / "summary.json").write_text(json.dumps(summary))
+    return run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """A rendered run on synthetic data; read it, do not change it."""
+    folder = write_run(tmp_path_factory.mktemp("run") / "synthetic")
+    render_report(folder)
+    return folder
+
+
+def printed(summary: dict, width: int = 100) -> str:
+    screen = io.StringIO()
+    print_summary(summary, Console(width=width, file=screen))
+    return screen.getvalue()
+
+
+def summary_of(run: Path) -> dict:
+    return json.loads((run / "summary.json").read_text())
+
+
+class Resources(HTMLParser):
+    """Collects what a page would load, and the tags it opens and does not close."""
+
+    VOID = ("meta", "img", "br", "link", "input")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.open_tags: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.loaded += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data")]
+        if tag not in self.VOID:
+            self.open_tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open_tags.pop() == tag
+
+
+def test_every_figure_is_drawn_and_no_temporary_file_is_left(run):
+    shapes = {path.name: imread(path).shape for path in (run / "figures").iterdir()}
+    assert sorted(shapes) == ["confusion.png", "history.png", "saliency.png"]
+    assert all(height > 600 and width > 800 for height, width, _ in shapes.values())
+
+
+def test_the_page_is_one_file_that_loads_nothing(run):
+    page = (run / "report.html").read_text()
+    resources = Resources()
+    resources.feed(page)
+    assert resources.open_tags == []
+    assert len(resources.loaded) == 3
+    assert all(address.startswith("data:image/png;base64,") for address in resources.loaded)
+    assert not re.search(r"https?://|<script|<link|@import|url\(", page)
+
+
+def test_the_page_holds_the_numbers_of_the_run_and_its_command(run):
+    page = (run / "report.html").read_text()
+    summary = summary_of(run)
+    for fraction in (summary["accuracy"], *summary["accuracy_interval"], summary["mean_class_recall"]):
+        assert f"{100 * fraction:.1f}" in page
+    assert summary["command"] in page
+    assert summary["features"]["weights_sha256"] in page
+    assert "linear SVM on the apex frame" in page
+    assert "STM-ExpLet" in page and "95.4" in page
+
+
+def test_the_page_lists_every_error_and_no_other_sequence(run):
+    predictions = pd.read_csv(run / "predictions.csv")
+    wrong = predictions.loc[predictions["truth"] != predictions["prediction"], "sequence"]
+    page = (run / "report.html").read_text()
+    assert sorted(re.findall(r"<td>(S\d+_\d+)</td>", page)) == sorted(wrong)
+
+
+def test_synthetic_data_is_called_synthetic_and_real_data_is_not(run, tmp_path):
+    real = render_report(write_run(tmp_path / "real", data="CK+"))
+    assert "<strong>Synthetic data.</strong>" in (run / "report.html").read_text()
+    assert "ynthetic" not in real.read_text()
+    assert "synthetic" in printed(summary_of(run))
+    assert "synthetic" not in printed(summary_of(tmp_path / "real"))
+
+
+def test_oracle_selection_is_not_comparable_wherever_it_is_printed(run, tmp_path):
+    oracle = render_report(write_run(tmp_path / "oracle", data="CK+", selection="oracle"))
+    page = oracle.read_text()
+    for place in (r"<title>[^<]*not comparable", r"<h1>[^<]*not comparable", r"Accuracy, not comparable"):
+        assert re.search(place, page)
+    assert "this run (not comparable)" in page
+    assert "not comparable" in printed(summary_of(tmp_path / "oracle"))
+    assert "not comparable" not in (run / "report.html").read_text()
+    assert "not comparable" not in printed(summary_of(run))
+
+
+def test_the_terminal_table_shows_interval_baselines_and_published_figures_in_80_columns(run):
+    text = printed(summary_of(run), width=80)
+    low, high = summary_of(run)["accuracy_interval"]
+    assert f"{100 * low:.1f} – {100 * high:.1f}" in text
+    assert "linear SVM" in text
+    assert all(f"{result.accuracy:.1f}" in text for result in SEVEN_CLASSES)
+
+
+def test_checks_notice_a_subject_on_both_sides_and_a_summary_that_disagrees(run):
+    summary = summary_of(run)
+    predictions, folds = pd.read_csv(run / "predictions.csv"), pd.read_csv(run / "folds.csv")
+    assert all(check.holds for check in protocol_checks(summary, predictions, folds))
+
+    leak = folds[folds["role"] == "test"].head(1).assign(role="train")
+    leaking = protocol_checks(summary, predictions, pd.concat([folds, leak]))
+    assert [check.holds for check in leaking] == [False, True, True, True, True]
+
+    flattered = protocol_checks({**summary, "accuracy": 0.99}, predictions, folds)
+    assert [check.holds for check in flattered] == [True, True, True, False, True]
+
+    untested = protocol_checks(summary, predictions.iloc[1:], folds)
+    assert not untested[2].holds
+
+
+def test_a_network_without_spatial_projection_has_a_page_without_map(tmp_path):
+    folder = write_run(tmp_path / "ablation")
+    for path in (folder / "checkpoints").iterdir():
+        save_file({"temporal.b": np.zeros((2, 150), np.float32)}, path, metadata={"config": "{}"})
+    (folder / "figures").mkdir()
+    (folder / "figures" / "saliency.png").write_bytes(b"of an earlier run")
+    assert "no spatial projection" in render_report(folder).read_text()
+    assert not (folder / "figures" / "saliency.png").exists()
+
+
+def test_missing_intervals_and_recalls_are_dashes_and_not_zeros(tmp_path):
+    folder = write_run(tmp_path / "run")
+    summary = summary_of(folder)
+    summary.update(accuracy_interval=None, mean_class_recall_interval=None, std_fold_accuracy=None)
+    summary["class_recalls"]["contempt"] = None
+    (folder / "summary.json").write_text(json.dumps(summary))
+    page = render_report(folder).read_text()
+    assert "no interval" in page
+    assert not re.search(r"None( %|<)|nan", page.split("base64,")[0])
+    assert "None" not in printed(summary)
+
+
+@pytest.mark.parametrize("name", ["summary.json", "predictions.csv", "history.csv", "folds.csv"])
+def test_a_missing_file_is_named_with_its_remedy(tmp_path, name):
+    folder = write_run(tmp_path / "run")
+    (folder / name).unlink()
+    with pytest.raises(BadInput, match=rf"{re.escape(name)}: does not exist; run `face-strnn cv` again"):
+        render_report(folder)
+    assert not (folder / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("summary.json", b'{"accuracy": 0.9', "not readable as JSON"),
+        ("summary.json", b'{"accuracy": 0.9}', "lacks accuracy_interval"),
+        ("summary.json", b"[]", "not a JSON object"),
+        ("predictions.csv", b"", "not readable as a table"),
+        ("predictions.csv", b"sequence,subject\nS1_1,S1\n", "lacks the column fold, truth"),
+        ("history.csv", b"fold,epoch,loss,train_accuracy\n", "has no rows"),
+        ("history.csv", b"fold,epoch,loss,train_accuracy\n1,1,,\n", "has empty cells"),
+        ("history.csv", b"\x89PNG\xff\xfe", "not readable as a table"),
+    ],
+)
+def test_a_broken_file_is_named_with_what_is_wrong(tmp_path, name, content, complaint):
+    folder = write_run(tmp_path / "run")
+    (folder / name).write_bytes(content)
+    with pytest.raises(BadInput, match=rf"{re.escape(name)}: .*{complaint}"):
+        render_report(folder)
+
+
+def test_a_prediction_that_is_no_class_is_refused(tmp_path):
+    folder = write_run(tmp_path / "run")
+    predictions = pd.read_csv(folder / "predictions.csv")
+    predictions.loc[0, "prediction"] = "boredom"
+    predictions.to_csv(folder / "predictions.csv", index=False)
+    with pytest.raises(BadInput, match=r"predictions.csv: names boredom"):
+        render_report(folder)
+
+
+def test_a_missing_checkpoint_is_counted(tmp_path):
+    folder = write_run(tmp_path / "run")
+    (folder / "checkpoints" / "fold-07.safetensors").unlink()
+    with pytest.raises(BadInput, match="holds 9 of 10 checkpoints"):
+        write_figures(folder)
+
+
+def test_published_figures_are_those_for_the_same_classes():
+    assert published_for(EMOTIONS) == SEVEN_CLASSES
+    assert published_for([emotion for emotion in EMOTIONS if emotion != "contempt"]) == SIX_CLASSES
+    assert published_for(["positive", "neutral", "negative"]) == ()
+
+
+def test_the_papers_recalls_are_no_whole_numbers_of_the_listed_sequences():
+    occurrences = pd.Series([sequence.emotion for sequence in ckplus_sequences()]).value_counts()
+    for emotion, recall in STRNN_CLASS_RECALLS.items():
+        possible = 100 * np.arange(occurrences[emotion] + 1) / occurrences[emotion]
+        assert np.abs(possible - recall).min() > 0.005
