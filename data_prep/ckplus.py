@@ -18,8 +18,8 @@ _FRAME = re.compile(r"(S\d+_\d+)_(\d+)\.(?:png|jpg|jpeg|tif|tiff)", re.IGNORECAS
 def read_ckplus(root: Path) -> Catalogue:
     """Read the catalogue of a CK+ copy.
 
-    A sequence ``S005/001`` is labelled when ``Emotion/S005/001`` holds an ``_emotion.txt`` file with a code from 1 to 7.
-    Sequences without one, or with code 0 (neutral), are counted as unlabelled. Files that do not look like frames, such
+    A sequence ``S005/001`` is labelled when ``Emotion/S005/001`` holds an ``_emotion.txt`` file with a code from 1 to
+    7. Sequences without one, or with code 0 (neutral), are counted as unlabelled. Files that do not look like frames, such
     as ``.DS_Store``, are passed over.
 
     Args:
@@ -72,7 +72,9 @@ def _find(root: Path, candidates: tuple[str, ...], what: str) -> Path:
     if not root.is_dir():
         raise BadInput(f"{root}: no such folder; --root takes the folder that holds cohn-kanade-images and Emotion")
     for candidate in candidates:
-        if (root / candidate).is_dir() and any(_SUBJECT.fullmatch(entry.name) for entry in (root / candidate).iterdir()):
+        if (root / candidate).is_dir() and any(
+            _SUBJECT.fullmatch(entry.name) for entry in (root / candidate).iterdir()
+        ):
             return root / candidate
     raise BadInput(
         f"{root}: not a copy of CK+: no {what} in {' or '.join(candidates[:2])}; "
@@ -104,7 +106,9 @@ def _read_emotion(folder: Path) -> str | None:
             f'{files[0].name} says "{text[:40]}" where CK+ has one number; restore it from the distribution'
         ) from None
     if code not in EMOTION_OF_CODE:
-        raise BadInput(f"{files[0].name} says {text}; emotions are 1 to 7 (0 neutral): restore it from the distribution")
+        raise BadInput(
+            f"{files[0].name} says {text}; emotions are 1 to 7 (0 neutral): restore it from the distribution"
+        )
     return EMOTION_OF_CODE[int(code)] if code else None
 
 

@@ -116,9 +116,13 @@ def prepare(
     catalogue = _catalogue(dataset, root).usable()
     network = load_backbone(backbone, weights, maps)
     angles = ROTATIONS if rotations is None else rotations
-    with _progress(f"{maps} of {backbone} ({weights}), {1 + len(angles)} rotations", len(catalogue.sequences)) as advance:
+    with _progress(
+        f"{maps} of {backbone} ({weights}), {1 + len(angles)} rotations", len(catalogue.sequences)
+    ) as advance:
         prepared = prepare_features(catalogue, out, network, angles, margin, progress=lambda _: advance())
-    console.print(f"[b]{escape(str(prepared.store.folder))}[/b]: {prepared.computed} files computed, {prepared.kept} kept")
+    console.print(
+        f"[b]{escape(str(prepared.store.folder))}[/b]: {prepared.computed} files computed, {prepared.kept} kept"
+    )
     for name in prepared.without_face:
         console.print(f"no frame of {name} shows a face: left out", style="yellow")
 
@@ -162,8 +166,8 @@ def report(run: Path) -> None:
     Args:
         run: a finished run folder.
     """
-    from face_strnn.figures import read_summary
     from face_strnn.report import print_summary, render_report
+    from face_strnn.run_folder import read_summary
 
     page = render_report(run)
     print_summary(read_summary(run), console)

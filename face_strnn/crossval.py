@@ -140,8 +140,8 @@ def _take_folder(out: Path, settings: dict[str, Any]) -> None:
         if found != wanted:
             changed = [key for key in wanted if not isinstance(found, dict) or found.get(key) != wanted[key]]
             raise BadInput(
-                f"{file}: this run was made with another {', '.join(changed)}; give another --out, or the same settings "
-                "to take it up"
+                f"{file}: this run was made with another {', '.join(changed)}; "
+                "give another --out, or the same settings to take it up"
             )
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out}: exists and is no run folder; give another --out")

@@ -1,10 +1,8 @@
-"""The pictures of a run: confusion matrix, saliency over a drawn face, training curves; and the reading of its files.
+"""The pictures of a run: confusion matrix, saliency over a drawn face, training curves.
 
 No picture shows a face from the data: the outline under the saliency map is a vector drawing.
 """
 
-import json
-from collections.abc import Collection
 from pathlib import Path as FilePath
 
 import numpy as np
@@ -15,18 +13,10 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from matplotlib.patheffects import withStroke
 
-from data_prep.errors import BadInput
 from data_prep.whole_files import written_whole
+from face_strnn.run_folder import checkpoints_of, read_summary, read_table
 from face_strnn.saliency import Saliency, has_projection, projection_saliency
 
-RESUME = "run `face-strnn cv` again with the same --out: it resumes"
-
-_SUMMARY_KEYS = frozenset({
-    "accuracy", "fold_accuracies", "mean_fold_accuracy", "std_fold_accuracy", "mean_class_recall", "accuracy_interval",
-    "mean_class_recall_interval", "class_recalls", "confusion_matrix", "classes", "n_sequences", "n_subjects",
-    "n_samples", "protocol", "selection", "seed", "epochs", "seconds", "versions", "features", "data", "command",
-    "baselines",
-})  # fmt: skip
 _HISTORY_COLUMNS = ("fold", "epoch", "loss", "train_accuracy")
 
 _PIXELS_PER_INCH = 160
@@ -53,7 +43,7 @@ def write_figures(run: FilePath) -> list[FilePath]:
         ),
         "history.png": draw_history(read_table(run, "history.csv", _HISTORY_COLUMNS), data=data, selection=selection),
     }
-    checkpoints = _checkpoints(run, n_folds=len(summary["fold_accuracies"]))
+    checkpoints = checkpoints_of(run, n_folds=len(summary["fold_accuracies"]))
     folder = run / "figures"
     folder.mkdir(exist_ok=True)
     if has_projection(checkpoints[0]):
@@ -61,51 +51,6 @@ def write_figures(run: FilePath) -> list[FilePath]:
     else:
         (folder / "saliency.png").unlink(missing_ok=True)
     return [_save(figure, folder / name) for name, figure in drawn.items()]
-
-
-def read_summary(run: FilePath) -> dict:
-    """Return a run's ``summary.json``.
-
-    Raises:
-        BadInput: it is missing, is not JSON, or lacks a key.
-    """
-    path = run / "summary.json"
-    try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BadInput(f"{path}: does not exist; {RESUME}") from error
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: is not readable as JSON ({error}); delete it and {RESUME}") from error
-    if not isinstance(summary, dict) or (missing := sorted(_SUMMARY_KEYS - summary.keys())):
-        lacking = "is not a JSON object" if not isinstance(summary, dict) else f"lacks {', '.join(missing)}"
-        raise BadInput(f"{path}: {lacking}; delete it and {RESUME}")
-    return summary
-
-
-def read_table(run: FilePath, name: str, columns: Collection[str]) -> pd.DataFrame:
-    """Return one of a run's CSV files, for example ``predictions.csv``.
-
-    Args:
-        run: the run folder.
-        name: the file's name in it.
-        columns: those it must have.
-
-    Raises:
-        BadInput: it is missing, is not a table, is empty, or lacks a column.
-    """
-    path = run / name
-    try:
-        table = pd.read_csv(path, dtype={"sequence": str, "subject": str})
-    except FileNotFoundError as error:
-        raise BadInput(f"{path}: does not exist; {RESUME}") from error
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: is not readable as a table ({error}); delete it and {RESUME}") from error
-    if missing := [column for column in columns if column not in table]:
-        raise BadInput(f"{path}: lacks the column {', '.join(missing)}; delete it and {RESUME}")
-    if table.empty or table[list(columns)].isna().any(axis=None):
-        state = "has no rows" if table.empty else "has empty cells"
-        raise BadInput(f"{path}: {state}; delete it and {RESUME}")
-    return table
 
 
 def draw_confusion(confusion: np.ndarray, classes: list[str], *, data: str, selection: str) -> Figure:
@@ -277,15 +222,6 @@ def _curve(*points: tuple[float, float]) -> Path:
 
 def _mirrored(path: Path) -> Path:
     return Path(path.vertices * (-1, 1) + (1, 0), path.codes)
-
-
-def _checkpoints(run: FilePath, n_folds: int) -> list[FilePath]:
-    """Return the folds' checkpoints in order of the folds."""
-    folder = run / "checkpoints"
-    found = sorted(folder.glob("fold-*.safetensors"))
-    if len(found) < n_folds:
-        raise BadInput(f"{folder}: holds {len(found)} of {n_folds} checkpoints (fold-NN.safetensors); {RESUME}")
-    return found
 
 
 def _save(figure: Figure, path: FilePath) -> FilePath:

@@ -228,7 +228,9 @@ class STRNN(nn.Module):
         expected = (*self.config.grid, self.config.input_size)
         for maps in sequences:
             if tuple(maps.shape[1:]) != expected:
-                raise BadInput(f"maps of shape {tuple(maps.shape)} where the network takes (frames, {str(expected)[1:]}")
+                raise BadInput(
+                    f"maps of shape {tuple(maps.shape)} where the network takes (frames, {str(expected)[1:]}"
+                )
         return self._logits(MapBatch.of(sequences, self.config.length, how))
 
     def _logits(self, batch: MapBatch) -> Tensor:

@@ -63,7 +63,9 @@ def predict(run: Path, source: Path, weights: str | None = None) -> Prediction:
     models = [STRNN.load(checkpoint) for checkpoint in checkpoints]
     for checkpoint, model in zip(checkpoints, models, strict=True):
         if model.facts.get("features") != features["fingerprint"]:
-            raise BadInput(f"{checkpoint}: learned from other features than {run / 'summary.json'} names; train it again")
+            raise BadInput(
+                f"{checkpoint}: learned from other features than {run / 'summary.json'} names; train it again"
+            )
     frames = read_frames(source)
     backbone = load_backbone(*backbone_of_run)
     if fingerprint(recipe(features["data"], backbone, margin)) != features["fingerprint"]:

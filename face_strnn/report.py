@@ -14,9 +14,10 @@ from rich.table import Table
 
 from data_prep.errors import BadInput
 from data_prep.whole_files import write_text_whole
-from face_strnn.figures import RESUME, read_summary, read_table, write_figures
+from face_strnn.figures import write_figures
 from face_strnn.metrics import accuracy
 from face_strnn.published import STRNN_CLASS_RECALLS, published_for
+from face_strnn.run_folder import RESUME, read_summary, read_table
 
 NOT_COMPARABLE = "not comparable"
 _PROTOCOLS = {

@@ -41,7 +41,9 @@ class Samples:
         for entry in entries:
             by_sequence.setdefault(entry.sequence, set()).add(entry.rotation)
             if entry.emotion not in EMOTIONS:
-                raise BadInput(f"{store.path_of(entry)}: its emotion {entry.emotion} is not one of {', '.join(EMOTIONS)}")
+                raise BadInput(
+                    f"{store.path_of(entry)}: its emotion {entry.emotion} is not one of {', '.join(EMOTIONS)}"
+                )
         for sequence, found in by_sequence.items():
             if found != angles:
                 lacking = ", ".join(f"{angle:+d}" for angle in sorted(angles - found))

@@ -129,7 +129,9 @@ def _waves(
     for node in order:
         late = [before for before in predecessors[node] if before not in depth]
         if late:
-            raise BadInput(f"scan direction {direction}: node {node} receives from {late[0]}, which is not visited before")
+            raise BadInput(
+                f"scan direction {direction}: node {node} receives from {late[0]}, which is not visited before"
+            )
         depth[node] = 1 + max((depth[before] for before in predecessors[node]), default=-1)
         waves.extend([] for _ in range(depth[node] + 1 - len(waves)))
         waves[depth[node]].append(node)

@@ -48,6 +48,7 @@ class ProjectedStates(torch.autograd.Function):
         scan: Scan,
         relu: bool,
     ) -> Tensor:
+        """Compute s; see the class."""
         members, directions, hidden, _ = U.shape
         length = steps[0].shape[0]
         n_stacked, projections = members * directions, G.shape[-1]
@@ -78,6 +79,7 @@ class ProjectedStates(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, ds: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of frames, U, W, b and G from that of s, chunk by chunk, wave by wave backwards."""
         frames, U, W, b, G, *states = ctx.saved_tensors
         scan, steps, n_waves = ctx.scan, ctx.steps, len(ctx.scan.waves)
         members, directions, hidden, channels = U.shape
@@ -97,7 +99,9 @@ class ProjectedStates(torch.autograd.Function):
                 _of_wave(dG, wave).baddbmm_(h.flatten(2), arriving.transpose(1, 2))
                 gradients.append((_of_wave(weights_of_places, wave) @ arriving).view_as(h))
             for wave, h, dh in reversed(list(zip(scan.waves, waves, gradients, strict=True))):
-                torch.ops.aten.threshold_backward.grad_input(dh, h, 0, grad_input=dh) if ctx.relu else dh.mul_(h - h * h)
+                torch.ops.aten.threshold_backward.grad_input(dh, h, 0, grad_input=dh) if ctx.relu else dh.mul_(
+                    h - h * h
+                )
                 if wave.handovers:
                     received = _receive(wave.handovers, waves, torch.zeros_like(h), members)
                     dW.baddbmm_(_rows(dh).transpose(1, 2), _rows(received))
@@ -149,9 +153,7 @@ def _project_back(gradients: Sequence[Tensor], steps: Sequence[Tensor], scan: Sc
     length = steps[0].shape[0]
     by_wave = []
     for gradient in gradients:
-        parts = [
-            step.T @ gradient[:, :, number * length : (number + 1) * length] for number, step in enumerate(steps)
-        ]
+        parts = [step.T @ gradient[:, :, number * length : (number + 1) * length] for number, step in enumerate(steps)]
         by_wave.append(torch.cat(parts, dim=2))
     visits = torch.cat(by_wave, dim=1).unflatten(0, (members, -1))
     directions, n_frames, hidden = visits.shape[1], visits.shape[3], visits.shape[4]

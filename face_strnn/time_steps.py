@@ -19,8 +19,8 @@ def time_steps(n_frames: int, length: int, how: Interpolation = "linear") -> Ten
         n_frames: number of real frames, at least 1.
         length: number of time steps L.
         how: ``"linear"`` weighs the two frames around a step; ``"nearest"`` takes the nearer one (the later one where
-            both are equally near); ``"zero-pad"`` takes the frames as they are and then frame number ``n_frames``, which
-            the caller appends and fills with zeros; a sequence longer than ``length`` is shortened linearly.
+            both are equally near); ``"zero-pad"`` takes the frames as they are and then one more, number ``n_frames``,
+            which the caller appends and fills with zeros; a sequence longer than ``length`` is shortened linearly.
 
     Returns:
         float32 (length, n) with n = ``n_frames``, or ``n_frames`` + 1 for a padded sequence. Every row sums to 1.

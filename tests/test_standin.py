@@ -123,7 +123,7 @@ def test_a_folder_with_other_things_in_it_is_refused_and_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("draft")
     with pytest.raises(BadInput, match="not empty"):
         write_standin(tmp_path)
-    with pytest.raises(BadInput, match="thesis.txt: is a file"):
+    with pytest.raises(BadInput, match=r"thesis\.txt: is a file"):
         write_standin(tmp_path / "thesis.txt")
     assert contents(tmp_path) == {"thesis.txt": b"draft"}
 

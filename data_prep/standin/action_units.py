@@ -1,7 +1,7 @@
 """The facial action units that the drawn face knows, and what each one moves.
 
-Facial action coding (FACS) describes an expression by the muscles that make it. A unit here is a set of displacements of
-the 68 landmarks of one half of the face; folds and bulges of the skin follow in :mod:`data_prep.standin.relief`.
+Facial action coding (FACS) describes an expression by the muscles that make it. A unit here is a set of displacements
+of the landmarks of one half of the face; folds and bulges of the skin follow in :mod:`data_prep.standin.relief`.
 """
 
 from collections.abc import Mapping
@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 MIRROR = np.array(
-    [*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31]
-    + [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]
-    + [54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65]
+    [
+        *(*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31),
+        *(45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40),
+        *(54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65),
+    ]
 )
 """``MIRROR[i]`` is the landmark that stands where landmark ``i`` does on the other half of the face (iBUG order)."""
 
@@ -25,7 +27,7 @@ class ActionUnit:
         number: its number in FACS.
         name: its name in FACS.
         moves: landmark of the subject's right half (left in the image) or of the midline -> (outward, down), in
-            millimetres-like template units: the distance between the pupils is 104. The other half is the mirror image.
+            template units: the distance between the pupils is 104. The other half is the mirror image.
     """
 
     number: int
@@ -72,7 +74,17 @@ ACTION_UNITS = (
     ActionUnit(
         15,
         "lip corner depressor",
-        {48: (3, 14), 60: (2, 13), 49: (1, 6), 50: (0, 1), 59: (3, 10), 58: (1, 3), 57: (0, -1), 61: (0, 1), 67: (0, 1)},
+        {
+            48: (3, 14),
+            60: (2, 13),
+            49: (1, 6),
+            50: (0, 1),
+            59: (3, 10),
+            58: (1, 3),
+            57: (0, -1),
+            61: (0, 1),
+            67: (0, 1),
+        },
     ),
     ActionUnit(
         16,
@@ -100,7 +112,17 @@ ACTION_UNITS = (
     ActionUnit(
         25,
         "lips part",
-        {66: (0, 7), 67: (0, 6), 57: (0, 6), 58: (0, 5), 59: (0, 2), 61: (0, -2), 62: (0, -2), 50: (0, -2), 51: (0, -2)},
+        {
+            66: (0, 7),
+            67: (0, 6),
+            57: (0, 6),
+            58: (0, 5),
+            59: (0, 2),
+            61: (0, -2),
+            62: (0, -2),
+            50: (0, -2),
+            51: (0, -2),
+        },
     ),
     ActionUnit(
         26,

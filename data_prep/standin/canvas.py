@@ -14,7 +14,9 @@ def _spline_weights(n_points: int, per_span: int, closed: bool) -> np.ndarray:
     spans = n_points if closed else n_points - 1
     weights = np.zeros((spans * per_span + (not closed), n_points))
     t = np.arange(per_span) / per_span
-    basis = 0.5 * np.stack([-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2], axis=1)
+    basis = 0.5 * np.stack(
+        [-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2], axis=1
+    )
     for span in range(spans):
         for k in range(4):
             point = (span + k - 1) % n_points if closed else min(max(span + k - 1, 0), n_points - 1)
@@ -28,6 +30,11 @@ def smooth(points: np.ndarray, per_span: int = 5, closed: bool = False) -> np.nd
     """Return a smooth curve through (n, 2) points, with ``per_span`` samples from each point to the next."""
     points = np.asarray(points, dtype=np.float64)
     return _spline_weights(len(points), per_span, closed) @ points
+
+
+def offset(*numbers: float) -> np.ndarray:
+    """A displacement: (2,) pixels, or (3,) template units."""
+    return np.array(numbers)
 
 
 class Canvas:
@@ -62,7 +69,7 @@ class Canvas:
         # A very soft edge has no detail that a coarser grid would lose, and blurring there costs a fraction.
         coarse = max(1, int(softness / 1.5))
         mask = np.zeros((-(-height // coarse), -(-width // coarse)), np.uint8)
-        corner = self.corner + (box[1].start, box[0].start)
+        corner = self.corner + offset(box[1].start, box[0].start)
         pixels = (outline - corner + 0.5) / coarse - 0.5
         cv2.fillPoly(mask, [np.rint(pixels * (1 << _SHIFT)).astype(np.int32)], 255, cv2.LINE_AA, _SHIFT)
         if softness:

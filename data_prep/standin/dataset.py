@@ -1,6 +1,5 @@
 """Writes the stand-in data set: drawn faces in the folder layout of CK+."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +19,9 @@ SUBJECTS = 118
 _MARKER_TEXT = """\
 Synthetic data: every image below is a drawing made by a program. No person is shown.
 
-The folders are laid out as those of the Extended Cohn-Kanade data set (CK+), and the names of subjects and sequences, the
-emotions and the numbers of frames are those of its published list, so that software for CK+ runs on this folder. The
-faces, their movements and their landmarks are invented: results on them say nothing about people.
+The folders are laid out as those of the Extended Cohn-Kanade data set (CK+), and the names of subjects and sequences,
+the emotions and the numbers of frames are those of its published list, so that software for CK+ runs on this folder.
+The faces, their movements and their landmarks are invented: results on them say nothing about people.
 
 subjects: {subjects}
 seed: {seed}
@@ -93,7 +92,9 @@ def write_standin(
     """
     out = Path(out)
     if not 1 <= subjects <= SUBJECTS:
-        raise BadInput(f"subjects: {subjects} is not possible, CK+'s list has {SUBJECTS}.\nGive a number from 1 to {SUBJECTS}.")
+        raise BadInput(
+            f"subjects: {subjects} is not possible, CK+'s list has {SUBJECTS}.\nGive a number from 1 to {SUBJECTS}."
+        )
     if seed < 0:
         raise BadInput(f"seed: {seed} is negative.\nGive a whole number from 0.")
     _claim(out, Marker(subjects, seed, GENERATOR_VERSION))
@@ -121,7 +122,10 @@ def sequence_files(listed: ListedSequence) -> list[str]:
     return [
         name
         for frame in range(1, listed.frames + 1)
-        for name in (_path(listed, frame, "cohn-kanade-images", ".png"), _path(listed, frame, "Landmarks", "_landmarks.txt"))
+        for name in (
+            _path(listed, frame, "cohn-kanade-images", ".png"),
+            _path(listed, frame, "Landmarks", "_landmarks.txt"),
+        )
     ] + [
         _path(listed, listed.frames, "FACS", "_facs.txt"),
         _path(listed, listed.frames, "Emotion", "_emotion.txt"),
@@ -148,13 +152,15 @@ def _claim(out: Path, marker: Marker) -> None:
         if found is None:
             if out.exists() and any(path.name != MARKER + _PART for path in out.iterdir()):
                 raise BadInput(
-                    f"{out}: is not empty and not a stand-in data set (it has no {MARKER}).\nGive an empty or new folder."
+                    f"{out}: is not empty and not a stand-in data set (no {MARKER} in it).\nGive a new folder."
                 )
             out.mkdir(parents=True, exist_ok=True)
             text = _MARKER_TEXT.format(subjects=marker.subjects, seed=marker.seed, generator=marker.generator)
             _write(out / MARKER, text.encode("utf-8"))
     except OSError as error:
-        raise BadInput(f"{out}: cannot be written to ({error.strerror}).\nGive a folder that you may write to.") from None
+        raise BadInput(
+            f"{out}: cannot be written to ({error.strerror}).\nGive a folder that you may write to."
+        ) from None
 
 
 _PART = ".part"
@@ -164,7 +170,7 @@ def _write(path: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
     part = path.with_name(path.name + _PART)
     part.write_bytes(data)
-    os.replace(part, path)
+    part.replace(path)
 
 
 def _number_line(*numbers: float) -> bytes:
@@ -186,10 +192,16 @@ def _write_sequence(out: Path, listed: ListedSequence, seed: int) -> None:
     _write(out / _path(listed, listed.frames, "Emotion", "_emotion.txt"), _number_line(code))
 
 
+_FAST = [
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY),
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP),
+]
+
+
 def encode_png(image: np.ndarray) -> bytes:
     """Encode for speed: noise hardly compresses, and trying to would take longer than drawing the frame."""
-    fast = [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY]
-    done, data = cv2.imencode(".png", image, [*fast, cv2.IMWRITE_PNG_COMPRESSION, 1])
+    done, data = cv2.imencode(".png", image, _FAST)
     if not done:
         raise RuntimeError("OpenCV could not encode a PNG image")
     return data.tobytes()

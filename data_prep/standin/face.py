@@ -7,8 +7,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from data_prep.standin.action_units import MIRROR, activation, parse_unit, saturate
-from data_prep.standin.canvas import Canvas, smooth
+from data_prep.standin.action_units import activation, parse_unit, saturate
+from data_prep.standin.canvas import Canvas, offset, smooth
 from data_prep.standin.identity import Identity
 from data_prep.standin.relief import Strengths, light_on, surface_depth
 from data_prep.standin.shape import TEMPLATE, Projection, View, expressed, projection, proportioned
@@ -109,7 +109,9 @@ def _streaks(rng: np.random.Generator, identity: Identity) -> np.ndarray:
     column = ((angle + wave) / (2 * np.pi) + 0.5) * 1023
     strands = cv2.remap(strands, column.astype(np.float32), np.clip(radius * 14, 0, 47), cv2.INTER_LINEAR)
     across = np.hypot((x - cx) / (120 * scale), (y - cy) / (172 * scale))
-    sheen = np.exp(-(((across - 0.86) / 0.13) ** 2)) * (0.75 + 0.35 * np.tanh((x - cx) / (60 * scale) * identity.light[0] * 3))
+    sheen = np.exp(-(((across - 0.86) / 0.13) ** 2)) * (
+        0.75 + 0.35 * np.tanh((x - cx) / (60 * scale) * identity.light[0] * 3)
+    )
     return ((0.84 + 0.42 * sheen) * (1 + 0.11 * np.clip(strands, -2.5, 2.5)))[..., None]
 
 
@@ -203,7 +205,9 @@ class _Portrait:
             half = [(0, -185), (70, -172), (118, -120), (136, -40), (142, 60), (150, 150), (138, 215), (70, 230)]
             self._symmetric(frame, project, smooth(np.array(half), 4), wide, hair * np.float32(0.75), 2.0)
         if identity.hair_style == "tied":
-            frame.disc(project(np.array([[identity.parting * 20, -182.0, -60]]))[0], (44 * scale, 32 * scale), hair * 0.8)
+            frame.disc(
+                project(np.array([[identity.parting * 20, -182.0, -60]]))[0], (44 * scale, 32 * scale), hair * 0.8
+            )
         shade = 0.62 + 0.1 * identity.ambient
         neck = [(0, 100), (62, 110), (66, 170), (84, 205), (150, 240), (150, 330), (0, 330)]
         self._symmetric(frame, project, neck, 0.5 + 0.5 * wide, skin * np.float32(shade), 1.0)
@@ -228,10 +232,12 @@ class _Portrait:
         if identity.hair_style != "long":
             for ear in (0, 16):
                 sign = -1 if ear == 0 else 1
-                centre = landmarks[ear] + (sign * 2 * scale, 16 * scale)
+                centre = landmarks[ear] + offset(sign * 2 * scale, 16 * scale)
                 light = 0.66 + 0.25 * max(0.0, sign * identity.light[0])
                 frame.disc(centre, (15 * scale, 32 * scale), skin * np.float32(light), 1.0, 1.0)
-                frame.disc(centre + (sign * 3 * scale, 0), (6 * scale, 20 * scale), skin * np.float32(0.42), 0.7, 2.5)
+                frame.disc(
+                    centre + offset(sign * 3 * scale, 0), (6 * scale, 20 * scale), skin * np.float32(0.42), 0.7, 2.5
+                )
 
     def _symmetric(
         self,
@@ -277,7 +283,14 @@ class _Portrait:
             edge, inner = points[wing], points[between]
             hole = 0.45 * edge + 0.55 * inner
             head.disc(project(hole[None])[0], (6.2 * scale, 2.8 * scale), nostril, 0.75, 1.1 * scale)
-            curve = np.array([edge + (sign * 4, -12, -6), edge + (sign * 7, -4, -6), edge + (sign * 3, 3, 0), inner])
+            curve = np.array(
+                [
+                    edge + offset(sign * 4, -12, -6),
+                    edge + offset(sign * 7, -4, -6),
+                    edge + offset(sign * 3, 3, 0),
+                    inner,
+                ]
+            )
             head.line(project(smooth(curve)), crease, 3 * scale, 0.5, 1.2 * scale)
 
     def _mouth(self, head: Canvas, landmarks: np.ndarray, scale: float, units: Strengths) -> None:
@@ -301,7 +314,7 @@ class _Portrait:
                 cavity.disc(tongue, (0.62 * half, 0.42 * gap), self.tone((84, 78, 150)), 0.85, 3 * scale)
             ivory = self.tone((196, 212, 218))
             # Upper teeth hang from the skull, below the nose; lower teeth ride on the jaw.
-            edge = landmarks[33, 1] + (36.5 + self.identity.proportions["mouth_height"]) * scale
+            edge = landmarks[33, 1] + (41 + self.identity.proportions["mouth_height"]) * scale
             bite = np.linspace(-0.86, 0.86, 9)
             teeth = np.stack([middle[0] + bite * half, edge - (1 - bite**2) * -1.5 * scale], axis=1)
             above = teeth[::-1] - (0, 30 * scale)
@@ -311,17 +324,21 @@ class _Portrait:
                 cavity.line(spot, ivory * np.float32(0.72), 1.2 * scale, 0.5)
             shown = float(np.clip(units[16].mean() + units[20].mean() - 0.3, 0, 1))
             if shown > 0 and gap > 5 * scale:
-                low = np.stack([middle[0] + bite * 0.7 * half, landmarks[66, 1] - 6 * shown * scale + 3 * bite**2], axis=1)
-                cavity.fill(np.concatenate([low, low[::-1] + (0, 14 * scale)]), ivory * np.float32(0.85), 0.8, 1.0 * scale)
+                rim = landmarks[66, 1] - (6 * shown - 3 * bite**2) * scale
+                low = np.stack([middle[0] + bite * 0.7 * half, rim], axis=1)
+                row = np.concatenate([low, low[::-1] + offset(0, 14 * scale)])
+                cavity.fill(row, ivory * np.float32(0.85), 0.8, 1.0 * scale)
             # Lips throw their shadow on the teeth, and the corners are deep.
-            cavity.line(inner_top, self.tone((24, 20, 36)), 7 * scale, 0.55, 2 * scale)
+            cavity.line(inner_top, self.tone((24, 20, 36)), 5 * scale, 0.4, 1.5 * scale)
             for corner in landmarks[[60, 64]]:
                 cavity.disc(corner, (0.25 * half, 9 * scale), self.tone((24, 20, 36)), 0.6, 4 * scale)
             head.inlay(cavity, opening, 0.6)
         dark = self.tone(self.identity.lip * (0.26, 0.26, 0.36))
         head.line(inner_top, dark, 3.0 * scale, 0.85, 0.6 * scale)
         for inner, outer in ((60, 48), (64, 54)):
-            head.disc(0.3 * landmarks[inner] + 0.7 * landmarks[outer], (3.4 * scale, 2.2 * scale), dark, 0.6, 1.2 * scale)
+            head.disc(
+                0.3 * landmarks[inner] + 0.7 * landmarks[outer], (3.4 * scale, 2.2 * scale), dark, 0.6, 1.2 * scale
+            )
         if gap > 2 * scale:
             head.line(inner_bottom, dark, 1.6 * scale, 0.5, 0.7 * scale)
 
@@ -343,19 +360,21 @@ class _Portrait:
             iris = self.tone(self.identity.iris)
             ball.disc(centre, radius, iris * np.float32(0.45), 1.0, 0.7 * scale)
             ball.disc(centre, 0.82 * radius, iris, 1.0, 1.2 * scale)
-            ball.disc(centre + (0, 0.35 * radius), (0.55 * radius, 0.4 * radius), iris * np.float32(1.5), 0.5, 2 * scale)
+            ball.disc(
+                centre + offset(0, 0.35 * radius), (0.55 * radius, 0.4 * radius), iris * np.float32(1.5), 0.5, 2 * scale
+            )
             ball.disc(centre, 0.42 * radius, self.tone((10, 10, 12)), 1.0, 0.6 * scale)
-            ball.line(top + (0, 2.5 * scale), self.tone((40, 40, 48)), 7 * scale, 0.5, 2 * scale)
+            ball.line(top + offset(0, 2.5 * scale), self.tone((40, 40, 48)), 7 * scale, 0.5, 2 * scale)
             head.inlay(ball, opening, 0.5)
         lid = self.tone(self.identity.skin * (0.36, 0.38, 0.48))
-        head.line(top + (0, -6.5 * scale), lid, 2.6 * scale, 0.55, 1.0 * scale)
-        head.line(top + (0, -0.5 * scale), dark, 4.2 * scale, 0.95, 0.6 * scale)
-        head.line(bottom + (0, 0.6 * scale), lid, 2.2 * scale, 0.6, 0.7 * scale)
+        head.line(top + offset(0, -6.5 * scale), lid, 2.6 * scale, 0.55, 1.0 * scale)
+        head.line(top + offset(0, -0.5 * scale), dark, 4.2 * scale, 0.95, 0.6 * scale)
+        head.line(bottom + offset(0, 0.6 * scale), lid, 2.2 * scale, 0.6, 0.7 * scale)
 
     def _iris(self, eye: np.ndarray, half: float, view: View) -> np.ndarray:
         """Centre of an iris: fixed in the head, not between the lids, so that raised lids bare the white above it."""
         middle = 0.5 * (eye[0] + eye[3])
-        return middle + (half * view.gaze[0], half * (view.gaze[1] - 0.09))
+        return middle + offset(half * view.gaze[0], half * (view.gaze[1] - 0.09))
 
     def _wet_points(self, head: Canvas, landmarks: np.ndarray, scale: float, view: View) -> None:
         for first in (36, 42):
@@ -365,7 +384,7 @@ class _Portrait:
             toward = self.identity.light[:2] * 6 * scale
             shown = float(np.clip(gap / scale / 8 - 0.3, 0, 1))
             head.disc(centre + toward, 2.0 * scale, self.tone((250, 250, 250)), 0.9 * shown, 0.6 * scale)
-        lip = 0.55 * landmarks[57] + 0.45 * landmarks[66] + (self.identity.light[0] * 10 * scale, 0)
+        lip = 0.55 * landmarks[57] + 0.45 * landmarks[66] + offset(self.identity.light[0] * 10 * scale, 0)
         head.disc(lip, (11 * scale, 1.8 * scale), self.tone((235, 235, 245)), 0.22, 1.8 * scale)
 
     def _brow(self, head: Canvas, landmarks: np.ndarray, scale: float, side: int, hair: np.ndarray) -> None:
@@ -400,7 +419,7 @@ class _Portrait:
         inner = smooth(line, 4)
         depth = np.r_[np.full(len(outer), -60.0), np.where(np.abs(inner[:, 0]) > 90, -55.0, 0.0)]
         polygon = np.c_[np.concatenate([outer, inner]), depth]
-        shadow = project(np.c_[inner, np.where(np.abs(inner[:, 0]) > 90, -55.0, 0.0)] + (0, 4, 0))
+        shadow = project(np.c_[inner, np.where(np.abs(inner[:, 0]) > 90, -55.0, 0.0)] + offset(0, 4, 0))
         frame.line(shadow, self.tone(self.identity.skin * 0.45), 12 * project.scale, 0.45, 4 * project.scale)
         frame.fill(project(polygon), hair, 0.8 if style == "cropped" else 1.0, 4.0 if style == "cropped" else 1.6)
         if style in ("parted", "long"):
@@ -428,14 +447,11 @@ class _Portrait:
         unit = np.stack([np.sign(f) * np.abs(f) ** (2 / corner) for f in (np.cos(angle), np.sin(angle))], axis=1)
         spacing = self.identity.proportions["eye_spacing"]
         for sign in (-1, 1):
-            ring = unit * (35, 25 if corner > 3 else 30) + (sign * (54 + spacing), 6)
+            ring = unit * (35, 25 if corner > 3 else 30) + offset(sign * (54 + spacing), 6)
             frame.line(project(np.c_[ring, np.full(41, 24.0)]), rim, 3.4 * scale, 0.9, 0.5)
-            glint = np.array([(-16.0, -14), (-6, -16), (-16, 6), (-24, 6)]) + (sign * (54 + spacing), 6)
+            glint = np.array([(-16.0, -14), (-6, -16), (-16, 6), (-24, 6)]) + offset(sign * (54 + spacing), 6)
             frame.fill(project(np.c_[glint, np.full(4, 24.0)]), self.tone(255), 0.12, 2.0)
             arm = np.array([(sign * (88 + spacing), 0, 20), (sign * 112, -2, -70)])
             frame.line(project(arm), rim, 3.0 * scale, 0.8, 0.5)
         bridge = np.array([(-20.0, 2, 26), (0, -3, 30), (20, 2, 26)])
         frame.line(project(smooth(bridge)), rim, 3.4 * scale, 0.9, 0.5)
-
-
-__all__ = ["HEIGHT", "MIRROR", "WIDTH", "Drawing", "draw_face", "moved_landmarks"]

@@ -1,6 +1,6 @@
 """Who is drawn: everything about a face that an expression does not change."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -61,6 +61,7 @@ class Identity:
         centre: x and y of the point between the eyes, in pixels.
         yaw, pitch, roll: pose in radians.
         texture_seed: seeds skin and hair texture.
+        parting: place of the hair's parting, from -1 (left in the image) to 1.
     """
 
     proportions: dict[str, float]
@@ -86,7 +87,7 @@ class Identity:
     pitch: float
     roll: float
     texture_seed: int
-    parting: float = field(default=0.0)
+    parting: float
 
 
 PROPORTIONS = {
@@ -133,10 +134,11 @@ def sample_identity(rng: np.random.Generator) -> Identity:
         name: mean + spread * float(np.clip(rng.standard_normal(), -2.0, 2.0))
         for name, (mean, spread) in PROPORTIONS.items()
     }
-    tone = rng.uniform(0, len(SKIN_TONES) - 1) ** 1.0
+    tone = rng.uniform(0, len(SKIN_TONES) - 1)
     low = int(tone)
     skin = SKIN_TONES[low] + (tone - low) * (SKIN_TONES[min(low + 1, len(SKIN_TONES) - 1)] - SKIN_TONES[low])
-    skin = skin * rng.uniform(1.05, 1.2)
+    # Pale skin in strong light must not run into white, which would wipe out the folds.
+    skin = skin * min(rng.uniform(0.98, 1.15), 212 / skin.max())
     hair = HAIR_COLOURS[int(rng.integers(len(HAIR_COLOURS)))] * rng.uniform(0.85, 1.15)
     if tone > 2.5:
         hair = HAIR_COLOURS[int(rng.integers(2))]

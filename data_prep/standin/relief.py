@@ -90,7 +90,11 @@ def _folds(points: np.ndarray, units: Strengths) -> list[tuple[np.ndarray, float
             curve = [(x - sign * 2, corner[1] - 14), (x + sign * 2, corner[1]), (x - sign * 2, corner[1] + 15)]
             add(curve, 4, (0.75 - 0.3 * k) * units[20][side])
         dimple = corner[0] + sign * 7
-        curve = [(dimple - sign * 2, corner[1] - 10), (dimple + sign * 2, corner[1] - 1), (dimple - sign, corner[1] + 8)]
+        curve = [
+            (dimple - sign * 2, corner[1] - 10),
+            (dimple + sign * 2, corner[1] - 1),
+            (dimple - sign, corner[1] + 8),
+        ]
         add(curve, 4, 1.0 * units[14][side])
         bag = 0.25 + 0.5 * units[6][side] + 0.35 * units[7][side] + 0.3 * units[9][side]
         add([(inner[0], inner[1] + 6), (under[0], under[1] + 10), (outer[0], outer[1] + 9)], 3, bag)
@@ -167,8 +171,8 @@ def light_on(
         size: its height and width in pixels.
 
     Returns:
-        Factor on the skin's colour, and gloss, both (height, width) float32; the factor is about 1 where the skin faces the
-        viewer, gloss is from 0 to 1.
+        Factor on the skin's colour, and gloss, both (height, width) float32; the factor is about 1 where the skin faces
+        the viewer, gloss is from 0 to 1.
     """
     height, width = (size[0] + 1) // 2, (size[1] + 1) // 2
     x = corner[0] + (np.arange(width) + 0.5) / _HALF - 0.5

@@ -1,7 +1,7 @@
 """Where the 68 landmarks of a drawn face lie: proportions, action units and pose, no drawing.
 
-Template units: the point between the eyes is the origin, x grows to the right of the image, y down, z towards the viewer;
-the pupils are 104 apart.
+Template units: the point between the eyes is the origin, x grows to the right of the image, y down, z towards the
+viewer; the pupils are 104 apart.
 """
 
 from dataclasses import dataclass
