@@ -66,10 +66,9 @@ def logits(parameters: Parameters, batch: MapBatch, scan: Scan, activation: str 
     """
     U, W, b, G, V = (parameters[f"spatial.{name}"] for name in "UWbGV")
     steps = [weights.to(U.dtype) for weights in batch.steps]
-    s = ProjectedStates.apply(batch.frames, steps, U, W, b, G, scan, activation == "relu")  # (M, D, Kp, B * L, H)
+    s = ProjectedStates.apply(batch.frames, steps, U, W, b, G, scan, activation == "relu")  # (M, B * L, D, Kp, H)
     # (4): the sum over directions is one product over direction, column of G and unit together.
-    s = s.permute(0, 3, 1, 2, 4).flatten(2)  # (M, B * L, D * Kp * H)
-    m = s @ V.transpose(2, 3).flatten(1, 2)  # (M, B * L, output)
+    m = s.flatten(2) @ V.transpose(2, 3).flatten(1, 2)  # (M, B * L, output)
     m = m.unflatten(1, (len(steps), -1)).transpose(1, 2)  # (M, L, B, output)
     return _temporal_logits(parameters, m, activation)
 

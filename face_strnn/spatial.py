@@ -1,11 +1,12 @@
-"""Equations (1) and (3) for a stack of networks at once, with a backward pass that reads the states once.
+"""Equations (1) and (3) for a stack of networks at once, with a backward pass of their own.
 
-The four directions of M networks are J = M x D independent recurrences over the same maps. They are computed as one
-matrix product for all projections U x, then wave by wave as one batched product over J.
+The D directions of M networks are J = M x D independent recurrences over the same maps. They are computed as one matrix
+product for all projections U x, then wave by wave as one batched product over J. What a wave hands on, W h, is computed
+once per node and added where it is received.
 
 Sequences are taken in chunks whose states fit the processor's cache: every later pass over them is then cheap. Only the
-states themselves are kept for the backward pass; the projections are never stored at full length, because U x is
-interpolated instead of x (interpolation along time is linear, so it commutes with U).
+states themselves are kept for the backward pass. U x is interpolated along time instead of x (interpolation is linear,
+so it commutes with U): the large product is over the real frames only.
 """
 
 from collections.abc import Sequence
@@ -14,26 +15,26 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from face_strnn.scan import Handover, Scan, Wave
+from face_strnn.scan import Scan, Wave
 
 CHUNK_BYTES = 16 * 2**20
-"""States of one chunk. Half of a common last-level cache; measured in ``benchmarks/``."""
+"""States of one chunk: half of a common last-level cache."""
 
 
 class ProjectedStates(torch.autograd.Function):
     """Sparse projections s of the spatial hidden states, for M stacked networks.
 
-    ``forward(frames, steps, U, W, b, G, scan, relu)``:
+    ``apply(frames, steps, U, W, b, G, scan, relu)``:
 
     Args:
         frames: (F, K, C), real frames of all sequences one after the other, any floating type.
-        steps: for each sequence, (L, n) weights that make its L time steps of its n frames (rows sum to 1).
+        steps: for each sequence, (L, n) weights that make its L time steps of its n frames; rows sum to 1.
         U, W, b, G: (M, D, H, C), (M, D, H, H), (M, D, H), (M, D, K, Kp).
-        scan: the directions, D x K.
+        scan: D directions over K nodes.
         relu: whether sigma is ReLU; else it is the logistic sigmoid.
 
     Returns:
-        (M, D, Kp, B * L, H): s^r_l of equation (3) for each sequence and time step.
+        (M, B * L, D, Kp, H): s^r_l of equation (3) for each of the B sequences' time steps.
     """
 
     @staticmethod
@@ -50,153 +51,156 @@ class ProjectedStates(torch.autograd.Function):
     ) -> Tensor:
         """Compute s; see the class."""
         members, directions, hidden, _ = U.shape
-        length = steps[0].shape[0]
-        n_stacked, projections = members * directions, G.shape[-1]
-        weights_of_places = _in_order_of_visits(G, scan)
-        W_transposed = W.reshape(n_stacked, hidden, hidden).transpose(1, 2)
-        s = U.new_empty(n_stacked, projections, len(steps) * length, hidden)
-        chunks = list(_chunks(steps, n_stacked * scan.n_places * hidden * U.element_size()))
-        saved = []
-        for first, last, first_frame, last_frame in chunks:
-            part = frames[first_frame:last_frame].to(U.dtype)
-            waves = _project(part, steps[first:last], U, b, scan)
-            for wave, states in zip(scan.waves, waves, strict=True):
-                if wave.handovers:
-                    received = _receive(wave.handovers, waves, torch.zeros_like(states), members)
-                    _rows(states).baddbmm_(_rows(received), W_transposed)
+        length, projections = len(steps[0]), G.shape[-1]
+        W_transposed = W.flatten(0, 1).transpose(1, 2)
+        G_transposed = _in_order_of_visits(G, scan).transpose(1, 2)
+        s = U.new_empty(members, len(steps) * length, directions, projections, hidden)
+        chunks = _chunks(steps, members * directions * scan.n_places * hidden * U.element_size())
+        kept = []
+        for chunk in chunks:
+            part = frames[chunk.frames].to(U.dtype)
+            h = _project(part, steps[chunk.sequences], U, b, scan)  # (J, places, N, H), N time steps of the chunk
+            handed_on: list[Tensor] = []
+            for wave in scan.waves:
+                states = _of_wave(h, wave)
+                for handover in wave.handovers:
+                    received = _places(handed_on[handover.wave], handover.source, handover.direction, members)
+                    _places(states, handover.target, handover.direction, members).add_(received)
                 states.relu_() if relu else states.sigmoid_()
-            columns = s[:, :, first * length : last * length].flatten(2)
-            total = torch.zeros_like(columns)
-            for wave, states in zip(scan.waves, waves, strict=True):
-                total.baddbmm_(_of_wave(weights_of_places, wave).transpose(1, 2), states.flatten(2))
-            s[:, :, first * length : last * length] = total.unflatten(2, (-1, hidden))
+                if wave is not scan.waves[-1]:
+                    handed_on.append((states.flatten(1, 2) @ W_transposed).view(states.shape))
+            projected = (G_transposed @ h.flatten(2)).view(members, directions, projections, -1, hidden)
+            s[:, chunk.steps(length)] = projected.permute(0, 3, 1, 2, 4)
             if any(ctx.needs_input_grad):
-                saved.append(waves)
-        ctx.save_for_backward(frames, U, W, b, G, *(states for waves in saved for states in waves))
+                kept.append(h)
+        ctx.save_for_backward(frames, U, W, b, G, *kept)
         ctx.steps, ctx.scan, ctx.relu, ctx.chunks = steps, scan, relu, chunks
-        return s.unflatten(0, (members, directions))
+        return s
 
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, ds: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of frames, U, W, b and G from that of s, chunk by chunk, wave by wave backwards."""
-        frames, U, W, b, G, *states = ctx.saved_tensors
-        scan, steps, n_waves = ctx.scan, ctx.steps, len(ctx.scan.waves)
-        members, directions, hidden, channels = U.shape
-        n_stacked, length = members * directions, steps[0].shape[0]
-        weights_of_places = _in_order_of_visits(G, scan)
-        W_stacked = W.reshape(n_stacked, hidden, hidden)
-        ds = ds.flatten(0, 1)
+        frames, U, W, b, G, *kept = ctx.saved_tensors
+        scan, steps = ctx.scan, ctx.steps
+        members, directions, _, channels = U.shape
+        length = len(steps[0])
+        G_visits = _in_order_of_visits(G, scan)
+        W_stacked = W.flatten(0, 1)
         dframes = torch.empty_like(frames) if ctx.needs_input_grad[0] else None
-        dU = U.new_zeros(n_stacked * hidden, channels)
-        dW, db = torch.zeros_like(W_stacked), b.new_zeros(n_stacked * hidden)
-        dG = torch.zeros_like(weights_of_places)
-        for number, (first, last, first_frame, last_frame) in enumerate(ctx.chunks):
-            waves = states[number * n_waves : (number + 1) * n_waves]
-            arriving = ds[:, :, first * length : last * length].flatten(2)
-            gradients = []
-            for wave, h in zip(scan.waves, waves, strict=True):
-                _of_wave(dG, wave).baddbmm_(h.flatten(2), arriving.transpose(1, 2))
-                gradients.append((_of_wave(weights_of_places, wave) @ arriving).view_as(h))
-            for wave, h, dh in reversed(list(zip(scan.waves, waves, gradients, strict=True))):
-                torch.ops.aten.threshold_backward.grad_input(dh, h, 0, grad_input=dh) if ctx.relu else dh.mul_(
-                    h - h * h
-                )
-                if wave.handovers:
-                    received = _receive(wave.handovers, waves, torch.zeros_like(h), members)
-                    dW.baddbmm_(_rows(dh).transpose(1, 2), _rows(received))
-                    _hand_back(wave.handovers, (_rows(dh) @ W_stacked).view_as(h), gradients, members)
-            dP = _project_back(gradients, steps[first:last], scan, members)
-            part = frames[first_frame:last_frame].to(U.dtype).flatten(0, 1)
-            dU.addmm_(dP.T, part)
-            db += dP.sum(0)
+        dU, db = U.new_zeros(U[..., 0].numel(), channels), b.new_zeros(b.numel())
+        dW, dG_visits = torch.zeros_like(W_stacked), torch.zeros_like(G_visits)
+        for chunk, h in zip(ctx.chunks, kept, strict=True):
+            arriving = ds[:, chunk.steps(length)].permute(0, 2, 3, 1, 4).flatten(3).flatten(0, 1)  # (J, Kp, N * H)
+            dG_visits.baddbmm_(h.flatten(2), arriving.transpose(1, 2))
+            dh = (G_visits @ arriving).view(h.shape)
+            handed_back: dict[int, Tensor] = {}
+            for number in reversed(range(len(scan.waves))):
+                wave = scan.waves[number]
+                states, gradient = _of_wave(h, wave), _of_wave(dh, wave)
+                if number in handed_back:
+                    received = handed_back.pop(number).flatten(1, 2)
+                    dW.baddbmm_(received.transpose(1, 2), states.flatten(1, 2))
+                    gradient.add_((received @ W_stacked).view(states.shape))
+                _through_activation(gradient, states, ctx.relu)
+                for handover in wave.handovers:
+                    if handover.wave not in handed_back:
+                        handed_back[handover.wave] = torch.zeros_like(_of_wave(h, scan.waves[handover.wave]))
+                    target = _places(handed_back[handover.wave], handover.source, handover.direction, members)
+                    target.add_(_places(gradient, handover.target, handover.direction, members))
+            dP = _project_back(dh, steps[chunk.sequences], scan, members)
+            dU.addmm_(dP.T, frames[chunk.frames].to(U.dtype).flatten(0, 1))
+            db.add_(dP.sum(0))
             if dframes is not None:
-                dframes[first_frame:last_frame] = (dP @ U.reshape(-1, channels)).view_as(frames[first_frame:last_frame])
-        dG_nodes = dG.view(members, directions, scan.n_places, -1)
-        dG_nodes = torch.stack([dG_nodes[:, r, scan.place[r].to(dG.device)] for r in range(directions)], 1)
-        return dframes, None, dU.view_as(U), dW.view_as(W), db.view_as(b), dG_nodes, None, None
+                dframes[chunk.frames] = (dP @ U.reshape(-1, channels)).view(-1, *frames.shape[1:])
+        dG = _by_node(dG_visits.unflatten(0, (members, directions)), scan)
+        return dframes, None, dU.view_as(U), dW.view_as(W), db.view_as(b), dG, None, None
 
 
-def _chunks(steps: Sequence[Tensor], bytes_per_step: int) -> list[tuple[int, int, int, int]]:
-    """Group sequences: (first, last) of them and of their frames."""
-    per_chunk = max(1, CHUNK_BYTES // (bytes_per_step * steps[0].shape[0]))
+class _Chunk:
+    """Sequences that are computed together.
+
+    Attributes:
+        sequences: their numbers.
+        frames: their frames.
+    """
+
+    def __init__(self, sequences: slice, frames: slice) -> None:
+        self.sequences = sequences
+        self.frames = frames
+
+    def steps(self, length: int) -> slice:
+        """Return the rows of their time steps."""
+        return slice(self.sequences.start * length, self.sequences.stop * length)
+
+
+def _chunks(steps: Sequence[Tensor], bytes_per_step: int) -> list[_Chunk]:
+    per_chunk = max(1, CHUNK_BYTES // (bytes_per_step * len(steps[0])))
     chunks, first_frame = [], 0
     for first in range(0, len(steps), per_chunk):
         last = min(first + per_chunk, len(steps))
         last_frame = first_frame + sum(step.shape[1] for step in steps[first:last])
-        chunks.append((first, last, first_frame, last_frame))
+        chunks.append(_Chunk(slice(first, last), slice(first_frame, last_frame)))
         first_frame = last_frame
     return chunks
 
 
-def _project(frames: Tensor, steps: Sequence[Tensor], U: Tensor, b: Tensor, scan: Scan) -> list[Tensor]:
-    """U x + b of one chunk, interpolated to the time steps: for each wave (J, size, sequences * L, H)."""
+def _project(frames: Tensor, steps: Sequence[Tensor], U: Tensor, b: Tensor, scan: Scan) -> Tensor:
+    """U x + b at the time steps of one chunk, in order of visits: (J, places, N, H)."""
     members, directions, hidden, channels = U.shape
-    n_frames = len(frames)
-    P = torch.addmm(b.reshape(-1), frames.flatten(0, 1), U.reshape(-1, channels).T)
-    P = P.view(n_frames, scan.n_nodes, members, directions, hidden)
-    visits = P.new_zeros(members, directions, scan.n_places, n_frames, hidden)
-    for direction in range(directions):
-        at = scan.place[direction].to(P.device)
-        visits[:, direction].index_copy_(1, at, P[:, :, :, direction].permute(2, 1, 0, 3))
-    visits = visits.flatten(0, 1)
-    waves = []
-    for wave in scan.waves:
-        real = visits[:, wave.start : wave.start + wave.size]
-        frames_of = real.split([step.shape[1] for step in steps], dim=2)
-        waves.append(torch.cat([step @ part for step, part in zip(steps, frames_of, strict=True)], dim=2))
-    return waves
+    P = torch.addmm(b.flatten(), frames.flatten(0, 1), U.reshape(-1, channels).T)
+    P = P.view(len(frames), scan.n_nodes, members, directions, hidden)
+    visits = P.new_zeros(members, directions, scan.n_places, len(frames), hidden)
+    for direction, place in enumerate(scan.place.to(P.device)):
+        visits[:, direction].index_copy_(1, place, P[:, :, :, direction].permute(2, 1, 0, 3))
+    of_sequences = visits.view(-1, *visits.shape[3:]).split([step.shape[1] for step in steps], dim=1)
+    at_steps = [step @ part for step, part in zip(steps, of_sequences, strict=True)]  # (J * places, L, H) each
+    joined = at_steps[0] if len(at_steps) == 1 else torch.cat(at_steps, dim=1)
+    return joined.view(members * directions, scan.n_places, -1, hidden)
 
 
-def _project_back(gradients: Sequence[Tensor], steps: Sequence[Tensor], scan: Scan, members: int) -> Tensor:
-    """The transpose of :func:`_project`: gradients of U x + b for the real frames, (F * K, J * H)."""
-    length = steps[0].shape[0]
-    by_wave = []
-    for gradient in gradients:
-        parts = [step.T @ gradient[:, :, number * length : (number + 1) * length] for number, step in enumerate(steps)]
-        by_wave.append(torch.cat(parts, dim=2))
-    visits = torch.cat(by_wave, dim=1).unflatten(0, (members, -1))
-    directions, n_frames, hidden = visits.shape[1], visits.shape[3], visits.shape[4]
-    dP = visits.new_empty(n_frames, scan.n_nodes, members, directions, hidden)
-    for direction in range(directions):
-        at = scan.place[direction].to(dP.device)
-        dP[:, :, :, direction] = visits[:, direction].index_select(1, at).permute(2, 1, 0, 3)
+def _project_back(dh: Tensor, steps: Sequence[Tensor], scan: Scan, members: int) -> Tensor:
+    """The transpose of :func:`_project`: gradients of U x + b at the real frames, (F * K, J * H)."""
+    of_sequences = dh.flatten(0, 1).split(len(steps[0]), dim=1)
+    at_frames = [step.T @ part for step, part in zip(steps, of_sequences, strict=True)]
+    joined = at_frames[0] if len(at_frames) == 1 else torch.cat(at_frames, dim=1)
+    n_frames, hidden = joined.shape[1:]
+    visits = joined.view(members, scan.n_directions, scan.n_places, n_frames, hidden)
+    dP = visits.new_empty(n_frames, scan.n_nodes, members, scan.n_directions, hidden)
+    for direction, place in enumerate(scan.place.to(dP.device)):
+        dP[:, :, :, direction] = visits[:, direction].index_select(1, place).permute(2, 1, 0, 3)
     return dP.view(n_frames * scan.n_nodes, -1)
+
+
+def _through_activation(gradient: Tensor, states: Tensor, relu: bool) -> None:
+    """Turn the gradient of the states into that of what went into sigma, in place."""
+    if relu:
+        torch.ops.aten.threshold_backward.grad_input(gradient, states, 0, grad_input=gradient)
+    else:
+        gradient.mul_(states - states.square())
 
 
 def _in_order_of_visits(G: Tensor, scan: Scan) -> Tensor:
     """(M, D, K, Kp) by node -> (J, places, Kp) by place; empty places weigh nothing."""
-    members, directions, _, projections = G.shape
-    visits = G.new_zeros(members, directions, scan.n_places, projections)
-    for direction in range(directions):
-        visits[:, direction].index_copy_(1, scan.place[direction].to(G.device), G[:, direction])
+    visits = G.new_zeros(*G.shape[:2], scan.n_places, G.shape[3])
+    for direction, place in enumerate(scan.place.to(G.device)):
+        visits[:, direction].index_copy_(1, place, G[:, direction])
     return visits.flatten(0, 1)
 
 
-def _of_wave(places: Tensor, wave: Wave) -> Tensor:
-    """(J, places, Kp) -> (J, size, Kp)."""
-    return places[:, wave.start : wave.start + wave.size]
+def _by_node(visits: Tensor, scan: Scan) -> Tensor:
+    """(M, D, places, Kp) by place -> (M, D, K, Kp) by node."""
+    places = enumerate(scan.place.to(visits.device))
+    return torch.stack([visits[:, direction].index_select(1, place) for direction, place in places], 1)
 
 
-def _rows(states: Tensor) -> Tensor:
-    """(J, size, steps, H) -> (J, size * steps, H)."""
-    return states.flatten(1, 2)
+def _of_wave(states: Tensor, wave: Wave) -> Tensor:
+    """(J, places, N, H) -> (J, size, N, H), a view."""
+    return states[:, wave.start : wave.start + wave.size]
 
 
-def _receive(handovers: Sequence[Handover], waves: Sequence[Tensor], into: Tensor, members: int) -> Tensor:
-    """Sum the predecessors' states into a wave: the sum in equation (1)."""
-    for handover in handovers:
-        source = _in_direction(waves[handover.wave], handover.direction, members)[..., handover.source, :, :]
-        _in_direction(into, handover.direction, members)[..., handover.target, :, :].add_(source)
-    return into
-
-
-def _hand_back(handovers: Sequence[Handover], received: Tensor, gradients: Sequence[Tensor], members: int) -> None:
-    """Add the gradient of a wave's received sums to its predecessors' gradients."""
-    for handover in handovers:
-        target = _in_direction(gradients[handover.wave], handover.direction, members)[..., handover.source, :, :]
-        target.add_(_in_direction(received, handover.direction, members)[..., handover.target, :, :])
-
-
-def _in_direction(states: Tensor, direction: int | None, members: int) -> Tensor:
-    return states if direction is None else states.unflatten(0, (members, -1))[:, direction]
+def _places(states: Tensor, places: slice, direction: int | None, members: int) -> Tensor:
+    """A wave's states at some places, a view: of all directions, or of one."""
+    if direction is None:
+        return states[:, places]
+    return states.unflatten(0, (members, -1))[:, direction, places]

@@ -79,11 +79,10 @@ def moved_landmarks(unit: str | int, threshold: float = 0.25) -> tuple[int, ...]
 
     Example:
         >>> moved_landmarks("L14")
-        (52, 53, 54, 55, 64)
+        (53, 54, 55, 64)
     """
     row, sides = parse_unit(unit)
     strengths = np.zeros_like(activation({}))
-    # Without a resting opening the lids cannot close nor the lips part, so the mean face is the place to measure.
     before = expressed(TEMPLATE, strengths)
     strengths[row, list(sides)] = 1.0
     distance = np.linalg.norm((expressed(TEMPLATE, strengths) - before)[:, :2], axis=1)

@@ -35,7 +35,7 @@ def _template() -> np.ndarray:
 TEMPLATE = _template()
 """(68, 3): the mean face."""
 
-JAW, BROWS, EYES = range(17), (range(17, 22), range(22, 27)), (range(36, 42), range(42, 48))
+_BROWS, _EYES = (range(17, 22), range(22, 27)), (range(36, 42), range(42, 48))
 _LOWER_FACE = np.clip((TEMPLATE[:, 1] - 40) / 100, 0, 1)
 _LID_PAIRS = np.array([(37, 41), (38, 40), (43, 47), (44, 46)])
 _LIP_PAIRS = np.array([(61, 67), (62, 66), (63, 65)])
@@ -73,7 +73,7 @@ def proportioned(identity: Identity) -> np.ndarray:
     x, y = points[:, 0], points[:, 1]
     x[:17] *= size["face_width"] * (1 + (size["jaw_width"] - 1) * _LOWER_FACE[:17])
     y[:17] += size["chin_length"] * _LOWER_FACE[:17]
-    for side, brow, eye in zip((-1, 1), BROWS, EYES, strict=True):
+    for side, brow, eye in zip((-1, 1), _BROWS, _EYES, strict=True):
         brow, eye = list(brow), list(eye)
         outward = np.abs(x[brow]) / 60 - 1
         x[brow] = x[brow] * (0.5 + 0.5 * size["face_width"]) + side * size["eye_spacing"]
