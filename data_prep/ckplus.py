@@ -19,8 +19,8 @@ def read_ckplus(root: Path) -> Catalogue:
     """Read the catalogue of a CK+ copy.
 
     A sequence ``S005/001`` is labelled when ``Emotion/S005/001`` holds an ``_emotion.txt`` file with a code from 1 to
-    7. Sequences without one, or with code 0 (neutral), are counted as unlabelled. Files that do not look like frames, such
-    as ``.DS_Store``, are passed over.
+    7. Sequences without one, or with code 0 (neutral), are counted as unlabelled. Files that do not look like frames,
+    such as ``.DS_Store``, are passed over.
 
     Args:
         root: folder that holds ``cohn-kanade-images`` and ``Emotion``, or the names under which copies in the wild have

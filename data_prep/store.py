@@ -127,7 +127,7 @@ class FeatureStore:
         store = cls(path, recipe)
         if not path.resolve().name.endswith(f"-{store.fingerprint}"):
             raise BadInput(
-                f"{path}: the folder's name does not end with {store.fingerprint}, the fingerprint of its {RECIPE_FILE}; "
+                f"{path}: the folder's name must end with {store.fingerprint}, the fingerprint of its {RECIPE_FILE}; "
                 "give the store its own name back, or prepare the features again"
             )
         return store

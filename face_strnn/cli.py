@@ -6,6 +6,7 @@ from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -28,19 +29,21 @@ Dataset = Literal["ckplus"]
 console = Console()
 
 
-def synth(out: Path, subjects: int = 118, seed: int = 0) -> None:
+def synth(out: Path, subjects: int = 118, seed: int = 0, jobs: int = -1) -> None:
     """Draw the stand-in data set: synthetic faces in CK+'s folder layout, of no real person.
 
     Args:
         out: new folder for the data set.
         subjects: number of drawn subjects, 1 to 118 (all 327 sequences).
         seed: of the drawing; the same seed gives the same bytes.
+        jobs: processes that draw; -1 for one per core.
     """
     from data_prep.standin.dataset import first_subjects, write_standin
 
     n_sequences = len(first_subjects(subjects))
-    with _progress("drawing sequences", n_sequences) as advance:
-        write_standin(out, subjects, seed, progress=lambda *_: advance())
+    with _progress("drawing sequences", n_sequences) as update:
+        write_standin(out, subjects, seed, progress=lambda done, _: update(completed=done), jobs=jobs)
+        update(completed=n_sequences)
     console.print(f"[b]{escape(str(out))}[/b]: {n_sequences} synthetic sequences of {subjects} drawn subjects")
 
 
@@ -56,14 +59,14 @@ def check(root: Path, dataset: Dataset = "ckplus") -> None:
 
     catalogue = _catalogue(dataset, root)
     damaged = []
-    with _progress("decoding frames", catalogue.n_frames) as advance:
+    with _progress("decoding frames", catalogue.n_frames) as update:
         for sequence in catalogue.sequences:
             for path in sequence.frames:
                 try:
                     read_image(path)
                 except BadInput as error:
                     damaged.append(Problem(path, str(error).removeprefix(f"{path}: ")))
-                advance()
+                update(advance=1)
     table = Table(title=f"{catalogue.data}: {root}", title_justify="left")
     table.add_column("emotion")
     table.add_column("sequences", justify="right")
@@ -116,10 +119,9 @@ def prepare(
     catalogue = _catalogue(dataset, root).usable()
     network = load_backbone(backbone, weights, maps)
     angles = ROTATIONS if rotations is None else rotations
-    with _progress(
-        f"{maps} of {backbone} ({weights}), {1 + len(angles)} rotations", len(catalogue.sequences)
-    ) as advance:
-        prepared = prepare_features(catalogue, out, network, angles, margin, progress=lambda _: advance())
+    title = f"{maps} of {backbone} ({weights}), {1 + len(angles)} rotations"
+    with _progress(title, len(catalogue.sequences)) as update:
+        prepared = prepare_features(catalogue, out, network, angles, margin, progress=lambda _: update(advance=1))
     console.print(
         f"[b]{escape(str(prepared.store.folder))}[/b]: {prepared.computed} files computed, {prepared.kept} kept"
     )
@@ -301,11 +303,10 @@ def _command_line() -> str:
 
 
 @contextmanager
-def _progress(what: str, total: int) -> Iterator[Callable[[], None]]:
+def _progress(what: str, total: int) -> Iterator[Callable[..., None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bars:
-        bar = bars.add_task(what, total=total)
-        yield lambda: bars.advance(bar)
+        yield partial(bars.update, bars.add_task(what, total=total))
 
 
 @contextmanager
