@@ -1,5 +1,6 @@
 """Traversals of the spatial nodes: which node is visited after which, as data (equation 2)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -94,27 +95,52 @@ class Scan:
     def grid(cls, height: int, width: int) -> "Scan":
         """Return the scan of an h x w grid from its four corners, as equation (2) sets it out.
 
-        Directions are top-left, top-right, bottom-left, bottom-right; node k is at row k // width, column k % width. A
-        node receives the states of its neighbours beside, diagonally beside and above it, as seen from the corner.
+        Node k is at row k // width, column k % width. A node receives the states of its neighbours beside, diagonally
+        beside and above it, as seen from the corner.
+
+        Raises:
+            BadInput: a side below 1.
         """
         if height < 1 or width < 1:
             raise BadInput(f"a grid of {height} x {width} has no nodes; both sides must be at least 1")
+        return cls.from_coordinates([(row, column) for row in range(height) for column in range(width)], reach=1.5)
+
+    @classmethod
+    def from_coordinates(cls, coordinates: Sequence[tuple[float, float]], reach: float) -> "Scan":
+        """Return the scan of nodes at any places, such as sensors, from the four corners around them.
+
+        Directions are top-left, top-right, bottom-left, bottom-right. Seen from its corner, a direction visits row by
+        row; a node receives the states of the nodes within ``reach`` of it that lie no further from the corner than
+        itself, neither in rows nor in columns.
+
+        Args:
+            coordinates: (row, column) of each node, any numbers; rows grow downwards.
+            reach: longest distance to a predecessor; 1.5 on a grid of unit steps gives equation (2).
+
+        Raises:
+            BadInput: two nodes at the same place, or no nodes.
+
+        Example:
+            >>> Scan.from_coordinates([(0, 0), (0, 1), (1, 0.5)], reach=1.2).n_nodes
+            3
+        """
+        if len(set(coordinates)) != len(coordinates):
+            raise BadInput("two nodes of a scan are at the same place; give each its own coordinates")
         orders, predecessors = [], []
         for down, right in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
-            rows, columns = range(height)[::down], range(width)[::right]
-            neighbours = ((0, -right), (-down, -right), (-down, 0))
-            orders.append([row * width + column for row in rows for column in columns])
+            seen = [(down * row, right * column) for row, column in coordinates]
+            orders.append(sorted(range(len(seen)), key=seen.__getitem__))
             predecessors.append(
                 [
                     [
-                        (row + step_down) * width + column + step_right
-                        for step_down, step_right in neighbours
-                        if 0 <= row + step_down < height and 0 <= column + step_right < width
+                        other
+                        for other, place in enumerate(seen)
+                        if other != node and place[0] <= row and place[1] <= column
+                        and math.dist(place, (row, column)) <= reach
                     ]
-                    for row in range(height)
-                    for column in range(width)
+                    for node, (row, column) in enumerate(seen)
                 ]
-            )
+            )  # fmt: skip
         return cls(orders, predecessors)
 
 

@@ -1,0 +1,115 @@
+"""A tiny data set of drawn faces, its feature store and a run over it, made once for all tests that only read them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models.vgg import cfgs, make_layers
+
+from data_prep.ckplus_list import ckplus_sequences
+from data_prep.standin import dataset
+from face_strnn.cli import main
+
+CONFIGURATIONS = {"vgg11": ("A", False), "vgg11_bn": ("A", True), "vgg13": ("B", False)}
+"""Torchvision's letter of a VGG and whether it normalises batches."""
+
+SUBJECTS = 6
+
+SMALL_NETWORK = {
+    "spatial_hidden": 6,
+    "spatial_output": 5,
+    "spatial_projection": 3,
+    "temporal_hidden": 8,
+    "length": 8,
+    "temporal_projection": 2,
+}
+
+
+def seeded_features(architecture: str, seed: int) -> nn.Sequential:
+    """Torchvision's feature part of a VGG with random weights, and random statistics where it normalises batches."""
+    letter, batch_norm = CONFIGURATIONS[architecture]
+    features = make_layers(cfgs[letter], batch_norm)
+    generator = torch.Generator().manual_seed(seed)
+    for layer in features:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", generator=generator)
+            nn.init.normal_(layer.bias, std=0.05, generator=generator)
+        elif isinstance(layer, nn.BatchNorm2d):
+            nn.init.normal_(layer.running_mean, std=0.3, generator=generator)
+            nn.init.uniform_(layer.running_var, 0.5, 2.0, generator=generator)
+            nn.init.uniform_(layer.weight, 0.5, 1.5, generator=generator)
+            nn.init.normal_(layer.bias, std=0.1, generator=generator)
+    return features.eval()
+
+
+@pytest.fixture(scope="session")
+def vgg_features() -> Callable[[str, int], nn.Sequential]:
+    """Maker of VGG feature parts with seeded random weights."""
+    return seeded_features
+
+
+@pytest.fixture(scope="session")
+def vgg_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Maker of state dicts in torchvision's naming, with seeded random weights."""
+    folder = tmp_path_factory.mktemp("weights")
+
+    def write(architecture: str = "vgg11", seed: int = 0) -> Path:
+        path = folder / f"{architecture}-{seed}.pth"
+        if not path.is_file():
+            state = seeded_features(architecture, seed).state_dict()
+            torch.save({f"features.{name}": tensor for name, tensor in state.items()}, path)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def standin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stand-in data set, drawn by the program, cut to two sequences of 3 to 5 frames for each of six subjects."""
+    listed = dataset.first_subjects(SUBJECTS)
+    chosen = [
+        replace(sequence, frames=3 + place % 3)
+        for place, sequence in enumerate(listed)
+        if sum(earlier.subject == sequence.subject for earlier in listed[:place]) < 2
+    ]
+    later = [sequence for sequence in ckplus_sequences() if sequence not in listed]
+    root = tmp_path_factory.mktemp("standin") / "ck"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dataset, "ckplus_sequences", lambda: [*chosen, *later])
+        assert main(["synth", "--out", str(root), "--subjects", str(SUBJECTS), "--seed", "3"]) == 0
+    return root
+
+
+@pytest.fixture(scope="session")
+def prepare_options(standin: Path, vgg_file: Callable[..., Path]) -> list[str]:
+    """How the stand-in's features are made, but for --out."""
+    return [
+        *("--root", str(standin), "--backbone", "vgg11", "--weights", str(vgg_file())),
+        *("--maps", "pool4", "--rotations", "[-7,7]"),
+    ]
+
+
+@pytest.fixture(scope="session")
+def features(tmp_path_factory: pytest.TempPathFactory, prepare_options: list[str]) -> Path:
+    """The folder that holds the stand-in's feature store, with two rotated copies of each sequence."""
+    out = tmp_path_factory.mktemp("features")
+    assert main(["prepare", "--out", str(out), *prepare_options]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def cv_options(features: Path) -> list[str]:
+    """A cross-validation of a small network, but for --out and --epochs."""
+    sizes = [text for name, size in SMALL_NETWORK.items() for text in (f"--network.{name}", str(size))]
+    return ["--features", str(features), "--folds", "2", "--training.batch_size", "8", *sizes]
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory, cv_options: list[str]) -> Path:
+    """A finished run of three epochs in two folds."""
+    out = tmp_path_factory.mktemp("runs") / "first"
+    assert main(["cv", "--out", str(out), "--epochs", "3", "--seed", "5", *cv_options]) == 0
+    return out
