@@ -67,7 +67,8 @@ def check(root: Path, dataset: Dataset = "ckplus") -> None:
                 except BadInput as error:
                     damaged.append(Problem(path, str(error).removeprefix(f"{path}: ")))
                 update(advance=1)
-    table = Table(title=f"{catalogue.data}: {root}", title_justify="left")
+    console.print(f"{catalogue.data}: {root}", markup=False, soft_wrap=True)
+    table = Table()
     table.add_column("emotion")
     table.add_column("sequences", justify="right")
     for emotion, count in sorted(catalogue.emotion_counts().items()):
@@ -122,9 +123,8 @@ def prepare(
     title = f"{maps} of {backbone} ({weights}), {1 + len(angles)} rotations"
     with _progress(title, len(catalogue.sequences)) as update:
         prepared = prepare_features(catalogue, out, network, angles, margin, progress=lambda _: update(advance=1))
-    console.print(
-        f"[b]{escape(str(prepared.store.folder))}[/b]: {prepared.computed} files computed, {prepared.kept} kept"
-    )
+    done = f"{prepared.computed} files computed, {prepared.kept} kept"
+    console.print(f"[b]{escape(str(prepared.store.folder))}[/b]: {done}", soft_wrap=True)
     for name in prepared.without_face:
         console.print(f"no frame of {name} shows a face: left out", style="yellow")
 
@@ -187,14 +187,15 @@ def predict(run: Path, source: Path, weights: str | None = None) -> None:
     from face_strnn.predict import predict as predict_emotion
 
     answer = predict_emotion(run, source, weights)
-    table = Table(title=f"{source}: {answer.emotion}", title_justify="left")
+    console.print(f"{source}: {answer.emotion}", markup=False, soft_wrap=True)
+    table = Table()
     table.add_column("emotion")
     table.add_column("probability", justify="right")
     for emotion, probability in sorted(answer.probabilities.items(), key=lambda pair: -pair[1]):
         table.add_row(emotion, f"{probability:.3f}")
     console.print(table)
     learned = "synthetic faces: no evidence about real ones" if answer.data == "synthetic" else answer.data
-    console.print(f"{answer.n_frames} frames, {answer.n_models} models averaged, trained on {learned}")
+    console.print(f"{answer.n_frames} frames, {answer.n_models} models averaged, trained on {learned}", soft_wrap=True)
 
 
 def heatmap(run: Path) -> None:

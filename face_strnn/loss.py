@@ -20,12 +20,12 @@ def mean_cross_entropy(logits: Tensor, classes: Tensor, taught: Tensor, label_sm
         (M,); 0 for a network that is taught none of them.
     """
     members, n_sequences, n_classes = logits.shape
+    # Hidden logits are replaced, not multiplied by zero: an infinite one would turn the gradient into NaN.
+    logits = torch.where(taught.unsqueeze(2), logits, 0.0)
     entropies = cross_entropy(
         logits.reshape(-1, n_classes), classes.repeat(members), reduction="none", label_smoothing=label_smoothing
     ).view(members, n_sequences)
-    # Not a product with the mask: a hidden sequence's infinite loss must not become NaN.
-    entropies = torch.where(taught, entropies, 0.0)
-    return entropies.sum(1) / taught.sum(1).clamp(min=1)
+    return (entropies * taught).sum(1) / taught.sum(1).clamp(min=1)
 
 
 def sparsity_penalty(parameters: Parameters, lambda1: float, lambda2: float) -> Tensor:

@@ -149,16 +149,17 @@ def train(
         _take_up(stack, optimiser, state_file)
     scan = Scan.grid(*config.network.grid)
     taught = torch.from_numpy(np.stack([member.taught for member in members]))
-    # A sample that no network of the stack is taught is not read.
-    useful = np.flatnonzero(taught.any(0).numpy())
-    n_batches = math.ceil(len(useful) / config.training.batch_size)
+    n_batches = math.ceil(len(maps) / config.training.batch_size)
     while stack.epochs_done < config.training.epochs:
-        order = useful[np.random.default_rng(stack.epochs_done).permutation(len(useful))]
+        order = np.random.default_rng(stack.epochs_done).permutation(len(maps))
         tally = _Tally(len(members))
         for number, batch in enumerate(np.array_split(order, n_batches)):
             step = stack.epochs_done * n_batches + number
             for group in optimiser.param_groups:
                 group["lr"] = _learning_rate(step, config.training.epochs * n_batches, config)
+            # What no network of this stack is taught is not read, and yet keeps its place in the order: which samples
+            # share a step must not depend on which networks are trained together.
+            batch = batch[taught[:, batch].any(0).numpy()]
             _step(stack, optimiser, [maps[n] for n in batch], labels[batch], taught[:, batch], scan, tally)
         stack.epochs_done += 1
         stack.history += tally.epochs(members, stack.epochs_done)
@@ -188,10 +189,12 @@ def _step(
     scan: Scan,
     tally: "_Tally",
 ) -> None:
-    settings = stack.config.training
-    batch = MapBatch.of(sequences, stack.config.network.length, settings.interpolation)
-    network = stack.config.network
-    outputs = logits(stack.standardisation.fold_in(stack.parameters), batch, scan, network.activation)
+    settings, network = stack.config.training, stack.config.network
+    if sequences:
+        batch = MapBatch.of(sequences, network.length, settings.interpolation)
+        outputs = logits(stack.standardisation.fold_in(stack.parameters), batch, scan, network.activation)
+    else:
+        outputs = torch.zeros(len(stack.members), 0, network.n_classes)
     entropies = mean_cross_entropy(outputs, labels, taught, settings.label_smoothing)
     losses = entropies + sparsity_penalty(stack.parameters, settings.lambda1, settings.lambda2)
     optimiser.zero_grad(set_to_none=True)
@@ -204,6 +207,7 @@ def _step(
 
 def _clip(parameters: Sequence[Tensor], longest: float) -> None:
     """Shorten each network's gradient, over all its parameters together, to ``longest``."""
+    parameters = [parameter for parameter in parameters if parameter.grad is not None]
     squares = sum(parameter.grad.flatten(1).square().sum(1) for parameter in parameters)
     factors = (longest / squares.sqrt().clamp(min=1e-12)).clamp(max=1)
     for parameter in parameters:

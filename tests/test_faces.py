@@ -124,6 +124,15 @@ def test_a_face_too_small_for_the_quick_search_is_found_by_the_thorough_one(fram
     assert 300 < x < 300 + small.shape[1] and 500 < y < 500 + small.shape[0]
 
 
+@pytest.mark.parametrize("kept", [0.2, 0.6, 0.95])
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_an_image_that_is_cut_short_is_refused(tmp_path, suffix, kept):
+    data = cv2.imencode(suffix, noise(200, 300))[1].tobytes()
+    (tmp_path / f"frame{suffix}").write_bytes(data[: round(kept * len(data))])
+    with pytest.raises(BadInput, match=rf"frame\{suffix}: cannot be decoded"):
+        read_image(tmp_path / f"frame{suffix}")
+
+
 def write_images(folder, names, size=(20, 30)):
     folder.mkdir()
     for value, name in enumerate(names):
