@@ -134,8 +134,11 @@ def cv(
     out: Path,
     protocol: Literal["interleaved", "contiguous", "leave-one-subject-out"] = "interleaved",
     folds: int = 10,
+    selection: Literal["last", "inner", "oracle"] = "last",
     epochs: int | None = None,
     seed: int = 0,
+    seeds: int = 1,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
     network: NetworkConfig = NetworkConfig(),  # noqa: B008
     training: TrainingConfig = TrainingConfig(),  # noqa: B008
 ) -> None:
@@ -147,10 +150,15 @@ def cv(
         protocol: how subjects are dealt to folds.
         folds: number of folds, except with leave-one-subject-out.
         epochs: passes over the training samples, in place of the configuration's training.epochs.
+        selection: the epoch that is tested: the last; inner: the best on training subjects set aside for it; oracle:
+            the best on the test subjects, whose accuracy is not comparable with anything.
         seed: of the initial parameters.
+        seeds: number of times that every fold is trained, with seeds from --seed upwards.
+        device: where the networks are trained; auto takes a GPU where there is one.
         network: sizes of the network.
         training: how it is trained.
     """
+    from data_prep.device import compute_device
     from data_prep.store import FeatureStore
     from face_strnn.crossval import cross_validate
 
@@ -158,7 +166,19 @@ def cv(
         training = replace(training, epochs=epochs)
     store = FeatureStore.open(features)
     with _training_progress(training.epochs) as watch:
-        cross_validate(store, out, Config(network, training), protocol, folds, seed, _command_line(), watch)
+        cross_validate(
+            store,
+            out,
+            Config(network, training),
+            protocol,
+            folds,
+            selection,
+            seed,
+            seeds,
+            compute_device(device),
+            _command_line(),
+            watch,
+        )
     report(out)
 
 
@@ -247,7 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return 0 when it did its work, 2 for bad input, 1 for a failure that is ours."""
     parser = _parser()
     try:
-        parsed = parser.instantiate_classes(parser.parse_args(arguments))
+        parsed = parser.instantiate(parser.parse_args(arguments))
     except BadInput as error:
         print(f"face-strnn: {error}", file=sys.stderr)
         return 2
@@ -320,16 +340,16 @@ def _training_progress(epochs: int) -> Iterator[Callable[["Stack"], None]]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as bars:
-        shown: dict[tuple[int, ...], TaskID] = {}
+        shown: dict[str, TaskID] = {}
 
         def watch(stack: "Stack") -> None:
-            folds = tuple(member.fold for member in stack.members)
-            if folds not in shown:
-                name = f"epochs, folds {folds[0]} to {folds[-1]}"
-                shown[folds] = bars.add_task(name, total=epochs, loss=float("nan"))
-            latest = stack.history[-len(folds) :]
+            first, last = stack.members[0], stack.members[-1]
+            name = f"epochs, folds {first.fold} to {last.fold}, seed {first.seed}"
+            if name not in shown:
+                shown[name] = bars.add_task(name, total=epochs, loss=float("nan"))
+            latest = stack.history[-len(stack.members) :]
             loss = sum(epoch.loss for epoch in latest) / len(latest)
-            bars.update(shown[folds], completed=stack.epochs_done, loss=loss)
+            bars.update(shown[name], completed=stack.epochs_done, loss=loss)
 
         yield watch
 

@@ -8,6 +8,9 @@ from data_prep.errors import BadInput
 Interpolation = Literal["linear", "nearest", "zero-pad"]
 """How a sequence becomes L time steps; see :func:`face_strnn.time_steps.time_steps`."""
 
+Precision = Literal["float32", "bfloat16"]
+"""The type in which the spatial layer is computed; parameters and sums stay float32."""
+
 
 @dataclass(frozen=True)
 class NetworkConfig:
@@ -77,6 +80,7 @@ class TrainingConfig:
         lambda2: weight of sum |G^f| + sum |G^b|.
         label_smoothing: share of the label that is spread over all classes.
         interpolation: how a sequence becomes L time steps.
+        precision: ``bfloat16`` computes the spatial layer in that type.
     """
 
     epochs: int = 30
@@ -89,6 +93,7 @@ class TrainingConfig:
     lambda2: float = 1e-4
     label_smoothing: float = 0.0
     interpolation: Interpolation = "linear"
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):

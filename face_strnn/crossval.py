@@ -21,14 +21,14 @@ from data_prep.store import FeatureStore
 from data_prep.whole_files import write_text_whole
 from face_strnn.baselines import apex_svm, most_frequent
 from face_strnn.config import Config
-from face_strnn.metrics import summarise
+from face_strnn.metrics import accuracy, summarise
 from face_strnn.network import STRNN
-from face_strnn.protocols import Protocol, splitter
+from face_strnn.protocols import Protocol, Selection, splitter
 from face_strnn.samples import Samples, channel_moments
-from face_strnn.training import Epoch, Member, Stack, train
+from face_strnn.training import Member, Stack, train
 
-FOLDS_PER_STACK = 10
-"""Folds that are trained together. Their states take about 60 MB each per batch of 32 sequences."""
+NETWORKS_PER_STACK = 10
+"""Networks that are trained together. Their states take about 60 MB each per batch of 32 sequences."""
 
 SEQUENCES_PER_TEST_BATCH = 16
 
@@ -39,11 +39,14 @@ def cross_validate(
     config: Config,
     protocol: Protocol = "interleaved",
     n_folds: int = 10,
+    selection: Selection = "last",
     seed: int = 0,
+    n_seeds: int = 1,
+    device: torch.device | str = "cpu",
     command: str = "",
     progress: Callable[[Stack], None] | None = None,
 ) -> dict[str, Any]:
-    """Train and test one network per fold and write the run folder, all but its figures and page.
+    """Train and test one network per fold and seed and write the run folder, all but its figures and page.
 
     A run that was interrupted is taken up where it stopped: finished folds are kept, and folds in training go on after
     the last epoch that they finished.
@@ -54,7 +57,12 @@ def cross_validate(
         config: the settings.
         protocol: how subjects are dealt to folds.
         n_folds: number of folds of the protocols that have one.
-        seed: of the initial parameters.
+        selection: which epoch is tested: ``"last"``; ``"inner"``: the best on a share of the training subjects
+            (those of the following fold), which the network is then not taught; ``"oracle"``: the best on the test
+            subjects themselves, not comparable with anything.
+        seed: of the initial parameters; the first one where there are several.
+        n_seeds: number of times that every fold is trained, with seeds from ``seed`` upwards.
+        device: where the networks are trained.
         command: how to repeat the run; stands in the summary.
         progress: called after every epoch of a stack of folds.
 
@@ -70,31 +78,37 @@ def cross_validate(
     _require_sizes(samples, config)
     folds = splitter(protocol, n_folds)
     assignment = _assign(samples, folds)
+    seeds = range(seed, seed + n_seeds)
     settings = {
         "data": store.recipe["data"],
         "features": {"fingerprint": store.fingerprint, "rotations": sorted(set(samples.rotations.tolist()))},
         "protocol": protocol,
         "folds": len(assignment),
-        "selection": "last",
+        "selection": selection,
         "seed": seed,
+        "seeds": n_seeds,
         **asdict(config),
     }
     _take_folder(out, settings)
-    write_text_whole(out / "folds.csv", _folds_table(samples, assignment).to_csv(index=False))
-    checkpoints = _train_folds(samples, assignment, config, seed, out / "checkpoints", settings, progress)
+    write_text_whole(out / "folds.csv", _folds_table(samples, assignment, selection).to_csv(index=False))
+    members = [
+        _member(samples, assignment, fold, one_seed, selection) for one_seed in seeds for fold in range(len(assignment))
+    ]
+    checkpoints = _train_members(members, samples, config, out / "checkpoints", settings, device, progress)
     models = [STRNN.load(checkpoint) for checkpoint in checkpoints]
-    history = [Epoch(**epoch) for model in models for epoch in json.loads(model.facts["history"])]
-    write_text_whole(out / "history.csv", pd.DataFrame(map(asdict, history)).to_csv(index=False))
-    predictions = _test(samples, assignment, models, config)
+    write_text_whole(out / "history.csv", _history_table(models, selection).to_csv(index=False))
+    predictions = _test(samples, assignment, members, models, config)
     write_text_whole(out / "predictions.csv", predictions.to_csv(index=False))
     summary = {
         "data": store.recipe["data"],
         "protocol": protocol,
-        "selection": "last",
+        "selection": selection,
         "seed": seed,
+        "seeds": n_seeds,
         "epochs": config.training.epochs,
         "classes": list(samples.class_names),
         **summarise(predictions, samples.class_names),
+        "seed_accuracies": [accuracy(rows) for _, rows in predictions.groupby("seed")],
         "n_samples": len(samples),
         "baselines": _baselines(samples, folds),
         "features": {**store.recipe, **settings["features"]},
@@ -149,34 +163,61 @@ def _take_folder(out: Path, settings: dict[str, Any]) -> None:
     write_text_whole(file, text)
 
 
-def _train_folds(
+def _member(
+    samples: Samples, assignment: Sequence[tuple[np.ndarray, np.ndarray]], fold: int, seed: int, selection: Selection
+) -> Member:
+    taught, watched = _roles(samples, assignment, fold, selection)
+    return Member(fold + 1, seed, taught, watched)
+
+
+def _roles(
+    samples: Samples, assignment: Sequence[tuple[np.ndarray, np.ndarray]], fold: int, selection: Selection
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Which samples a fold's network is taught, and which choose its epoch."""
+    train_numbers, test_numbers = assignment[fold]
+    taught = np.zeros(len(samples), bool)
+    taught[train_numbers] = True
+    if selection == "last":
+        return taught, None
+    watched = np.zeros(len(samples), bool)
+    if selection == "oracle":
+        watched[test_numbers] = True
+        return taught, watched
+    validation = assignment[(fold + 1) % len(assignment)][1]
+    watched[validation] = True
+    # The validation subjects' rotated copies are not taught either.
+    taught &= ~np.isin(samples.subjects, samples.subjects[validation])
+    if not taught.any():
+        raise BadInput("--selection inner needs at least 3 folds: one to test, one to choose the epoch, one to learn")
+    return taught, watched
+
+
+def _train_members(
+    members: Sequence[Member],
     samples: Samples,
-    assignment: Sequence[tuple[np.ndarray, np.ndarray]],
     config: Config,
-    seed: int,
     folder: Path,
     settings: dict[str, Any],
+    device: torch.device | str,
     progress: Callable[[Stack], None] | None,
 ) -> list[Path]:
-    checkpoints = [folder / f"fold-{fold:02d}.safetensors" for fold in range(1, len(assignment) + 1)]
+    """Train what is not trained yet; return the members' checkpoints."""
+    checkpoints = [folder / _checkpoint_name(member, first_seed=members[0].seed) for member in members]
     moments: Tensor | None = None
-    for first in range(0, len(assignment), FOLDS_PER_STACK):
-        last = min(first + FOLDS_PER_STACK, len(assignment))
+    for first in range(0, len(members), NETWORKS_PER_STACK):
+        last = min(first + NETWORKS_PER_STACK, len(members))
         if all(checkpoint.is_file() for checkpoint in checkpoints[first:last]):
             continue
         if moments is None:
             moments = channel_moments(samples)
-        members = []
-        for fold in range(first, last):
-            taught = np.zeros(len(samples), bool)
-            taught[assignment[fold][0]] = True
-            members.append(Member(fold + 1, seed, taught))
-        state_file = folder / f"folds-{first + 1:02d}-{last:02d}.training"
-        stack = train(members, samples, samples.labels, moments, config, state_file, progress)
-        for member, model in zip(members, stack.models(), strict=True):
-            history = [asdict(epoch) for epoch in stack.history if epoch.fold == member.fold]
+        state_file = folder / f"networks-{first + 1:02d}-{last:02d}.training"
+        stack = train(members[first:last], samples, samples.labels, moments, config, state_file, progress, device)
+        for checkpoint, member, model in zip(checkpoints[first:last], stack.members, stack.models(), strict=True):
+            history = [
+                asdict(epoch) for epoch in stack.history if (epoch.fold, epoch.seed) == (member.fold, member.seed)
+            ]
             model.save(
-                checkpoints[member.fold - 1],
+                checkpoint,
                 history=json.dumps(history),
                 classes=json.dumps(samples.class_names),
                 features=settings["features"]["fingerprint"],
@@ -187,29 +228,55 @@ def _train_folds(
     return checkpoints
 
 
+def _checkpoint_name(member: Member, first_seed: int) -> str:
+    seed = "" if member.seed == first_seed else f"-seed-{member.seed}"
+    return f"fold-{member.fold:02d}{seed}.safetensors"
+
+
+def _history_table(models: Sequence[STRNN], selection: Selection) -> pd.DataFrame:
+    history = pd.DataFrame([epoch for model in models for epoch in json.loads(model.facts["history"])])
+    watched = {"inner": "validation_accuracy", "oracle": "test_accuracy"}
+    if selection in watched:
+        return history.rename(columns={"watched_accuracy": watched[selection]})
+    return history.drop(columns="watched_accuracy")
+
+
 @torch.inference_mode()
 def _test(
-    samples: Samples, assignment: Sequence[tuple[np.ndarray, np.ndarray]], models: Sequence[STRNN], config: Config
+    samples: Samples,
+    assignment: Sequence[tuple[np.ndarray, np.ndarray]],
+    members: Sequence[Member],
+    models: Sequence[STRNN],
+    config: Config,
 ) -> pd.DataFrame:
     rows = []
-    for fold, ((_, test), model) in enumerate(zip(assignment, models, strict=True), start=1):
+    for member, model in zip(members, models, strict=True):
+        test = assignment[member.fold - 1][1]
         for batch in np.array_split(test, -(-len(test) // SEQUENCES_PER_TEST_BATCH)):
             outputs = model.logits_of_sequences([samples[n] for n in batch], config.training.interpolation)
             for n, probabilities in zip(batch, outputs.double().softmax(1).tolist(), strict=True):
                 entry = samples.entries[n]
                 prediction = samples.class_names[int(np.argmax(probabilities))]
-                rows.append((entry.sequence, entry.subject, fold, entry.emotion, prediction, *probabilities))
-    columns = ["sequence", "subject", "fold", "truth", "prediction", *(f"p_{name}" for name in samples.class_names)]
-    return pd.DataFrame(rows, columns=columns).sort_values("sequence", kind="stable")
+                row = (entry.sequence, entry.subject, member.fold, member.seed, entry.emotion, prediction)
+                rows.append((*row, *probabilities))
+    probabilities_of = [f"p_{name}" for name in samples.class_names]
+    columns = ["sequence", "subject", "fold", "seed", "truth", "prediction", *probabilities_of]
+    return pd.DataFrame(rows, columns=columns).sort_values(["seed", "sequence"], kind="stable")
 
 
-def _folds_table(samples: Samples, assignment: Sequence[tuple[np.ndarray, np.ndarray]]) -> pd.DataFrame:
-    rows = [
-        (fold, entry.sequence, entry.subject, entry.emotion, entry.rotation, role)
-        for fold, sides in enumerate(assignment, start=1)
-        for role, numbers in zip(("train", "test"), sides, strict=True)
-        for entry in (samples.entries[n] for n in numbers)
-    ]
+def _folds_table(
+    samples: Samples, assignment: Sequence[tuple[np.ndarray, np.ndarray]], selection: Selection
+) -> pd.DataFrame:
+    """Every sample's role in every fold: train, test, or validation (which chooses the epoch)."""
+    rows = []
+    for fold, (_, test) in enumerate(assignment):
+        taught, watched = _roles(samples, assignment, fold, selection)
+        roles = {"train": np.flatnonzero(taught), "test": test}
+        if selection == "inner":
+            roles["validation"] = np.flatnonzero(watched)
+        for role, numbers in roles.items():
+            for entry in (samples.entries[n] for n in numbers):
+                rows.append((fold + 1, entry.sequence, entry.subject, entry.emotion, entry.rotation, role))
     return pd.DataFrame(rows, columns=["fold", "sequence", "subject", "emotion", "rotation", "role"])
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from data_prep.errors import BadInput
 from data_prep.whole_files import written_whole
-from face_strnn.config import Interpolation, NetworkConfig
+from face_strnn.config import Interpolation, NetworkConfig, Precision
 from face_strnn.scan import Scan
 from face_strnn.spatial import ProjectedStates
 from face_strnn.time_steps import time_steps
@@ -44,7 +44,7 @@ class MapBatch:
         """Join sequences of maps, each (frames, h, w, C), into a batch of ``length`` time steps."""
         joined, steps = [], []
         for maps in sequences:
-            weights = time_steps(len(maps), length, how).to(maps.device)
+            weights = time_steps(len(maps), length, how, maps.device)
             joined.append(maps)
             if weights.shape[1] > len(maps):
                 joined.append(torch.zeros_like(maps[:1]))
@@ -52,7 +52,9 @@ class MapBatch:
         return cls(torch.cat(joined).flatten(1, 2), steps)
 
 
-def logits(parameters: Parameters, batch: MapBatch, scan: Scan, activation: str = "relu") -> Tensor:
+def logits(
+    parameters: Parameters, batch: MapBatch, scan: Scan, activation: str = "relu", precision: Precision = "float32"
+) -> Tensor:
     """Equations (1) to (8) for M networks.
 
     Args:
@@ -60,16 +62,19 @@ def logits(parameters: Parameters, batch: MapBatch, scan: Scan, activation: str 
         batch: B sequences.
         scan: the directions.
         activation: ``"relu"`` or ``"sigmoid"``.
+        precision: ``"bfloat16"`` computes equations (1) and (3), nearly all of the arithmetic, in that type; their
+            gradients are summed up in the parameters' type, and the rest is computed in it.
 
     Returns:
-        (M, B, classes): o of equation (8).
+        (M, B, classes): o of equation (8), in the parameters' type.
     """
     U, W, b, G, V = (parameters[f"spatial.{name}"] for name in "UWbGV")
-    steps = [weights.to(U.dtype) for weights in batch.steps]
-    s = ProjectedStates.apply(batch.frames, steps, U, W, b, G, scan, activation == "relu")  # (M, B * L, D, Kp, H)
+    compute_type = torch.bfloat16 if precision == "bfloat16" else U.dtype
+    s = ProjectedStates.apply(batch.frames, batch.steps, U, W, b, G, scan, activation == "relu", compute_type)
+    # s is (M, B * L, D, Kp, H).
     # (4): the sum over directions is one product over direction, column of G and unit together.
     m = s.flatten(2) @ V.transpose(2, 3).flatten(1, 2)  # (M, B * L, output)
-    m = m.unflatten(1, (len(steps), -1)).transpose(1, 2)  # (M, L, B, output)
+    m = m.unflatten(1, (len(batch.steps), -1)).transpose(1, 2)  # (M, L, B, output)
     return _temporal_logits(parameters, m, activation)
 
 

@@ -9,6 +9,8 @@ from sklearn.model_selection import BaseCrossValidator, LeaveOneGroupOut
 from data_prep.errors import BadInput
 
 Protocol = Literal["interleaved", "contiguous", "leave-one-subject-out"]
+Selection = Literal["last", "inner", "oracle"]
+"""Which epoch's network is tested; see :func:`face_strnn.crossval.cross_validate`."""
 
 
 class SubjectKFold(BaseCrossValidator):

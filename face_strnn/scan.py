@@ -86,10 +86,17 @@ class Scan:
                 for offset, node in enumerate(members):
                     self.place[direction, node] = starts[depth] + offset
                     location[direction][node] = (depth, offset)
+        self._place_on = {torch.device("cpu"): self.place}
         self.waves = tuple(
             Wave(start, size, _handovers(wave, predecessors, location))
             for start, size, wave in zip(starts, sizes, nodes, strict=True)
         )
+
+    def place_on(self, device: torch.device) -> torch.Tensor:
+        """Return ``place`` on a device; it is copied there once."""
+        if device not in self._place_on:
+            self._place_on[device] = self.place.to(device)
+        return self._place_on[device]
 
     @classmethod
     def grid(cls, height: int, width: int) -> "Scan":

@@ -24,7 +24,7 @@ CHUNK_BYTES = 16 * 2**20
 class ProjectedStates(torch.autograd.Function):
     """Sparse projections s of the spatial hidden states, for M stacked networks.
 
-    ``apply(frames, steps, U, W, b, G, scan, relu)``:
+    ``apply(frames, steps, U, W, b, G, scan, relu, compute_type)``:
 
     Args:
         frames: (F, K, C), real frames of all sequences one after the other, any floating type.
@@ -32,9 +32,11 @@ class ProjectedStates(torch.autograd.Function):
         U, W, b, G: (M, D, H, C), (M, D, H, H), (M, D, H), (M, D, K, Kp).
         scan: D directions over K nodes.
         relu: whether sigma is ReLU; else it is the logistic sigmoid.
+        compute_type: of all products and of the states that are kept, by default the parameters' type, in which the
+            sums over chunks are.
 
     Returns:
-        (M, B * L, D, Kp, H): s^r_l of equation (3) for each of the B sequences' time steps.
+        (M, B * L, D, Kp, H): s^r_l of equation (3) for each of the B sequences' time steps, in the parameters' type.
     """
 
     @staticmethod
@@ -48,17 +50,22 @@ class ProjectedStates(torch.autograd.Function):
         G: Tensor,
         scan: Scan,
         relu: bool,
+        compute_type: torch.dtype | None = None,
     ) -> Tensor:
         """Compute s; see the class."""
         members, directions, hidden, _ = U.shape
         length, projections = len(steps[0]), G.shape[-1]
+        s = U.new_empty(members, len(steps) * length, directions, projections, hidden)
+        compute_type = compute_type or U.dtype
+        ctx.parameter_type, ctx.compute_type = U.dtype, compute_type
+        U, W, b, G = (parameter.to(compute_type) for parameter in (U, W, b, G))
+        steps = [step.to(compute_type) for step in steps]
         W_transposed = W.flatten(0, 1).transpose(1, 2)
         G_transposed = _in_order_of_visits(G, scan).transpose(1, 2)
-        s = U.new_empty(members, len(steps) * length, directions, projections, hidden)
         chunks = _chunks(steps, members * directions * scan.n_places * hidden * U.element_size())
         kept = []
         for chunk in chunks:
-            part = frames[chunk.frames].to(U.dtype)
+            part = frames[chunk.frames].to(compute_type)
             h = _project(part, steps[chunk.sequences], U, b, scan)  # (J, places, N, H), N time steps of the chunk
             handed_on: list[Tensor] = []
             for wave in scan.waves:
@@ -88,11 +95,13 @@ class ProjectedStates(torch.autograd.Function):
         G_visits = _in_order_of_visits(G, scan)
         W_stacked = W.flatten(0, 1)
         dframes = torch.empty_like(frames) if ctx.needs_input_grad[0] else None
-        dU, db = U.new_zeros(U[..., 0].numel(), channels), b.new_zeros(b.numel())
-        dW, dG_visits = torch.zeros_like(W_stacked), torch.zeros_like(G_visits)
+        sums = {"dtype": ctx.parameter_type, "device": U.device}
+        dU, db = torch.zeros(b.numel(), channels, **sums), torch.zeros(b.numel(), **sums)
+        dW, dG_visits = torch.zeros_like(W_stacked, **sums), torch.zeros_like(G_visits, **sums)
         for chunk, h in zip(ctx.chunks, kept, strict=True):
-            arriving = ds[:, chunk.steps(length)].permute(0, 2, 3, 1, 4).flatten(3).flatten(0, 1)  # (J, Kp, N * H)
-            dG_visits.baddbmm_(h.flatten(2), arriving.transpose(1, 2))
+            arriving = ds[:, chunk.steps(length)].to(ctx.compute_type).permute(0, 2, 3, 1, 4)
+            arriving = arriving.flatten(3).flatten(0, 1)  # (J, Kp, N * H)
+            dG_visits.add_(h.flatten(2) @ arriving.transpose(1, 2))
             dh = (G_visits @ arriving).view(h.shape)
             handed_back: dict[int, Tensor] = {}
             for number in reversed(range(len(scan.waves))):
@@ -100,7 +109,7 @@ class ProjectedStates(torch.autograd.Function):
                 states, gradient = _of_wave(h, wave), _of_wave(dh, wave)
                 if number in handed_back:
                     received = handed_back.pop(number).flatten(1, 2)
-                    dW.baddbmm_(received.transpose(1, 2), states.flatten(1, 2))
+                    dW.add_(received.transpose(1, 2) @ states.flatten(1, 2))
                     gradient.add_((received @ W_stacked).view(states.shape))
                 _through_activation(gradient, states, ctx.relu)
                 for handover in wave.handovers:
@@ -109,12 +118,12 @@ class ProjectedStates(torch.autograd.Function):
                     target = _places(handed_back[handover.wave], handover.source, handover.direction, members)
                     target.add_(_places(gradient, handover.target, handover.direction, members))
             dP = _project_back(dh, steps[chunk.sequences], scan, members)
-            dU.addmm_(dP.T, frames[chunk.frames].to(U.dtype).flatten(0, 1))
-            db.add_(dP.sum(0))
+            dU.add_(dP.T @ frames[chunk.frames].to(ctx.compute_type).flatten(0, 1))
+            db.add_(dP.sum(0, dtype=ctx.parameter_type))
             if dframes is not None:
                 dframes[chunk.frames] = (dP @ U.reshape(-1, channels)).view(-1, *frames.shape[1:])
         dG = _by_node(dG_visits.unflatten(0, (members, directions)), scan)
-        return dframes, None, dU.view_as(U), dW.view_as(W), db.view_as(b), dG, None, None
+        return dframes, None, dU.view_as(U), dW.view_as(W), db.view_as(b), dG, None, None, None
 
 
 class _Chunk:
@@ -151,7 +160,7 @@ def _project(frames: Tensor, steps: Sequence[Tensor], U: Tensor, b: Tensor, scan
     P = torch.addmm(b.flatten(), frames.flatten(0, 1), U.reshape(-1, channels).T)
     P = P.view(len(frames), scan.n_nodes, members, directions, hidden)
     visits = P.new_zeros(members, directions, scan.n_places, len(frames), hidden)
-    for direction, place in enumerate(scan.place.to(P.device)):
+    for direction, place in enumerate(scan.place_on(P.device)):
         visits[:, direction].index_copy_(1, place, P[:, :, :, direction].permute(2, 1, 0, 3))
     of_sequences = visits.view(-1, *visits.shape[3:]).split([step.shape[1] for step in steps], dim=1)
     at_steps = [step @ part for step, part in zip(steps, of_sequences, strict=True)]  # (J * places, L, H) each
@@ -167,7 +176,7 @@ def _project_back(dh: Tensor, steps: Sequence[Tensor], scan: Scan, members: int)
     n_frames, hidden = joined.shape[1:]
     visits = joined.view(members, scan.n_directions, scan.n_places, n_frames, hidden)
     dP = visits.new_empty(n_frames, scan.n_nodes, members, scan.n_directions, hidden)
-    for direction, place in enumerate(scan.place.to(dP.device)):
+    for direction, place in enumerate(scan.place_on(dP.device)):
         dP[:, :, :, direction] = visits[:, direction].index_select(1, place).permute(2, 1, 0, 3)
     return dP.view(n_frames * scan.n_nodes, -1)
 
@@ -183,14 +192,14 @@ def _through_activation(gradient: Tensor, states: Tensor, relu: bool) -> None:
 def _in_order_of_visits(G: Tensor, scan: Scan) -> Tensor:
     """(M, D, K, Kp) by node -> (J, places, Kp) by place; empty places weigh nothing."""
     visits = G.new_zeros(*G.shape[:2], scan.n_places, G.shape[3])
-    for direction, place in enumerate(scan.place.to(G.device)):
+    for direction, place in enumerate(scan.place_on(G.device)):
         visits[:, direction].index_copy_(1, place, G[:, direction])
     return visits.flatten(0, 1)
 
 
 def _by_node(visits: Tensor, scan: Scan) -> Tensor:
     """(M, D, places, Kp) by place -> (M, D, K, Kp) by node."""
-    places = enumerate(scan.place.to(visits.device))
+    places = enumerate(scan.place_on(visits.device))
     return torch.stack([visits[:, direction].index_select(1, place) for direction, place in places], 1)
 
 

@@ -9,7 +9,7 @@ from face_strnn.config import Interpolation
 
 
 @lru_cache(maxsize=1024)
-def time_steps(n_frames: int, length: int, how: Interpolation = "linear") -> Tensor:
+def time_steps(n_frames: int, length: int, how: Interpolation = "linear", device: torch.device | str = "cpu") -> Tensor:
     """Return the weights that make time steps of frames.
 
     Both ends are kept: step 0 is the first frame and step ``length - 1`` the last one, so that the apex, with which a
@@ -21,14 +21,15 @@ def time_steps(n_frames: int, length: int, how: Interpolation = "linear") -> Ten
         how: ``"linear"`` weighs the two frames around a step; ``"nearest"`` takes the nearer one (the later one where
             both are equally near); ``"zero-pad"`` takes the frames as they are and then one more, number ``n_frames``,
             which the caller appends and fills with zeros; a sequence longer than ``length`` is shortened linearly.
+        device: where the weights are wanted; they are made once for each.
 
     Returns:
         float32 (length, n) with n = ``n_frames``, or ``n_frames`` + 1 for a padded sequence. Every row sums to 1.
     """
     if how == "zero-pad" and n_frames < length:
-        return torch.eye(n_frames + 1)[torch.arange(length).clamp(max=n_frames)]
+        return torch.eye(n_frames + 1)[torch.arange(length).clamp(max=n_frames)].to(device)
     position = torch.linspace(0, n_frames - 1, length, dtype=torch.float64)
     if how == "nearest":
-        return torch.eye(n_frames)[(position + 0.5).floor().long()]
+        return torch.eye(n_frames)[(position + 0.5).floor().long()].to(device)
     weights = (1 - (position[:, None] - torch.arange(n_frames)).abs()).clamp(min=0)
-    return (weights / weights.sum(1, keepdim=True)).float()
+    return (weights / weights.sum(1, keepdim=True)).float().to(device)

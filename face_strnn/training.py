@@ -8,16 +8,17 @@ differently shaped matrix products); ``tests/test_training.py`` holds this.
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from data_prep.errors import BadInput
 from data_prep.whole_files import written_whole
 from face_strnn.config import Config
 from face_strnn.loss import mean_cross_entropy, sparsity_penalty
@@ -33,13 +34,15 @@ class Member:
 
     Attributes:
         fold: its number, from 1; with ``seed`` it draws the initial parameters.
-        seed: of the run.
+        seed: the seed.
         taught: bool (N,): the samples that it may learn from.
+        watched: bool (N,): the samples whose accuracy chooses the epoch that is kept; None keeps the last one.
     """
 
     fold: int
     seed: int
     taught: np.ndarray
+    watched: np.ndarray | None = None
 
 
 @dataclass
@@ -74,13 +77,22 @@ class Standardisation:
 
 @dataclass
 class Epoch:
-    """What one network did in one epoch, over the samples that it was taught."""
+    """What one network did in one epoch.
+
+    Attributes:
+        fold, seed: which network.
+        epoch: number, from 1.
+        loss, cross_entropy, train_accuracy: means over the samples that it was taught.
+        watched_accuracy: after the epoch, over the samples that it is watched on; None where there are none.
+    """
 
     fold: int
+    seed: int
     epoch: int
     loss: float
     cross_entropy: float
     train_accuracy: float
+    watched_accuracy: float | None = None
 
 
 @dataclass
@@ -94,6 +106,8 @@ class Stack:
         parameters: for standardised maps, each with a leading dimension M.
         history: one entry per network and epoch so far.
         epochs_done: number of epochs so far.
+        best: parameters of each watched network at its best epoch.
+        best_scores: per network (accuracy, minus cross entropy) there; the first of equals counts.
     """
 
     members: Sequence[Member]
@@ -102,14 +116,22 @@ class Stack:
     parameters: dict[str, Tensor]
     history: list[Epoch] = field(default_factory=list)
     epochs_done: int = 0
+    best: dict[str, Tensor] = field(default_factory=dict)
+    best_scores: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def watches(self) -> bool:
+        """Whether an epoch is chosen, rather than the last one kept."""
+        return self.members[0].watched is not None
 
     def models(self) -> list[STRNN]:
-        """Return the networks one by one, for maps as stored."""
-        folded = self.standardisation.fold_in({name: tensor.detach() for name, tensor in self.parameters.items()})
+        """Return the networks one by one, on the CPU, for maps as stored: of the chosen epoch, else of the last one."""
+        trained = self.best if self.watches else self.parameters
+        folded = self.standardisation.fold_in({name: tensor.detach() for name, tensor in trained.items()})
         models = []
         for number in range(len(self.members)):
             model = STRNN(**vars(self.config.network))
-            model.set_parameters({name: tensor[number].clone() for name, tensor in folded.items()})
+            model.set_parameters({name: tensor[number].clone().cpu() for name, tensor in folded.items()})
             models.append(model)
         return models
 
@@ -122,6 +144,7 @@ def train(
     config: Config,
     state_file: Path | None = None,
     progress: Callable[[Stack], None] | None = None,
+    device: torch.device | str = "cpu",
 ) -> Stack:
     """Train a stack of networks to the last epoch.
 
@@ -129,22 +152,21 @@ def train(
     that is trained alone, read them in the same order.
 
     Args:
-        members: the networks.
+        members: the networks; all are watched or none.
         maps: N samples, each (frames, h, w, C), of any floating type.
         labels: int64 (N,).
         moments: (N, 3, C), see :func:`face_strnn.samples.channel_moments`.
         config: the settings.
         state_file: where the state is kept after every epoch; a state that is there is taken up.
         progress: called after every epoch.
+        device: where the networks are trained.
+
+    Raises:
+        BadInput: a state file that is damaged.
     """
-    stack = _begin(members, moments, config)
-    parameters = stack.parameters
-    decayed = [tensor for name, tensor in parameters.items() if name not in UNDECAYED]
-    undecayed = [parameters[name] for name in UNDECAYED]
-    optimiser = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": config.training.weight_decay}, {"params": undecayed, "weight_decay": 0.0}],
-        lr=config.training.learning_rate,
-    )
+    device = torch.device(device)
+    stack = _begin(members, moments, config, device)
+    optimiser = _optimiser(stack)
     if state_file is not None and state_file.is_file():
         _take_up(stack, optimiser, state_file)
     scan = Scan.grid(*config.network.grid)
@@ -152,7 +174,7 @@ def train(
     n_batches = math.ceil(len(maps) / config.training.batch_size)
     while stack.epochs_done < config.training.epochs:
         order = np.random.default_rng(stack.epochs_done).permutation(len(maps))
-        tally = _Tally(len(members))
+        tally = _Tally(len(members), device)
         for number, batch in enumerate(np.array_split(order, n_batches)):
             step = stack.epochs_done * n_batches + number
             for group in optimiser.param_groups:
@@ -160,9 +182,11 @@ def train(
             # What no network of this stack is taught is not read, and yet keeps its place in the order: which samples
             # share a step must not depend on which networks are trained together.
             batch = batch[taught[:, batch].any(0).numpy()]
-            _step(stack, optimiser, [maps[n] for n in batch], labels[batch], taught[:, batch], scan, tally)
+            sequences = [_on(device, maps[n]) for n in batch]
+            _step(stack, optimiser, sequences, labels[batch].to(device), taught[:, batch].to(device), scan, tally)
         stack.epochs_done += 1
-        stack.history += tally.epochs(members, stack.epochs_done)
+        watched = _watch(stack, maps, labels, scan, device)
+        stack.history += tally.epochs(members, stack.epochs_done, watched)
         if state_file is not None:
             _keep(stack, optimiser, state_file)
         if progress:
@@ -170,14 +194,35 @@ def train(
     return stack
 
 
-def _begin(members: Sequence[Member], moments: Tensor, config: Config) -> Stack:
+def _begin(members: Sequence[Member], moments: Tensor, config: Config, device: torch.device) -> Stack:
     drawn = [
         initial_parameters(config.network, torch.Generator().manual_seed(1_000_003 * member.seed + member.fold))
         for member in members
     ]
-    parameters = {name: torch.stack([one[name] for one in drawn]).requires_grad_() for name in drawn[0]}
+    parameters = {name: torch.stack([one[name] for one in drawn]).to(device).requires_grad_() for name in drawn[0]}
     taught = torch.from_numpy(np.stack([member.taught for member in members]))
-    return Stack(members, config, Standardisation.fit(moments, taught), parameters)
+    fitted = Standardisation.fit(moments, taught)
+    stack = Stack(members, config, Standardisation(fitted.mean.to(device), fitted.std.to(device)), parameters)
+    if stack.watches:
+        stack.best = {name: tensor.detach().clone() for name, tensor in parameters.items()}
+        stack.best_scores = [(-1.0, -math.inf)] * len(members)
+    return stack
+
+
+def _optimiser(stack: Stack) -> torch.optim.Optimizer:
+    decayed = [tensor for name, tensor in stack.parameters.items() if name not in UNDECAYED]
+    undecayed = [stack.parameters[name] for name in UNDECAYED]
+    settings = stack.config.training
+    groups = [
+        {"params": decayed, "weight_decay": settings.weight_decay},
+        {"params": undecayed, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate)
+
+
+def _on(device: torch.device, maps: Tensor) -> Tensor:
+    """Copy to a GPU without waiting, from pinned memory; on the CPU leave the mapped file as it is."""
+    return maps.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else maps
 
 
 def _step(
@@ -192,22 +237,25 @@ def _step(
     settings, network = stack.config.training, stack.config.network
     if sequences:
         batch = MapBatch.of(sequences, network.length, settings.interpolation)
-        outputs = logits(stack.standardisation.fold_in(stack.parameters), batch, scan, network.activation)
+        folded = stack.standardisation.fold_in(stack.parameters)
+        outputs = logits(folded, batch, scan, network.activation, settings.precision)
     else:
-        outputs = torch.zeros(len(stack.members), 0, network.n_classes)
+        outputs = torch.zeros(len(stack.members), 0, network.n_classes, device=labels.device)
     entropies = mean_cross_entropy(outputs, labels, taught, settings.label_smoothing)
     losses = entropies + sparsity_penalty(stack.parameters, settings.lambda1, settings.lambda2)
     optimiser.zero_grad(set_to_none=True)
     # The sum over networks gives each network the gradient of its own loss.
     losses.sum().backward()
+    for parameter in stack.parameters.values():
+        if parameter.grad is None:  # no sequences: the optimiser's momentum moves on all the same
+            parameter.grad = torch.zeros_like(parameter)
     _clip(stack.parameters.values(), settings.gradient_clip)
     optimiser.step()
     tally.add(losses.detach(), entropies.detach(), (outputs.argmax(2) == labels) & taught, taught)
 
 
-def _clip(parameters: Sequence[Tensor], longest: float) -> None:
+def _clip(parameters: Collection[Tensor], longest: float) -> None:
     """Shorten each network's gradient, over all its parameters together, to ``longest``."""
-    parameters = [parameter for parameter in parameters if parameter.grad is not None]
     squares = sum(parameter.grad.flatten(1).square().sum(1) for parameter in parameters)
     factors = (longest / squares.sqrt().clamp(min=1e-12)).clamp(max=1)
     for parameter in parameters:
@@ -221,11 +269,39 @@ def _learning_rate(step: int, n_steps: int, config: Config) -> float:
     return config.training.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1.0, n_steps - rise)))
 
 
+@torch.no_grad()
+def _watch(
+    stack: Stack, maps: Sequence[Tensor], labels: Tensor, scan: Scan, device: torch.device
+) -> list[float] | list[None]:
+    """Return the watched accuracies after an epoch, and keep the parameters of networks that are at their best."""
+    if not stack.watches:
+        return [None] * len(stack.members)
+    settings, network = stack.config.training, stack.config.network
+    folded = stack.standardisation.fold_in(stack.parameters)
+    accuracies = []
+    for number, member in enumerate(stack.members):
+        alone = {name: tensor[number : number + 1] for name, tensor in folded.items()}
+        numbers = np.flatnonzero(member.watched)
+        outputs = []
+        for batch in np.array_split(numbers, math.ceil(len(numbers) / settings.batch_size)):
+            sequences = MapBatch.of([_on(device, maps[n]) for n in batch], network.length, settings.interpolation)
+            outputs.append(logits(alone, sequences, scan, network.activation, settings.precision)[0].cpu())
+        answers, truth = torch.cat(outputs), labels[numbers]
+        accuracy = (answers.argmax(1) == truth).double().mean().item()
+        score = (accuracy, -torch.nn.functional.cross_entropy(answers, truth).item())
+        if score > tuple(stack.best_scores[number]):
+            stack.best_scores[number] = score
+            for name, tensor in stack.parameters.items():
+                stack.best[name][number] = tensor[number]
+        accuracies.append(accuracy)
+    return accuracies
+
+
 class _Tally:
     """Sums over one epoch, per network."""
 
-    def __init__(self, n_members: int) -> None:
-        self.loss, self.entropy, self.correct, self.seen = torch.zeros(4, n_members, dtype=torch.float64)
+    def __init__(self, n_members: int, device: torch.device) -> None:
+        self.loss, self.entropy, self.correct, self.seen = torch.zeros(4, n_members, dtype=torch.float64, device=device)
 
     def add(self, losses: Tensor, entropies: Tensor, correct: Tensor, taught: Tensor) -> None:
         n_taught = taught.sum(1)
@@ -234,40 +310,43 @@ class _Tally:
         self.correct += correct.sum(1)
         self.seen += n_taught
 
-    def epochs(self, members: Sequence[Member], epoch: int) -> list[Epoch]:
-        rows = zip(
-            members,
-            *((total / self.seen).tolist() for total in (self.loss, self.entropy, self.correct)),
-            strict=True,
-        )
-        return [Epoch(member.fold, epoch, *values) for member, *values in rows]
+    def epochs(self, members: Sequence[Member], epoch: int, watched: Sequence[float] | Sequence[None]) -> list[Epoch]:
+        means = [(total / self.seen).tolist() for total in (self.loss, self.entropy, self.correct)]
+        rows = zip(members, *means, watched, strict=True)
+        return [Epoch(member.fold, member.seed, epoch, *values) for member, *values in rows]
 
 
 def _keep(stack: Stack, optimiser: torch.optim.Optimizer, path: Path) -> None:
     tensors = {f"parameter/{name}": tensor.detach() for name, tensor in stack.parameters.items()}
+    tensors |= {f"best/{name}": tensor for name, tensor in stack.best.items()}
     for name, tensor in stack.parameters.items():
         for key, value in optimiser.state[tensor].items():
             tensors[f"optimiser/{key}/{name}"] = value
     header = {
         "epochs_done": str(stack.epochs_done),
         "history": json.dumps([vars(epoch) for epoch in stack.history]),
+        "best_scores": json.dumps(stack.best_scores),
     }
     with written_whole(path) as unfinished:
         save_file(tensors, unfinished, header)
 
 
 def _take_up(stack: Stack, optimiser: torch.optim.Optimizer, path: Path) -> None:
-    with safe_open(path, framework="pt") as file:
-        header = file.metadata()
-        kept = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-    stack.epochs_done = int(header["epochs_done"])
-    stack.history = [Epoch(**epoch) for epoch in json.loads(header["history"])]
-    with torch.no_grad():
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata()
+            kept = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+        stack.epochs_done = int(header["epochs_done"])
+        stack.history = [Epoch(**epoch) for epoch in json.loads(header["history"])]
+        stack.best_scores = [tuple(score) for score in json.loads(header["best_scores"])]
+        with torch.no_grad():
+            for name, tensor in stack.parameters.items():
+                tensor.copy_(kept[f"parameter/{name}"])
+            for name, tensor in stack.best.items():
+                tensor.copy_(kept[f"best/{name}"])
         for name, tensor in stack.parameters.items():
-            tensor.copy_(kept[f"parameter/{name}"])
-    for name, tensor in stack.parameters.items():
-        optimiser.state[tensor] = {
-            key.split("/")[1]: value
-            for key, value in kept.items()
-            if key.startswith("optimiser/") and key.endswith(f"/{name}")
-        }
+            for key in ("step", "exp_avg", "exp_avg_sq"):
+                value = kept[f"optimiser/{key}/{name}"]
+                optimiser.state[tensor][key] = value if key == "step" else value.to(tensor.device)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise BadInput(f"{path}: damaged ({error}); delete it, and these folds are trained anew") from error

@@ -53,7 +53,7 @@ def assert_identical(first, second):
         assert torch.equal(tensor, parameters_of(second)[name]), name
 
 
-@pytest.mark.parametrize("batch_size", [N, 5])
+@pytest.mark.parametrize("batch_size", [N, 5, 1])
 def test_a_fold_of_a_stack_learns_what_it_learns_alone(batch_size):
     config = replace(CONFIG, training=replace(TRAINING, batch_size=batch_size))
     together = run(config=config)
