@@ -2,9 +2,13 @@
 
 import importlib
 
-_HOME = {"STRNN": "face_strnn.network", "SubjectKFold": "face_strnn.protocols"}
+_HOME = {
+    "STRNN": "face_strnn.network",
+    "STRNNClassifier": "face_strnn.estimator",
+    "SubjectKFold": "face_strnn.protocols",
+}
 
-__all__ = ["STRNN", "SubjectKFold"]
+__all__ = ["STRNN", "STRNNClassifier", "SubjectKFold"]
 
 
 def __getattr__(name: str) -> object:

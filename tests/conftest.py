@@ -12,6 +12,7 @@ from torchvision.models.vgg import cfgs, make_layers
 from data_prep.ckplus_list import ckplus_sequences
 from data_prep.standin import dataset
 from face_strnn.cli import main
+from face_strnn.config import Config, NetworkConfig, TrainingConfig
 
 CONFIGURATIONS = {"vgg11": ("A", False), "vgg11_bn": ("A", True), "vgg13": ("B", False)}
 """Torchvision's letter of a VGG and whether it normalises batches."""
@@ -105,6 +106,12 @@ def cv_options(features: Path) -> list[str]:
     """A cross-validation of a small network, but for --out and --epochs."""
     sizes = [text for name, size in SMALL_NETWORK.items() for text in (f"--network.{name}", str(size))]
     return ["--features", str(features), "--folds", "2", "--training.batch_size", "8", *sizes]
+
+
+@pytest.fixture(scope="session")
+def run_config() -> Config:
+    """The settings of :func:`run`."""
+    return Config(NetworkConfig(**SMALL_NETWORK), TrainingConfig(epochs=3, batch_size=8))
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from data_prep.store import FeatureStore
 from face_strnn.cli import main
+from face_strnn.crossval import cross_validate
 
 
 @pytest.fixture
@@ -265,11 +267,17 @@ def test_a_damaged_configuration_in_a_run_folder(refused, cv_options, own_run, c
     assert "config.yaml" in said
 
 
-def test_a_damaged_training_state(refused, cv_options, own_run):
+def test_a_damaged_training_state(refused, cv_options, run_config, features, own_run):
+    def interrupt(stack):
+        raise KeyboardInterrupt
+
     (own_run / "checkpoints" / "fold-01.safetensors").unlink()
-    (own_run / "checkpoints" / "folds-01-02.training").write_bytes(b"no state")
+    with pytest.raises(KeyboardInterrupt):
+        cross_validate(FeatureStore.open(features), own_run, run_config, n_folds=2, seed=5, progress=interrupt)
+    (state,) = (own_run / "checkpoints").glob("*.training")
+    state.write_bytes(state.read_bytes()[:-100])
     said = refused("cv", *cv_options, "--epochs", "3", "--seed", "5", "--out", own_run)
-    assert "folds-01-02.training" in said
+    assert state.name in said and "delete" in said
 
 
 def frames_of(standin):

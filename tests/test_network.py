@@ -36,9 +36,7 @@ def grid_visits(height, width, corner):
     for i in range(height):
         for j in range(width):
             order.append(node(i, j))
-            before[node(i, j)] = [
-                node(k, m) for k, m in ((i, j - 1), (i - 1, j - 1), (i - 1, j)) if k >= 0 and m >= 0
-            ]
+            before[node(i, j)] = [node(k, m) for k, m in ((i, j - 1), (i - 1, j - 1), (i - 1, j)) if k >= 0 and m >= 0]
     return order, before
 
 

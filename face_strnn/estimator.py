@@ -1,0 +1,159 @@
+"""The STRNN as a scikit-learn classifier."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Literal, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
+from torch import Tensor
+
+from data_prep.device import compute_device
+from data_prep.errors import BadInput
+from face_strnn.config import Config, Interpolation, NetworkConfig, Precision, TrainingConfig
+from face_strnn.samples import channel_moments
+from face_strnn.training import Member, train
+
+MapSequences = Sequence[np.ndarray] | Sequence[Tensor] | np.ndarray | Tensor
+
+
+class STRNNClassifier(ClassifierMixin, BaseEstimator):
+    """Spatial-temporal recurrent neural network over sequences of pooling maps.
+
+    Args:
+        spatial_hidden, spatial_output, spatial_projection, temporal_hidden, length, temporal_projection, activation:
+            sizes of the network, see :class:`face_strnn.config.NetworkConfig`; input size, grid and classes are those
+            of the data.
+        epochs, batch_size, learning_rate, warmup, weight_decay, gradient_clip, lambda1, lambda2, label_smoothing,
+            interpolation, precision: see :class:`face_strnn.config.TrainingConfig`.
+        random_state: seed of the initial parameters.
+        device: ``"auto"`` trains on a GPU where there is one.
+
+    Attributes:
+        classes_: (n_classes,) the labels in ascending order.
+        network_: the trained :class:`face_strnn.STRNN`.
+
+    Example:
+        >>> from sklearn.model_selection import cross_val_predict
+        >>> from face_strnn import STRNNClassifier, SubjectKFold
+        >>> rng = np.random.default_rng(0)
+        >>> X = [rng.normal(size=(frames, 2, 2, 3)) for frames in (4, 5, 6, 4)]
+        >>> y, subjects = ["fear", "anger", "fear", "anger"], ["S1", "S1", "S2", "S2"]
+        >>> classifier = STRNNClassifier(spatial_hidden=4, temporal_hidden=4, length=6, epochs=2)
+        >>> cross_val_predict(classifier, X, y, groups=subjects, cv=SubjectKFold(2)).shape
+        (4,)
+    """
+
+    def __init__(
+        self,
+        *,
+        spatial_hidden: int = 50,
+        spatial_output: int = 50,
+        spatial_projection: int = 10,
+        temporal_hidden: int = 150,
+        length: int = 44,
+        temporal_projection: int = 5,
+        activation: Literal["relu", "sigmoid"] = "relu",
+        epochs: int = TrainingConfig.epochs,
+        batch_size: int = TrainingConfig.batch_size,
+        learning_rate: float = TrainingConfig.learning_rate,
+        warmup: float = TrainingConfig.warmup,
+        weight_decay: float = TrainingConfig.weight_decay,
+        gradient_clip: float = TrainingConfig.gradient_clip,
+        lambda1: float = TrainingConfig.lambda1,
+        lambda2: float = TrainingConfig.lambda2,
+        label_smoothing: float = TrainingConfig.label_smoothing,
+        interpolation: Interpolation = TrainingConfig.interpolation,
+        precision: Precision = TrainingConfig.precision,
+        random_state: int = 0,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+    ) -> None:
+        self.spatial_hidden = spatial_hidden
+        self.spatial_output = spatial_output
+        self.spatial_projection = spatial_projection
+        self.temporal_hidden = temporal_hidden
+        self.length = length
+        self.temporal_projection = temporal_projection
+        self.activation = activation
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.warmup = warmup
+        self.weight_decay = weight_decay
+        self.gradient_clip = gradient_clip
+        self.lambda1 = lambda1
+        self.lambda2 = lambda2
+        self.label_smoothing = label_smoothing
+        self.interpolation = interpolation
+        self.precision = precision
+        self.random_state = random_state
+        self.device = device
+
+    def fit(self, X: MapSequences, y: Sequence) -> Self:
+        """Train the network.
+
+        Args:
+            X: N sequences of maps, each (frames, h, w, C) with its own number of frames.
+            y: (N,) labels of any kind.
+
+        Raises:
+            BadInput: no sequences, maps that differ in size or hold NaN, a single class, or a setting out of range.
+        """
+        maps = _sequences(X)
+        y = column_or_1d(y)
+        check_consistent_length(maps, y)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise BadInput(f"all {len(y)} sequences are of the class {self.classes_[0]}; a classifier needs two")
+        _, *grid, channels = maps[0].shape
+        network = {
+            field.name: getattr(self, field.name) for field in fields(NetworkConfig) if hasattr(self, field.name)
+        }
+        training = {field.name: getattr(self, field.name) for field in fields(TrainingConfig)}
+        sizes = {"input_size": channels, "grid": tuple(grid), "n_classes": len(self.classes_)}
+        config = Config(NetworkConfig(**network, **sizes), TrainingConfig(**training))
+        alone = Member(1, self.random_state, np.ones(len(maps), bool))
+        labels = torch.from_numpy(labels)
+        stack = train([alone], maps, labels, channel_moments(maps), config, device=compute_device(self.device))
+        self.network_ = stack.models()[0]
+        return self
+
+    @torch.inference_mode()
+    def predict_proba(self, X: MapSequences) -> np.ndarray:
+        """Return (N, n_classes) probabilities, in the order of ``classes_``.
+
+        Raises:
+            BadInput: maps of other sizes than those of the training, or NaN in them.
+        """
+        check_is_fitted(self)
+        maps = _sequences(X)
+        batches = [maps[start : start + self.batch_size] for start in range(0, len(maps), self.batch_size)]
+        outputs = [self.network_.logits_of_sequences(batch, self.interpolation) for batch in batches]
+        return torch.cat(outputs).double().softmax(1).numpy()
+
+    def predict(self, X: MapSequences) -> np.ndarray:
+        """Return (N,) the most probable label of each sequence. Raises as :meth:`predict_proba` does."""
+        return self.classes_[self.predict_proba(X).argmax(1)]
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        return tags
+
+
+def _sequences(X: MapSequences) -> list[Tensor]:
+    maps = [torch.as_tensor(np.ascontiguousarray(sequence)) for sequence in X]
+    if not maps:
+        raise BadInput("no sequences; give at least one of shape (frames, h, w, channels)")
+    for number, sequence in enumerate(maps):
+        if sequence.dim() != 4 or sequence.shape[1:] != maps[0].shape[1:] or not len(sequence):
+            raise BadInput(
+                f"sequence {number} has the shape {tuple(sequence.shape)}; all must be (frames, h, w, channels) with "
+                f"the same h, w and channels and at least one frame, as sequence 0, {tuple(maps[0].shape)}"
+            )
+        if not torch.isfinite(sequence).all():
+            raise BadInput(f"sequence {number} holds NaN or infinity; compute its maps again")
+    return maps
