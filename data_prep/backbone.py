@@ -88,9 +88,12 @@ def load_backbone(
     if maps not in CROP_PIXELS:
         raise BadInput(f"no maps named {maps}; there are {', '.join(CROP_PIXELS)}")
     loaded = load_weights(weights, architecture)
-    features = getattr(torchvision.models, architecture)(weights=None, init_weights=False).features
+    with torch.device("meta"):  # shapes only: the unused classifier alone would take a second and 480 MB
+        features = getattr(torchvision.models, architecture)(weights=None, init_weights=False).features
     _check_shapes(features.state_dict(), loaded, architecture)
-    features.load_state_dict(dict(loaded.state))
+    # A counter of training steps that plays no part here, and that old files lack.
+    counters = {name: torch.tensor(0) for name in features.state_dict() if name.endswith("num_batches_tracked")}
+    features.load_state_dict({**counters, **loaded.state}, assign=True)
     pools = [place for place, layer in enumerate(features) if isinstance(layer, nn.MaxPool2d)]
     features = features[: pools[int(maps.removeprefix("pool")) - 1] + 1]
     features = features.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)

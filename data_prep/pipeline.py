@@ -17,6 +17,8 @@ from data_prep.images import decode_image, read_bytes
 from data_prep.rotation import ROOM, ROTATIONS, rotate
 from data_prep.store import FeatureStore, StoredSequence
 
+MAXIMUM_MARGIN = 2.0
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -56,14 +58,16 @@ def prepare(
         progress: called with the name of each sequence that is done.
 
     Raises:
-        BadInput: the catalogue is not usable, an image cannot be decoded, or the store holds sequences that the data
-            set does not have.
+        BadInput: the catalogue is not usable, the margin is out of range, an image cannot be decoded, or the store
+            holds sequences that the data set does not have.
     """
     catalogue.usable()
+    if not 0 <= margin <= MAXIMUM_MARGIN:
+        raise BadInput(f"--margin {margin}: must be from 0 to {MAXIMUM_MARGIN}, as a share of the face's box")
     store = FeatureStore.create(out, _store_name(catalogue, backbone), recipe(catalogue.data, backbone, margin))
     _refuse_strangers(store, catalogue)
     detector = FaceDetector(backbone.device)
-    angles = (0, *rotations)
+    angles = tuple(dict.fromkeys((0, *rotations)))
     entries: list[StoredSequence] = []
     without_face: list[str] = []
     computed = 0
@@ -85,7 +89,7 @@ def prepare(
         if progress:
             progress(sequence.name)
     # Rotations of an earlier call stay in the store; the index lists them too.
-    store.entries()
+    store.rebuild_index()
     return Prepared(store, computed, len(entries) - computed, tuple(without_face))
 
 
@@ -128,7 +132,7 @@ def _store_name(catalogue: Catalogue, backbone: Backbone) -> str:
 
 def _refuse_strangers(store: FeatureStore, catalogue: Catalogue) -> None:
     known = {sequence.name for sequence in catalogue.sequences}
-    strangers = sorted({entry.sequence for entry in store.entries()} - known)
+    strangers = sorted(store.sequence_names() - known)
     if strangers:
         raise BadInput(
             f"{store.folder}: holds {len(strangers)} sequences that {catalogue.root} does not have "

@@ -7,17 +7,17 @@ about its sequence in its header, so that the index is only a convenience and ca
 import csv
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from data_prep.errors import BadInput
-from data_prep.whole_files import write_text_whole, written_whole
+from data_prep.tensor_files import write_tensors
+from data_prep.whole_files import write_text_whole
 
 RECIPE_FILE = "store.json"
 INDEX_FILE = "index.csv"
@@ -90,7 +90,9 @@ class FeatureStore:
         Raises:
             BadInput: ``parent`` cannot be written to.
         """
-        store = cls(parent / f"{name}-{fingerprint(recipe)}", recipe)
+        # A store that was made under another name, of the weights' file say, is the same store.
+        begun = sorted(recipe_file.parent for recipe_file in parent.glob(f"*-{fingerprint(recipe)}/{RECIPE_FILE}"))
+        store = cls(begun[0] if begun else parent / f"{name}-{fingerprint(recipe)}", recipe)
         try:
             store.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -122,7 +124,9 @@ class FeatureStore:
             path = stores[0]
         try:
             recipe = json.loads((path / RECIPE_FILE).read_text(encoding="utf-8"))
-        except ValueError as error:
+            if not isinstance(recipe, dict):
+                raise ValueError("no recipe")
+        except (OSError, ValueError) as error:
             raise BadInput(f"{path / RECIPE_FILE}: damaged ({error}); prepare the features again") from error
         store = cls(path, recipe)
         if not path.resolve().name.endswith(f"-{store.fingerprint}"):
@@ -149,8 +153,7 @@ class FeatureStore:
             maps: float16 (frames, h, w, channels).
         """
         header = {name: str(value) for name, value in asdict(entry).items()} | {"fingerprint": self.fingerprint}
-        with written_whole(self.path_of(entry)) as unfinished:
-            save_file({TENSOR: maps}, unfinished, metadata=header)
+        write_tensors(self.path_of(entry), {TENSOR: maps}, header)
 
     def entries(self) -> list[StoredSequence]:
         """Return the facts about every file, in ascending order of sequence and rotation.
@@ -161,12 +164,22 @@ class FeatureStore:
         Raises:
             BadInput: a file is damaged or belongs to another store.
         """
-        files = sorted(self.folder.glob("*.safetensors"))
         entries = self._indexed()
-        if entries is None or sorted(entry.file_name for entry in entries) != [file.name for file in files]:
-            entries = sorted((self._header(file) for file in files), key=lambda e: (e.sequence, e.rotation))
-            self.write_index(entries)
+        if entries is None or sorted(entry.file_name for entry in entries) != [file.name for file in self._files()]:
+            return self.rebuild_index()
         return entries
+
+    def rebuild_index(self) -> list[StoredSequence]:
+        """Write ``index.csv`` anew from the files' headers and return its entries. Raises as :meth:`entries` does."""
+        entries = sorted((self._header(file) for file in self._files()), key=lambda e: (e.sequence, e.rotation))
+        names = [field.name for field in fields(StoredSequence)]
+        lines = [",".join(names), *(",".join(str(getattr(entry, name)) for name in names) for entry in entries)]
+        write_text_whole(self.folder / INDEX_FILE, "\n".join(lines) + "\n")
+        return entries
+
+    def sequence_names(self) -> set[str]:
+        """Return the sequences that have a file, by the files' names alone."""
+        return {file.name.rsplit("_rot", 1)[0] for file in self._files()}
 
     def maps(self, entry: StoredSequence) -> torch.Tensor:
         """Return one entry's maps: float16 (frames, h, w, channels), mapped from the file, not read into memory.
@@ -180,11 +193,8 @@ class FeatureStore:
         with safe_open(path, framework="pt") as file:
             return file.get_tensor(TENSOR)
 
-    def write_index(self, entries: Sequence[StoredSequence]) -> None:
-        """Write ``index.csv``, whole or not at all."""
-        names = [field.name for field in fields(StoredSequence)]
-        lines = [",".join(names), *(",".join(str(getattr(entry, name)) for name in names) for entry in entries)]
-        write_text_whole(self.folder / INDEX_FILE, "\n".join(lines) + "\n")
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("*.safetensors"))
 
     def _indexed(self) -> list[StoredSequence] | None:
         try:

@@ -11,7 +11,7 @@ from face_strnn.protocols import SubjectKFold
 from face_strnn.samples import Samples
 
 COSTS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-"""The linear SVM's C, chosen inside the training folds."""
+"""The linear SVM's C, chosen inside the training folds; the middle one where they are too few to choose by."""
 
 INNER_FOLDS = 5
 
@@ -46,12 +46,16 @@ def most_frequent(samples: Samples, protocol: BaseCrossValidator) -> pd.DataFram
 def _svm(features: np.ndarray, samples: Samples, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     labels, subjects = samples.labels.numpy()[samples.unrotated], samples.subjects[samples.unrotated]
     scaler = StandardScaler().fit(features[train])
+    if len(set(labels[train])) == 1:
+        return np.full(len(test), labels[train][0])
     # With thousands of channels and few sequences the products between sequences are all that a linear SVM needs.
     taught, asked = scaler.transform(features[train]), scaler.transform(features[test])
-    inner = SubjectKFold(min(INNER_FOLDS, len(set(subjects[train]))))
-    search = GridSearchCV(SVC(kernel="precomputed"), {"C": COSTS}, cv=inner)
-    search.fit(taught @ taught.T, labels[train], groups=subjects[train])
-    return search.predict(asked @ taught.T)
+    svm = SVC(kernel="precomputed", C=COSTS[len(COSTS) // 2])
+    n_inner = min(INNER_FOLDS, len(set(subjects[train])))
+    inner = list(SubjectKFold(n_inner).split(train, groups=subjects[train])) if n_inner > 1 else []
+    if inner and all(len(set(labels[train][part])) > 1 for part, _ in inner):
+        svm = GridSearchCV(svm, {"C": COSTS}, cv=inner)
+    return svm.fit(taught @ taught.T, labels[train]).predict(asked @ taught.T)
 
 
 def _test(samples: Samples, protocol: BaseCrossValidator, answer) -> pd.DataFrame:  # noqa: ANN001

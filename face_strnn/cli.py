@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from jsonargparse import ArgumentParser
 from rich.console import Console
@@ -100,6 +100,7 @@ def prepare(
     maps: Literal["pool5", "pool4"] = "pool5",
     rotations: tuple[int, ...] | None = None,
     margin: float = 0.2,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> None:
     """Turn a data set's images into pooling maps: face crop, rotation, frozen VGG. What is there is kept.
 
@@ -112,13 +113,15 @@ def prepare(
         maps: pool5 of 224 x 224 crops, the paper's, or pool4 of 112 x 112 crops, 4.5 times cheaper.
         rotations: degrees of the rotated copies, such as [-7,7]; [] for none; the paper's -12, -7, 7, 12 by default.
         margin: side of the square crop beyond the longer side of the face's box, as a share of it.
+        device: where detector and network run; auto takes a GPU where there is one.
     """
     from data_prep.backbone import load_backbone
+    from data_prep.device import compute_device
     from data_prep.pipeline import prepare as prepare_features
     from data_prep.rotation import ROTATIONS
 
     catalogue = _catalogue(dataset, root).usable()
-    network = load_backbone(backbone, weights, maps)
+    network = load_backbone(backbone, weights, maps, compute_device(device))
     angles = ROTATIONS if rotations is None else rotations
     title = f"{maps} of {backbone} ({weights}), {1 + len(angles)} rotations"
     with _progress(title, len(catalogue.sequences)) as update:
@@ -230,7 +233,7 @@ def heatmap(run: Path) -> None:
     console.print(f"[b]{escape(str(run / 'figures' / 'saliency.png'))}[/b]")
 
 
-def demo(out: Path = Path("demo-run"), subjects: int = 20, epochs: int = 30, seed: int = 0) -> None:
+def demo(out: Path = Path("demo-run"), subjects: int = 20, epochs: int = 15, seed: int = 0) -> None:
     """Do the whole main job on synthetic faces: synth, prepare, cv, report.
 
     Args:
@@ -288,13 +291,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+class _Parser(ArgumentParser):
+    """Says what is wrong with an option in one line, without the usage of forty others."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        first_line = " ".join(str(message).split())
+        print(f"face-strnn: {first_line}; `face-strnn COMMAND -h` shows the options and an example", file=sys.stderr)
+        sys.exit(2)
+
+
 def _parser() -> ArgumentParser:
     description = "CK+ facial-expression recognition with the STRNN, under protocols that a reviewer believes."
-    parser = ArgumentParser(prog="face-strnn", description=description)
+    parser = _Parser(prog="face-strnn", description=description)
     commands = parser.add_subcommands(required=True, dest="subcommand")
     for function, example in EXAMPLES.items():
         summary = (function.__doc__ or "").split("\n\n")[0]
-        command = ArgumentParser(
+        command = _Parser(
             description=summary, epilog=f"example:\n  {example}", formatter_class=RawDescriptionHelpFormatter
         )
         positional = POSITIONAL.get(function)

@@ -149,7 +149,10 @@ def _take_folder(out: Path, settings: dict[str, Any]) -> None:
     file = out / "config.yaml"
     text = yaml.safe_dump(json.loads(json.dumps(settings)), sort_keys=False)
     if file.is_file():
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        try:
+            found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise BadInput(f"{file}: damaged ({' '.join(str(error).split())}); give another --out") from error
         wanted = yaml.safe_load(text)
         if found != wanted:
             changed = [key for key in wanted if not isinstance(found, dict) or found.get(key) != wanted[key]]

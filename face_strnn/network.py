@@ -14,11 +14,10 @@ from typing import Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from data_prep.errors import BadInput
-from data_prep.whole_files import written_whole
+from data_prep.tensor_files import write_tensors
 from face_strnn.config import Interpolation, NetworkConfig, Precision
 from face_strnn.scan import Scan
 from face_strnn.spatial import ProjectedStates
@@ -244,8 +243,7 @@ class STRNN(nn.Module):
     def save(self, path: Path, **facts: str) -> None:
         """Write the network to a safetensors file, whole or not at all; ``facts`` stand in its header."""
         header = {"config": json.dumps(asdict(self.config)), **facts}
-        with written_whole(Path(path)) as unfinished:
-            save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, unfinished, header)
+        write_tensors(Path(path), {name: tensor.contiguous() for name, tensor in self.state_dict().items()}, header)
 
     @classmethod
     def load(cls, path: Path) -> "STRNN":

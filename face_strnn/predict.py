@@ -56,12 +56,15 @@ def predict(run: Path, source: Path, weights: str | None = None) -> Prediction:
         checkpoints = sorted((run / "checkpoints").glob("fold-*.safetensors"))
         margin = features["crop"]["margin"]
         backbone_of_run = (features["backbone"], weights or features["weights"], features["maps"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{run}: not a finished run ({error}); `face-strnn cv --out {run}` makes or ends one") from error
     if not checkpoints:
         raise BadInput(f"{run / 'checkpoints'}: holds no models; run `face-strnn cv --out {run}` again")
     models = [STRNN.load(checkpoint) for checkpoint in checkpoints]
     for checkpoint, model in zip(checkpoints, models, strict=True):
+        lacking = {"features", "classes", "interpolation"} - model.facts.keys()
+        if lacking:
+            raise BadInput(f"{checkpoint}: its header lacks {', '.join(sorted(lacking))}; train it again")
         if model.facts.get("features") != features["fingerprint"]:
             raise BadInput(
                 f"{checkpoint}: learned from other features than {run / 'summary.json'} names; train it again"

@@ -15,11 +15,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from data_prep.errors import BadInput
-from data_prep.whole_files import written_whole
+from data_prep.tensor_files import write_tensors
 from face_strnn.config import Config
 from face_strnn.loss import mean_cross_entropy, sparsity_penalty
 from face_strnn.network import STRNN, MapBatch, Parameters, initial_parameters, logits
@@ -327,8 +326,7 @@ def _keep(stack: Stack, optimiser: torch.optim.Optimizer, path: Path) -> None:
         "history": json.dumps([vars(epoch) for epoch in stack.history]),
         "best_scores": json.dumps(stack.best_scores),
     }
-    with written_whole(path) as unfinished:
-        save_file(tensors, unfinished, header)
+    write_tensors(path, tensors, header)
 
 
 def _take_up(stack: Stack, optimiser: torch.optim.Optimizer, path: Path) -> None:
