@@ -24,6 +24,7 @@ from face_strnn.config import Config
 from face_strnn.metrics import accuracy, summarise
 from face_strnn.network import STRNN
 from face_strnn.protocols import Protocol, Selection, splitter
+from face_strnn.run_folder import read_summary
 from face_strnn.samples import Samples, channel_moments
 from face_strnn.training import Member, Stack, train
 
@@ -49,7 +50,7 @@ def cross_validate(
     """Train and test one network per fold and seed and write the run folder, all but its figures and page.
 
     A run that was interrupted is taken up where it stopped: finished folds are kept, and folds in training go on after
-    the last epoch that they finished.
+    the last epoch that they finished. A finished run is left as it is.
 
     Args:
         store: the features.
@@ -94,6 +95,8 @@ def cross_validate(
     members = [
         _member(samples, assignment, fold, one_seed, selection) for one_seed in seeds for fold in range(len(assignment))
     ]
+    if _is_finished(out, members):
+        return read_summary(out)
     checkpoints = _train_members(members, samples, config, out / "checkpoints", settings, device, progress)
     models = [STRNN.load(checkpoint) for checkpoint in checkpoints]
     write_text_whole(out / "history.csv", _history_table(models, selection).to_csv(index=False))
@@ -164,6 +167,17 @@ def _take_folder(out: Path, settings: dict[str, Any]) -> None:
         raise BadInput(f"{out}: exists and is no run folder; give another --out")
     (out / "checkpoints").mkdir(parents=True, exist_ok=True)
     write_text_whole(file, text)
+
+
+def _is_finished(out: Path, members: Sequence[Member]) -> bool:
+    """Whether a run with these settings has been here to its end, and its models are whole."""
+    tables = [out / name for name in ("summary.json", "predictions.csv", "history.csv", "folds.csv")]
+    checkpoints = [out / "checkpoints" / _checkpoint_name(member, members[0].seed) for member in members]
+    if not all(file.is_file() for file in (*tables, *checkpoints)):
+        return False
+    for checkpoint in checkpoints:
+        STRNN.load(checkpoint)
+    return True
 
 
 def _member(
