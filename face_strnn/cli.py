@@ -269,8 +269,9 @@ POSITIONAL = {predict: "source", report: "run", heatmap: "run"}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return 0 when it did its work, 2 for bad input, 1 for a failure that is ours."""
     parser = _parser()
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        parsed = parser.instantiate(parser.parse_args(arguments))
+        parsed = parser.instantiate(parser.parse_args(_with_shipped_configuration(arguments)))
     except BadInput as error:
         print(f"face-strnn: {error}", file=sys.stderr)
         return 2
@@ -313,10 +314,28 @@ def _parser() -> ArgumentParser:
         if positional:
             command.add_argument(positional, type=Path, help=_help_of(function, positional))
         if function is cv:
-            command.add_argument("--config", action="config", help="YAML file with any of these options")
+            known = " or ".join(path.stem for path in _shipped_configurations())
+            command.add_argument(
+                "--config",
+                action="config",
+                help=f"YAML file with any of these options, or one that is shipped: {known}",
+            )
         command.add_function_arguments(function, skip={positional} if positional else None, as_group=False)
         commands.add_subcommand(function.__name__, command, help=summary)
     return parser
+
+
+def _shipped_configurations() -> list[Path]:
+    return sorted((Path(__file__).parent / "configs").glob("*.yaml"))
+
+
+def _with_shipped_configuration(arguments: Sequence[str]) -> list[str]:
+    """Let ``--config best`` stand for the file of that name in the package."""
+    files = {path.stem: str(path) for path in _shipped_configurations()}
+    return [
+        files.get(argument, argument) if number and arguments[number - 1] == "--config" else argument
+        for number, argument in enumerate(arguments)
+    ]
 
 
 def _help_of(function: Callable[..., None], argument: str) -> str:

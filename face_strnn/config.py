@@ -72,10 +72,11 @@ class TrainingConfig:
     Attributes:
         epochs: passes over the training samples.
         batch_size: sequences per step, over all folds; a fold skips those of its held-out subjects.
-        learning_rate: of AdamW, reached after ``warmup`` and falling to 0 along a cosine.
+        learning_rate: of AdamW, reached after ``warmup``.
+        schedule: ``cosine`` lets the learning rate fall to 0 from there, ``constant`` keeps it.
         warmup: share of all steps in which the learning rate rises from 0.
         weight_decay: of AdamW, on U, W, V and R; biases have none, and G has its own penalty.
-        gradient_clip: longest gradient that a step takes, per network.
+        gradient_clip: longest gradient that a step takes, per network; infinite for no limit.
         lambda1: weight of sum |G^r| in the loss, equation (10).
         lambda2: weight of sum |G^f| + sum |G^b|.
         label_smoothing: share of the label that is spread over all classes.
@@ -86,6 +87,7 @@ class TrainingConfig:
     epochs: int = 30
     batch_size: int = 32
     learning_rate: float = 2e-3
+    schedule: Literal["cosine", "constant"] = "cosine"
     warmup: float = 0.1
     weight_decay: float = 0.05
     gradient_clip: float = 1.0
@@ -105,6 +107,8 @@ class TrainingConfig:
         for name in ("weight_decay", "lambda1", "lambda2"):
             if not getattr(self, name) >= 0:
                 raise BadInput(f"training: {name} is {getattr(self, name)}; it must not be negative")
+        if self.schedule not in ("cosine", "constant"):
+            raise BadInput(f"training: schedule is {self.schedule}; it must be cosine or constant")
         for name in ("warmup", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise BadInput(f"training: {name} is {getattr(self, name)}; it must be at least 0 and below 1")

@@ -27,8 +27,8 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
         spatial_hidden, spatial_output, spatial_projection, temporal_hidden, length, temporal_projection, activation:
             sizes of the network, see :class:`face_strnn.config.NetworkConfig`; input size, grid and classes are those
             of the data.
-        epochs, batch_size, learning_rate, warmup, weight_decay, gradient_clip, lambda1, lambda2, label_smoothing,
-            interpolation, precision: see :class:`face_strnn.config.TrainingConfig`.
+        epochs, batch_size, learning_rate, schedule, warmup, weight_decay, gradient_clip, lambda1, lambda2,
+            label_smoothing, interpolation, precision: see :class:`face_strnn.config.TrainingConfig`.
         random_state: seed of the initial parameters.
         device: ``"auto"`` trains on a GPU where there is one.
 
@@ -60,6 +60,7 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
         epochs: int = TrainingConfig.epochs,
         batch_size: int = TrainingConfig.batch_size,
         learning_rate: float = TrainingConfig.learning_rate,
+        schedule: Literal["cosine", "constant"] = TrainingConfig.schedule,
         warmup: float = TrainingConfig.warmup,
         weight_decay: float = TrainingConfig.weight_decay,
         gradient_clip: float = TrainingConfig.gradient_clip,
@@ -81,6 +82,7 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.schedule = schedule
         self.warmup = warmup
         self.weight_decay = weight_decay
         self.gradient_clip = gradient_clip

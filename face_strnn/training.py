@@ -262,10 +262,12 @@ def _clip(parameters: Collection[Tensor], longest: float) -> None:
 
 
 def _learning_rate(step: int, n_steps: int, config: Config) -> float:
-    rise = config.training.warmup * n_steps
+    highest, rise = config.training.learning_rate, config.training.warmup * n_steps
     if step < rise:
-        return config.training.learning_rate * (step + 1) / (rise + 1)
-    return config.training.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1.0, n_steps - rise)))
+        return highest * (step + 1) / (rise + 1)
+    if config.training.schedule == "constant":
+        return highest
+    return highest * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1.0, n_steps - rise)))
 
 
 @torch.no_grad()
