@@ -105,12 +105,18 @@ def render_report(run: Path) -> Path:
         class_rows=_class_rows(summary),
         fold_rows=_fold_rows(predictions),
         errors=_errors(predictions),
+        seed_spread=seed_spread(summary),
         checks=protocol_checks(summary, predictions, assignments),
         figures={figure.stem: b64encode(figure.read_bytes()).decode("ascii") for figure in figures},
     )
     path = run / "report.html"
     write_text_whole(path, page)
     return path
+
+
+def seed_spread(summary: dict) -> float | None:
+    """Return the sample standard deviation of a run's accuracy over its seeds; None with one seed."""
+    return float(np.std(summary["seed_accuracies"], ddof=1)) if summary["seeds"] > 1 else None
 
 
 def print_summary(summary: dict, console: Console) -> None:
@@ -148,6 +154,12 @@ def print_summary(summary: dict, console: Console) -> None:
         + ". Intervals: bootstrap over subjects. UAR: mean class recall.",
         highlight=False,
     )
+    if summary["seeds"] > 1:
+        console.print(
+            f"Over {summary['seeds']} seeds: {', '.join(percent(value) for value in summary['seed_accuracies'])} % "
+            f"(std {percent(seed_spread(summary))}); the table pools them.",
+            highlight=False,
+        )
     if summary["data"] == "synthetic":
         console.print(
             "The data are synthetic (drawn faces): these figures say nothing about real faces.", style="bold yellow"
@@ -278,6 +290,7 @@ def _errors(predictions: pd.DataFrame) -> list[dict]:
             "sequence": row["sequence"],
             "subject": row["subject"],
             "fold": row["fold"],
+            "seed": row.get("seed"),
             "truth": row["truth"],
             "prediction": row["prediction"],
             "p_truth": row[f"p_{row['truth']}"],

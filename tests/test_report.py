@@ -83,6 +83,8 @@ def write_run(run: Path, data: str = "synthetic", selection: str = "last") -> Pa
         "protocol": "interleaved",
         "selection": selection,
         "seed": 0,
+        "seeds": 1,
+        "seed_accuracies": [0.5],
         "epochs": 30,
         "seconds": 412.7,
         "versions": {"python": "3.11.7", "torch": "2.15.0", "numpy": "2.4.6"},

@@ -1,5 +1,6 @@
 """Which epoch counts, several seeds, and the precision of the arithmetic: on random maps and a tiny network."""
 
+import io
 import json
 from dataclasses import asdict
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from rich.console import Console
 
 from data_prep.emotions import EMOTIONS
 from data_prep.errors import BadInput
@@ -14,6 +16,7 @@ from data_prep.store import FeatureStore, StoredSequence
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
 from face_strnn.crossval import cross_validate
 from face_strnn.network import STRNN, MapBatch, logits
+from face_strnn.report import print_summary, render_report
 from face_strnn.samples import Samples
 
 SUBJECTS = 8
@@ -144,3 +147,14 @@ def test_a_finished_run_is_left_as_it_is(store, tmp_path):
     written = {file: file.stat().st_mtime_ns for file in (tmp_path / "run").rglob("*.safetensors")}
     assert run(store, tmp_path / "run") == json.loads(json.dumps(first))
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "run").rglob("*.safetensors")} == written
+
+
+def test_the_page_and_the_table_tell_the_spread_over_seeds(store, tmp_path):
+    summary = run(store, tmp_path / "run", n_seeds=2)
+    page = render_report(tmp_path / "run").read_text(encoding="utf-8")
+    assert "2 seeds from 0" in page and "each by every seed" in page
+    console = Console(record=True, width=100, file=io.StringIO())
+    print_summary(summary, console)
+    low, high = summary["seed_accuracies"]
+    spread = abs(high - low) / 2**0.5
+    assert f"(std {100 * spread:.1f})" in console.export_text()
