@@ -84,15 +84,15 @@ class TrainingConfig:
         precision: ``bfloat16`` computes the spatial layer in that type.
     """
 
-    epochs: int = 30
-    batch_size: int = 32
+    epochs: int = 15
+    batch_size: int = 16
     learning_rate: float = 2e-3
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: float = 0.1
     weight_decay: float = 0.05
     gradient_clip: float = 1.0
-    lambda1: float = 1e-4
-    lambda2: float = 1e-4
+    lambda1: float = 1e-2
+    lambda2: float = 3e-3
     label_smoothing: float = 0.0
     interpolation: Interpolation = "linear"
     precision: Precision = "float32"

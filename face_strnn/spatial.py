@@ -9,6 +9,7 @@ states themselves are kept for the backward pass. U x is interpolated along time
 so it commutes with U): the large product is over the real frames only.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -63,10 +64,13 @@ class ProjectedStates(torch.autograd.Function):
         W_transposed = W.flatten(0, 1).transpose(1, 2)
         G_transposed = _in_order_of_visits(G, scan).transpose(1, 2)
         chunks = _chunks(steps, members * directions * scan.n_places * hidden * U.element_size())
+        scratch = _Scratch(U)
         kept = []
         for chunk in chunks:
             part = frames[chunk.frames].to(compute_type)
-            h = _project(part, steps[chunk.sequences], U, b, scan)  # (J, places, N, H), N time steps of the chunk
+            h = _project(
+                part, steps[chunk.sequences], U, b, scan, scratch
+            )  # (J, places, N, H), N time steps of the chunk
             handed_on: list[Tensor] = []
             for wave in scan.waves:
                 states = _of_wave(h, wave)
@@ -98,11 +102,13 @@ class ProjectedStates(torch.autograd.Function):
         sums = {"dtype": ctx.parameter_type, "device": U.device}
         dU, db = torch.zeros(b.numel(), channels, **sums), torch.zeros(b.numel(), **sums)
         dW, dG_visits = torch.zeros_like(W_stacked, **sums), torch.zeros_like(G_visits, **sums)
+        scratch = _Scratch(U)
         for chunk, h in zip(ctx.chunks, kept, strict=True):
             arriving = ds[:, chunk.steps(length)].to(ctx.compute_type).permute(0, 2, 3, 1, 4)
             arriving = arriving.flatten(3).flatten(0, 1)  # (J, Kp, N * H)
-            dG_visits.add_(h.flatten(2) @ arriving.transpose(1, 2))
-            dh = (G_visits @ arriving).view(h.shape)
+            dG_visits.add_((arriving @ h.flatten(2).transpose(1, 2)).transpose(1, 2))
+            dh = scratch.take("dh", *h.shape)
+            torch.bmm(G_visits, arriving, out=dh.flatten(2))
             handed_back: dict[int, Tensor] = {}
             for number in reversed(range(len(scan.waves))):
                 wave = scan.waves[number]
@@ -117,7 +123,7 @@ class ProjectedStates(torch.autograd.Function):
                         handed_back[handover.wave] = torch.zeros_like(_of_wave(h, scan.waves[handover.wave]))
                     target = _places(handed_back[handover.wave], handover.source, handover.direction, members)
                     target.add_(_places(gradient, handover.target, handover.direction, members))
-            dP = _project_back(dh, steps[chunk.sequences], scan, members)
+            dP = _project_back(dh, steps[chunk.sequences], scan, members, scratch)
             dU.add_(dP.T @ frames[chunk.frames].to(ctx.compute_type).flatten(0, 1))
             db.add_(dP.sum(0, dtype=ctx.parameter_type))
             if dframes is not None:
@@ -154,12 +160,34 @@ def _chunks(steps: Sequence[Tensor], bytes_per_step: int) -> list[_Chunk]:
     return chunks
 
 
-def _project(frames: Tensor, steps: Sequence[Tensor], U: Tensor, b: Tensor, scan: Scan) -> Tensor:
+class _Scratch:
+    """Memory that is used again for every chunk: touching fresh pages takes as long as the product that fills them.
+
+    Args:
+        like: gives type and device.
+    """
+
+    def __init__(self, like: Tensor) -> None:
+        self._like = like
+        self._memory: dict[str, Tensor] = {}
+
+    def take(self, name: str, *shape: int) -> Tensor:
+        """Return an array with any content; it is overwritten when its name is taken again."""
+        n = math.prod(shape)
+        if name not in self._memory or self._memory[name].numel() < n:
+            self._memory[name] = self._like.new_empty(n)
+        return self._memory[name][:n].view(shape)
+
+
+def _project(frames: Tensor, steps: Sequence[Tensor], U: Tensor, b: Tensor, scan: Scan, scratch: _Scratch) -> Tensor:
     """U x + b at the time steps of one chunk, in order of visits: (J, places, N, H)."""
     members, directions, hidden, channels = U.shape
-    P = torch.addmm(b.flatten(), frames.flatten(0, 1), U.reshape(-1, channels).T)
+    P = scratch.take("P", len(frames) * scan.n_nodes, members * directions * hidden)
+    torch.addmm(b.flatten(), frames.flatten(0, 1), U.reshape(-1, channels).T, out=P)
     P = P.view(len(frames), scan.n_nodes, members, directions, hidden)
-    visits = P.new_zeros(members, directions, scan.n_places, len(frames), hidden)
+    visits = scratch.take("visits", members, directions, scan.n_places, len(frames), hidden)
+    if scan.n_places > scan.n_nodes:  # what lies at empty places is computed with: it must be finite
+        visits.zero_()
     for direction, place in enumerate(scan.place_on(P.device)):
         visits[:, direction].index_copy_(1, place, P[:, :, :, direction].permute(2, 1, 0, 3))
     of_sequences = visits.view(-1, *visits.shape[3:]).split([step.shape[1] for step in steps], dim=1)
@@ -168,14 +196,14 @@ def _project(frames: Tensor, steps: Sequence[Tensor], U: Tensor, b: Tensor, scan
     return joined.view(members * directions, scan.n_places, -1, hidden)
 
 
-def _project_back(dh: Tensor, steps: Sequence[Tensor], scan: Scan, members: int) -> Tensor:
+def _project_back(dh: Tensor, steps: Sequence[Tensor], scan: Scan, members: int, scratch: _Scratch) -> Tensor:
     """The transpose of :func:`_project`: gradients of U x + b at the real frames, (F * K, J * H)."""
     of_sequences = dh.flatten(0, 1).split(len(steps[0]), dim=1)
     at_frames = [step.T @ part for step, part in zip(steps, of_sequences, strict=True)]
     joined = at_frames[0] if len(at_frames) == 1 else torch.cat(at_frames, dim=1)
     n_frames, hidden = joined.shape[1:]
     visits = joined.view(members, scan.n_directions, scan.n_places, n_frames, hidden)
-    dP = visits.new_empty(n_frames, scan.n_nodes, members, scan.n_directions, hidden)
+    dP = scratch.take("dP", n_frames, scan.n_nodes, members, scan.n_directions, hidden)
     for direction, place in enumerate(scan.place_on(dP.device)):
         dP[:, :, :, direction] = visits[:, direction].index_select(1, place).permute(2, 1, 0, 3)
     return dP.view(n_frames * scan.n_nodes, -1)
