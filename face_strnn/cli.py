@@ -233,13 +233,13 @@ def heatmap(run: Path) -> None:
     console.print(f"[b]{escape(str(run / 'figures' / 'saliency.png'))}[/b]")
 
 
-def demo(out: Path = Path("demo-run"), subjects: int = 20, epochs: int = 15, seed: int = 0) -> None:
+def demo(out: Path = Path("demo-run"), subjects: int = 16, epochs: int | None = None, seed: int = 0) -> None:
     """Do the whole main job on synthetic faces: synth, prepare, cv, report.
 
     Args:
         out: folder for the data, the features and the run; what is there is not done again.
         subjects: number of drawn subjects, at least 10.
-        epochs: passes over the training samples.
+        epochs: passes over the training samples, in place of the default configuration's.
         seed: of the drawing and the training.
     """
     if subjects < 10:
