@@ -56,7 +56,7 @@ class Backbone:
             float16 (n, 7, 7, 512) on the CPU.
 
         Raises:
-            OverflowError: a value does not fit float16.
+            BadInput: a value does not fit float16, the type in which maps are stored.
         """
         batches = []
         for batch in images.split(FRAMES_PER_BATCH):
@@ -65,7 +65,10 @@ class Backbone:
             batches.append(maps.permute(0, 2, 3, 1).half().cpu())
         maps = torch.cat(batches).contiguous()
         if not maps.isfinite().all():
-            raise OverflowError(f"{self.maps} of {self.architecture} with {self.weights.name} leaves float16's range")
+            raise BadInput(
+                f"weights {self.weights.name}: {self.maps} of {self.architecture} exceed float16's range, 65504; "
+                "scale the last layers' weights down, or take others"
+            )
         return maps
 
 

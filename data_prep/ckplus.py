@@ -6,6 +6,7 @@ from pathlib import Path
 from data_prep.catalogue import Catalogue, LabelledSequence, Problem
 from data_prep.emotions import EMOTION_OF_CODE
 from data_prep.errors import BadInput
+from data_prep.images import read_bytes
 from data_prep.standin.dataset import is_synthetic
 
 IMAGE_FOLDERS = ("cohn-kanade-images", "extended-cohn-kanade-images/cohn-kanade-images", "extended-cohn-kanade-images")
@@ -98,7 +99,7 @@ def _read_emotion(folder: Path) -> str | None:
         return None
     if len(files) > 1:
         raise BadInput(f"has {len(files)} emotion files where CK+ has one; keep the right one")
-    text = files[0].read_text(encoding="utf-8", errors="replace").strip()
+    text = read_bytes(files[0]).decode("utf-8", errors="replace").strip()
     try:
         code = float(text)
     except ValueError:

@@ -77,7 +77,7 @@ def _largest(boxes: np.ndarray | None, probabilities: np.ndarray) -> np.ndarray 
 
 
 def sequence_crop(boxes: Iterable[np.ndarray | None], margin: float = 0.2) -> SquareCrop | None:
-    """Return the one square crop of a sequence (SPEC: the median of the frames' boxes, plus a margin).
+    """Return the one square crop of a sequence: the median of the frames' boxes, plus a margin.
 
     The median keeps the detector's jitter, a few pixels from frame to frame, from looking like motion of the face.
 

@@ -14,7 +14,7 @@ from data_prep.errors import BadInput
 from data_prep.faces import FaceDetector, cut, sequence_crop
 from data_prep.frames import require_one_size
 from data_prep.images import decode_image, read_bytes
-from data_prep.rotation import ROOM, ROTATIONS, rotate
+from data_prep.rotation import ROOM, ROTATIONS, STEEPEST, rotate
 from data_prep.store import FeatureStore, StoredSequence
 
 MAXIMUM_MARGIN = 2.0
@@ -58,8 +58,8 @@ def prepare(
         progress: called with the name of each sequence that is done.
 
     Raises:
-        BadInput: the catalogue is not usable, the margin is out of range, an image cannot be decoded, or the store
-            holds sequences that the data set does not have.
+        BadInput: the catalogue is not usable, margin or rotation is out of range, no sequence shows a face, an image
+            cannot be decoded, or the store holds sequences that the data set does not have.
     """
     catalogue.usable()
     if not 0 <= margin <= MAXIMUM_MARGIN:
@@ -67,6 +67,9 @@ def prepare(
     store = FeatureStore.create(out, _store_name(catalogue, backbone), recipe(catalogue.data, backbone, margin))
     _refuse_strangers(store, catalogue)
     detector = FaceDetector(backbone.device)
+    steep = [angle for angle in rotations if abs(angle) > STEEPEST]
+    if steep:
+        raise BadInput(f"--rotations {steep[0]}: beyond {STEEPEST} degrees the corners of a crop would be empty")
     angles = tuple(dict.fromkeys((0, *rotations)))
     entries: list[StoredSequence] = []
     without_face: list[str] = []
@@ -74,6 +77,7 @@ def prepare(
     for sequence in catalogue.sequences:
         files = [read_bytes(path) for path in sequence.frames]
         wanted = [_entry(sequence, angle, files) for angle in angles]
+        store.remove_outdated(sequence.name, wanted)
         missing = [entry for entry in wanted if not store.holds(entry)]
         if missing:
             frames = [decode_image(data, path) for data, path in zip(files, sequence.frames, strict=True)]
@@ -81,6 +85,7 @@ def prepare(
             crops = wide_crops(frames, detector, backbone.crop_pixels, margin)
             if crops is None:
                 without_face.append(sequence.name)
+                store.remove_outdated(sequence.name, [])
                 wanted = missing = []
         for entry in missing:
             store.write(entry, backbone(torch.from_numpy(rotate(crops, entry.rotation, backbone.crop_pixels))))
@@ -88,6 +93,8 @@ def prepare(
         entries.extend(wanted)
         if progress:
             progress(sequence.name)
+    if not entries:
+        raise BadInput(f"{catalogue.root}: no sequence shows a face; see that its images are upright and of faces")
     # Rotations of an earlier call stay in the store; the index lists them too.
     store.rebuild_index()
     return Prepared(store, computed, len(entries) - computed, tuple(without_face))

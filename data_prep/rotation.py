@@ -13,6 +13,9 @@ import albumentations
 ROTATIONS = (-12, -7, 7, 12)
 """The paper's angles in degrees, counter-clockwise; with the unrotated one every sequence gives five samples."""
 
+STEEPEST = 12
+"""Largest angle in degrees for which :data:`ROOM` is enough."""
+
 ROOM = 1.2
 """How much wider than the crop the rotated image must be: cos 12 + sin 12 = 1.19 keeps the corners filled."""
 

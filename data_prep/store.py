@@ -7,7 +7,7 @@ about its sequence in its header, so that the index is only a convenience and ca
 import csv
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -192,6 +192,19 @@ class FeatureStore:
             raise BadInput(f"{path}: not what {INDEX_FILE} says of it; delete {self.folder / INDEX_FILE}, it is remade")
         with safe_open(path, framework="pt") as file:
             return file.get_tensor(TENSOR)
+
+    def remove_outdated(self, sequence: str, current: Sequence[StoredSequence]) -> None:
+        """Delete a sequence's files that are damaged or of other images or another label than ``current`` says.
+
+        Args:
+            sequence: its name.
+            current: what its files should be, rotations aside; empty deletes them all.
+        """
+        facts = {(entry.subject, entry.emotion, entry.source) for entry in current}
+        for path in self.folder.glob(f"{sequence}_rot*.safetensors"):
+            header = self._try_header(path)
+            if header is None or (header.subject, header.emotion, header.source) not in facts:
+                path.unlink()
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("*.safetensors"))

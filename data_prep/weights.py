@@ -94,11 +94,13 @@ def _preprocessing_of(weights: WeightsEnum) -> Preprocessing:
 
 def _imagenet(architecture: str) -> Weights:
     weights = get_model_weights(architecture).IMAGENET1K_V1
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+    if file.is_file() and not _sha256(file).startswith(_url_checksum(weights)):
+        raise BadInput(f"{file}: a damaged download; delete it and run the command again")
     try:
         state = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except (urllib.error.URLError, OSError, RuntimeError) as error:
         raise BadInput(f"ImageNet weights of {architecture} could not be downloaded ({error}); {THREE_WAYS}") from error
-    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     return Weights("imagenet", _sha256(file), _features(state), _preprocessing_of(weights))
 
 

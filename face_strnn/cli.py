@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Dataset = Literal["ckplus"]
 console = Console()
+_arguments: list[str] = []
+"""What the program was called with; a run's summary repeats it."""
 
 
 def synth(out: Path, subjects: int = 118, seed: int = 0, jobs: int = -1) -> None:
@@ -61,12 +63,16 @@ def check(root: Path, dataset: Dataset = "ckplus") -> None:
     damaged = []
     with _progress("decoding frames", catalogue.n_frames) as update:
         for sequence in catalogue.sequences:
+            sizes = set()
             for path in sequence.frames:
                 try:
-                    read_image(path)
+                    sizes.add(read_image(path).shape[:2])
                 except BadInput as error:
                     damaged.append(Problem(path, str(error).removeprefix(f"{path}: ")))
                 update(advance=1)
+            if len(sizes) > 1:
+                folder = sequence.frames[0].parent
+                damaged.append(Problem(folder, "its frames differ in size; one sequence must have one size"))
     console.print(f"{catalogue.data}: {root}", markup=False, soft_wrap=True)
     table = Table()
     table.add_column("emotion")
@@ -222,7 +228,7 @@ def predict(run: Path, source: Path, weights: str | None = None) -> None:
 
 
 def heatmap(run: Path) -> None:
-    """Draw the facial regions that a run's networks project on: |G^r| over columns, directions and folds.
+    """Draw a run's figures anew, the facial regions that its networks project on among them.
 
     Args:
         run: a finished run folder.
@@ -268,8 +274,9 @@ POSITIONAL = {predict: "source", report: "run", heatmap: "run"}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return 0 when it did its work, 2 for bad input, 1 for a failure that is ours."""
+    global _arguments
     parser = _parser()
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    arguments = _arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         parsed = parser.instantiate(parser.parse_args(_with_shipped_configuration(arguments)))
     except BadInput as error:
@@ -331,11 +338,17 @@ def _shipped_configurations() -> list[Path]:
 
 def _with_shipped_configuration(arguments: Sequence[str]) -> list[str]:
     """Let ``--config best`` stand for the file of that name in the package."""
-    files = {path.stem: str(path) for path in _shipped_configurations()}
-    return [
-        files.get(argument, argument) if number and arguments[number - 1] == "--config" else argument
-        for number, argument in enumerate(arguments)
-    ]
+    shipped = {path.stem: str(path) for path in _shipped_configurations()}
+    replaced = []
+    for argument in arguments:
+        name = argument.removeprefix("--config=")
+        if name in shipped and not Path(name).exists():
+            if name != argument:
+                argument = f"--config={shipped[name]}"
+            elif replaced and replaced[-1] == "--config":
+                argument = shipped[name]
+        replaced.append(argument)
+    return replaced
 
 
 def _help_of(function: Callable[..., None], argument: str) -> str:
@@ -351,7 +364,7 @@ def _catalogue(dataset: Dataset, root: Path) -> "Catalogue":
 
 
 def _command_line() -> str:
-    return shlex.join(["face-strnn", *sys.argv[1:]])
+    return shlex.join(["face-strnn", *_arguments])
 
 
 @contextmanager

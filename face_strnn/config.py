@@ -49,7 +49,7 @@ class NetworkConfig:
             raise BadInput(f"network: activation is {self.activation}; it must be relu or sigmoid")
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return the name and shape of every parameter: a contract (SPEC 2)."""
+        """Return the name and shape of every parameter; saved models depend on them."""
         n_directions, n_nodes = 4, self.grid[0] * self.grid[1]
         return {
             "spatial.U": (n_directions, self.spatial_hidden, self.input_size),

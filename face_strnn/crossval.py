@@ -75,6 +75,8 @@ def cross_validate(
             network; a damaged store or checkpoint.
     """
     started = time.perf_counter()
+    if n_seeds < 1:
+        raise BadInput(f"--seeds {n_seeds}: every fold is trained at least once")
     samples = Samples.of(store)
     _require_sizes(samples, config)
     folds = splitter(protocol, n_folds)
@@ -82,7 +84,11 @@ def cross_validate(
     seeds = range(seed, seed + n_seeds)
     settings = {
         "data": store.recipe["data"],
-        "features": {"fingerprint": store.fingerprint, "rotations": sorted(set(samples.rotations.tolist()))},
+        "features": {
+            "fingerprint": store.fingerprint,
+            "rotations": sorted(set(samples.rotations.tolist())),
+            "samples_sha256": samples.sha256(),
+        },
         "protocol": protocol,
         "folds": len(assignment),
         "selection": selection,
@@ -90,13 +96,13 @@ def cross_validate(
         "seeds": n_seeds,
         **asdict(config),
     }
-    _take_folder(out, settings)
-    write_text_whole(out / "folds.csv", _folds_table(samples, assignment, selection).to_csv(index=False))
     members = [
         _member(samples, assignment, fold, one_seed, selection) for one_seed in seeds for fold in range(len(assignment))
     ]
+    _take_folder(out, settings)
     if _is_finished(out, members):
         return read_summary(out)
+    write_text_whole(out / "folds.csv", _folds_table(samples, assignment, selection).to_csv(index=False))
     checkpoints = _train_members(members, samples, config, out / "checkpoints", settings, device, progress)
     models = [STRNN.load(checkpoint) for checkpoint in checkpoints]
     write_text_whole(out / "history.csv", _history_table(models, selection).to_csv(index=False))
@@ -141,6 +147,8 @@ def _require_sizes(samples: Samples, config: Config) -> None:
 def _assign(samples: Samples, folds: BaseCrossValidator) -> list[tuple[np.ndarray, np.ndarray]]:
     """For each fold the numbers of its training samples, rotated copies among them, and of its test samples."""
     numbers = np.arange(len(samples))
+    if len(set(samples.subjects)) < 2:
+        raise BadInput(f"{samples.store.folder}: holds one subject; a subject-independent test needs at least 2")
     assignment = []
     for train_numbers, test_numbers in folds.split(numbers, groups=samples.subjects):
         assignment.append((train_numbers, np.intersect1d(test_numbers, samples.unrotated)))
@@ -158,15 +166,31 @@ def _take_folder(out: Path, settings: dict[str, Any]) -> None:
             raise BadInput(f"{file}: damaged ({' '.join(str(error).split())}); give another --out") from error
         wanted = yaml.safe_load(text)
         if found != wanted:
-            changed = [key for key in wanted if not isinstance(found, dict) or found.get(key) != wanted[key]]
             raise BadInput(
-                f"{file}: this run was made with another {', '.join(changed)}; "
+                f"{file}: this run was made with {_differences(found, wanted)}; "
                 "give another --out, or the same settings to take it up"
             )
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out}: exists and is no run folder; give another --out")
-    (out / "checkpoints").mkdir(parents=True, exist_ok=True)
-    write_text_whole(file, text)
+    try:
+        (out / "checkpoints").mkdir(parents=True, exist_ok=True)
+        write_text_whole(file, text)
+    except OSError as error:
+        raise BadInput(f"{out}: cannot be written ({error.strerror}); give another --out") from error
+
+
+def _differences(found: Any, wanted: dict[str, Any], prefix: str = "") -> str:  # noqa: ANN401
+    """Name the settings of a run that are not those wanted now, with both values."""
+    if not isinstance(found, dict):
+        return "other settings"
+    named = []
+    for key in sorted(found.keys() | wanted.keys()):
+        before, now = found.get(key), wanted.get(key)
+        if isinstance(before, dict) and isinstance(now, dict) and before != now:
+            named.append(_differences(before, now, f"{prefix}{key}."))
+        elif before != now:
+            named.append(f"{prefix}{key} {before} (now {now})")
+    return ", ".join(named)
 
 
 def _is_finished(out: Path, members: Sequence[Member]) -> bool:

@@ -43,7 +43,7 @@ def write_figures(run: FilePath) -> list[FilePath]:
         ),
         "history.png": draw_history(read_table(run, "history.csv", _HISTORY_COLUMNS), data=data, selection=selection),
     }
-    checkpoints = checkpoints_of(run, n_folds=len(summary["fold_accuracies"]))
+    checkpoints = checkpoints_of(run, n_networks=len(summary["fold_accuracies"]) * summary["seeds"])
     folder = run / "figures"
     folder.mkdir(exist_ok=True)
     if has_projection(checkpoints[0]):
@@ -99,14 +99,14 @@ def draw_confusion(confusion: np.ndarray, classes: list[str], *, data: str, sele
 
 
 def draw_saliency(saliency: Saliency, *, data: str, selection: str) -> Figure:
-    """Draw the mean map, interpolated, over the outline of a face, and its spread over folds place by place.
+    """Draw the mean map, interpolated, over the outline of a face, and its spread over networks, one per fold and seed.
 
     Args:
         saliency: maps on the h x w grid, which covers the face crop.
         data: the data set's name, or "synthetic".
         selection: how the epoch was chosen; "oracle" is labelled not comparable.
     """
-    n_folds, height, width = saliency.per_fold.shape
+    n_networks, height, width = saliency.per_fold.shape
     figure = Figure(figsize=(9.6, 5.6), layout="constrained")
     face, places = figure.subplots(1, 2, width_ratios=(1.55, 1))
 
@@ -115,7 +115,7 @@ def draw_saliency(saliency: Saliency, *, data: str, selection: str) -> Figure:
     )
     _draw_face(face)
     face.set(xlim=(0, 1), ylim=(1, 0), xticks=[], yticks=[])
-    face.set_title("mean over folds, on an outline of a face in the crop", fontsize=10.5)
+    face.set_title("mean over networks, on an outline of a face in the crop", fontsize=10.5)
     bar = figure.colorbar(image, ax=face, shrink=0.8, pad=0.02, format=lambda value, _: f"{value:.1f} %")
     bar.set_label(
         f"share of the projection's weight\n(all {height * width} places alike: {100 / (height * width):.1f} %)"
@@ -124,10 +124,12 @@ def draw_saliency(saliency: Saliency, *, data: str, selection: str) -> Figure:
     places.imshow(100 * saliency.spread, cmap="Greys", vmin=0, vmax=2 * max(100 * saliency.spread.max(), 1e-12))
     for (row, column), mean in np.ndenumerate(100 * saliency.mean):
         places.text(column, row - 0.16, f"{mean:.1f}", ha="center", va="center", fontsize=8.5, fontweight="bold")
-        spread = f"±{100 * saliency.spread[row, column]:.1f}" if n_folds > 1 else ""
+        spread = f"±{100 * saliency.spread[row, column]:.1f}" if n_networks > 1 else ""
         places.text(column, row + 0.22, spread, ha="center", va="center", fontsize=7)
     places.set(xticks=[], yticks=[])
-    places.set_title(f"each place, per cent:\nmean ± std over {n_folds} fold{'s' * (n_folds != 1)}", fontsize=10.5)
+    places.set_title(
+        f"each place, per cent:\nmean ± std over {n_networks} network{'s' * (n_networks != 1)}", fontsize=10.5
+    )
     _entitle(figure, "Where the spatial projection looks: mean |G| over directions and columns", data, selection)
     return figure
 

@@ -261,13 +261,15 @@ class STRNN(nn.Module):
                 parameters = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             network = cls(**json.loads(header["config"]))
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise BadInput(f"{path}: not a whole STRNN model ({error}); train it again or give another") from error
+            raise BadInput(
+                f"{path}: not a whole STRNN model ({error}); delete it and run `face-strnn cv` again"
+            ) from error
         for name, shape in network.config.shapes().items():
             found = tuple(parameters[name].shape) if name in parameters else None
             if found != shape:
                 raise BadInput(
                     f"{path}: {name} is {found or 'absent'} and its header's sizes ask for {shape}; "
-                    "the file was edited or mixed up: train it again or give another"
+                    "the file was edited or mixed up: delete it and run `face-strnn cv` again"
                 )
         network.set_parameters({name: parameters[name] for name in network.config.shapes()})
         network.facts = {name: value for name, value in header.items() if name != "config"}

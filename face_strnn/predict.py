@@ -64,11 +64,19 @@ def predict(run: Path, source: Path, weights: str | None = None) -> Prediction:
     for checkpoint, model in zip(checkpoints, models, strict=True):
         lacking = {"features", "classes", "interpolation"} - model.facts.keys()
         if lacking:
-            raise BadInput(f"{checkpoint}: its header lacks {', '.join(sorted(lacking))}; train it again")
+            raise BadInput(
+                f"{checkpoint}: its header lacks {', '.join(sorted(lacking))}; delete it and run `face-strnn cv` again"
+            )
         if model.facts.get("features") != features["fingerprint"]:
             raise BadInput(
-                f"{checkpoint}: learned from other features than {run / 'summary.json'} names; train it again"
+                f"{checkpoint}: learned from other features than {run / 'summary.json'} names; "
+                "delete it and run `face-strnn cv` again"
             )
+    if weights is None and features["weights"] not in ("imagenet", "hed"):
+        raise BadInput(
+            f"{run}: its features were made with the weights file {features['weights']} (SHA-256 "
+            f"{features['weights_sha256'][:12]}...); give that file's path with --weights"
+        )
     frames = read_frames(source)
     backbone = load_backbone(*backbone_of_run)
     if fingerprint(recipe(features["data"], backbone, margin)) != features["fingerprint"]:

@@ -1,4 +1,4 @@
-"""Subject-independent folds (SPEC 3), as scikit-learn splitters."""
+"""Subject-independent folds, as scikit-learn splitters."""
 
 from collections.abc import Iterator
 from typing import Literal

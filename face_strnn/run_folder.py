@@ -63,14 +63,14 @@ def read_table(run: Path, name: str, columns: Collection[str]) -> pd.DataFrame:
     return table
 
 
-def checkpoints_of(run: Path, n_folds: int) -> list[Path]:
-    """Return the folds' checkpoints in order of the folds.
+def checkpoints_of(run: Path, n_networks: int) -> list[Path]:
+    """Return the checkpoints, one per fold and seed, in order of the folds.
 
     Raises:
-        BadInput: there are fewer than ``n_folds``.
+        BadInput: there are fewer than ``n_networks``.
     """
     folder = run / "checkpoints"
     found = sorted(folder.glob("fold-*.safetensors"))
-    if len(found) < n_folds:
-        raise BadInput(f"{folder}: holds {len(found)} of {n_folds} checkpoints (fold-NN.safetensors); {RESUME}")
+    if len(found) < n_networks:
+        raise BadInput(f"{folder}: holds {len(found)} of {n_networks} checkpoints (fold-NN.safetensors); {RESUME}")
     return found

@@ -1,6 +1,6 @@
 """Where on the face the spatial projection looks (the paper's Fig. 6).
 
-A row of G^r is a place on the face in every direction r (SPEC: row k is the node at row k // w, column k % w), so
+A row of G^r is a place on the face in every direction r (row k is the node at row k // w, column k % w), so
 directions are averaged as they are, without mirroring.
 """
 

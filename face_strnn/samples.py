@@ -1,7 +1,9 @@
 """The sequences that networks learn from: maps read as they are stored, labels, subjects."""
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -31,14 +33,22 @@ class Samples:
         """Take all samples of a store.
 
         Raises:
-            BadInput: the store is empty, a sequence lacks a rotation that others have, or a label is no emotion.
+            BadInput: the store is empty, a sequence lacks a rotation that others have, its rotations are not of the
+                same images and label, or a label is no emotion.
         """
         entries = tuple(store.entries())
         if not entries:
             raise BadInput(f"{store.folder}: holds no features yet; run `face-strnn prepare` to the end")
         angles = {entry.rotation for entry in entries}
         by_sequence: dict[str, set[int]] = {}
+        first_of: dict[str, StoredSequence] = {}
         for entry in entries:
+            first = first_of.setdefault(entry.sequence, entry)
+            if replace(entry, rotation=first.rotation) != first:
+                raise BadInput(
+                    f"{store.path_of(entry)}: of other images or another label than {first.file_name}; "
+                    "delete it and run `face-strnn prepare` again"
+                )
             by_sequence.setdefault(entry.sequence, set()).add(entry.rotation)
             if entry.emotion not in EMOTIONS:
                 raise BadInput(
@@ -52,6 +62,10 @@ class Samples:
                     "run `face-strnn prepare` to the end"
                 )
         return cls(store, entries)
+
+    def sha256(self) -> str:
+        """Return a checksum over the facts of all samples: sequences, subjects, labels, rotations, image files."""
+        return hashlib.sha256(json.dumps([asdict(entry) for entry in self.entries]).encode()).hexdigest()
 
     def __len__(self) -> int:
         return len(self.entries)

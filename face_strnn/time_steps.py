@@ -1,4 +1,4 @@
-"""From a sequence's real frames to the L time steps that the network wants (SPEC: linear, both ends kept)."""
+"""From a sequence's real frames to the L time steps that the network wants: linear by default, both ends kept."""
 
 from functools import lru_cache
 

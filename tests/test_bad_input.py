@@ -245,9 +245,9 @@ def test_what_cannot_be_understood_is_named(refused, tmp_path, arguments, named)
 def test_a_run_folder_with_other_settings(refused, cv_options, own_run):
     before = {path: path.read_bytes() for path in own_run.rglob("*") if path.is_file()}
     said = refused("cv", *cv_options, "--epochs", "4", "--seed", "5", "--out", own_run)
-    assert "config.yaml: this run was made with another training" in said and "another --out" in said
+    assert "config.yaml: this run was made with training.epochs 3 (now 4); give another --out" in said
     said = refused("cv", *cv_options, "--epochs", "3", "--seed", "6", "--out", own_run)
-    assert "seed" in said
+    assert "made with seed 5 (now 6)" in said
     assert {path: path.read_bytes() for path in own_run.rglob("*") if path.is_file()} == before
 
 
@@ -291,7 +291,7 @@ def test_a_checkpoint_of_other_sizes(refused, own_run, standin, vgg_file):
     tensors = load_file(checkpoint)
     save_file({**tensors, "spatial.V": torch.zeros(4, 5, 99)}, checkpoint, header)
     said = refused("predict", "--run", own_run, "--weights", vgg_file(), frames_of(standin))
-    assert "fold-02.safetensors: spatial.V is (4, 5, 99)" in said and "train it again" in said
+    assert "fold-02.safetensors: spatial.V is (4, 5, 99)" in said and "delete it" in said
 
 
 def test_a_checkpoint_of_other_sizes_stops_a_cross_validation_too(refused, cv_options, own_run):
@@ -326,7 +326,7 @@ def test_predict_with_the_weights_of_another_backbone(refused, run, standin, vgg
     said = refused("predict", "--run", run, "--weights", vgg_file(seed=1), frames_of(standin))
     assert "was made with other features" in said and "--weights" in said
     said = refused("predict", "--run", run, frames_of(standin))
-    assert "vgg11-0.pth: no such weights file" in said
+    assert "made with the weights file vgg11-0.pth" in said and "with --weights" in said
     said = refused("predict", "--run", run, "--weights", tmp_path / "absent.pth", frames_of(standin))
     assert "absent.pth: no such weights file" in said
 
@@ -392,3 +392,39 @@ def test_help_shows_an_example_of_every_command(capsys):
             main([command, "--help"])
         assert ended.value.code == 0
         assert f"face-strnn {command}" in capsys.readouterr().out.split("example:")[1]
+
+
+def test_numbers_that_make_no_sense(refused, cv_options, prepare_copy, tmp_path):
+    assert "--seeds 0" in refused("cv", *cv_options, "--seeds", "0", "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    assert "--rotations 45: beyond 12 degrees" in refused(*prepare_copy[:-1], "[45]")
+
+
+def test_one_subject_cannot_be_cross_validated(refused, own_store, cv_options, tmp_path):
+    for file in own_store.glob("*.safetensors"):
+        if not file.name.startswith("S010"):
+            file.unlink()
+    options = ["--features", own_store, *cv_options[2:], "--protocol", "leave-one-subject-out"]
+    assert "holds one subject" in refused("cv", *options, "--out", tmp_path / "run")
+
+
+def test_a_run_is_not_taken_up_on_other_samples(refused, own_store, own_run, cv_options):
+    """A sequence more or less can deal subjects to other folds: kept models would be tested on subjects they saw."""
+    for file in own_store.glob("S010_002_*.safetensors"):
+        file.unlink()
+    before = {path: path.read_bytes() for path in own_run.rglob("*") if path.is_file()}
+    options = ["--features", own_store, *cv_options[2:], "--epochs", "3", "--seed", "5"]
+    assert "features.samples_sha256" in refused("cv", *options, "--out", own_run)
+    assert {path: path.read_bytes() for path in own_run.rglob("*") if path.is_file()} == before
+
+
+def test_a_shipped_configuration_by_either_form_of_the_option(refused, own_store, tmp_path):
+    for option in (["--config", "paper"], ["--config=paper"]):
+        said = refused("cv", *option, "--features", own_store, "--folds", "99", "--out", tmp_path / "run")
+        assert "fewer than 99 folds" in said
+
+
+def test_a_sequence_whose_frames_differ_in_size_is_found_by_the_check(refused, copy):
+    image = sorted((copy / "cohn-kanade-images").rglob("*.png"))[0]
+    cv2.imwrite(str(image), cv2.imread(str(image))[:-20])
+    assert "1 problems" in refused("check", "--root", copy)

@@ -174,6 +174,15 @@ def test_a_changed_image_is_computed_again(one_sequence, tmp_path, vgg_file):
     assert (after[-1] != before[-1]).any() and before.shape == after.shape
 
 
+def test_rotated_copies_of_an_image_that_changed_are_not_kept(one_sequence, tmp_path, vgg_file):
+    backbone = load_backbone("vgg11", str(vgg_file()), "pool4")
+    prepare(read_ckplus(one_sequence), tmp_path / "out", backbone, (7,))
+    image = sorted((one_sequence / "cohn-kanade-images/S005/001").iterdir())[-1]
+    cv2.imwrite(str(image), cv2.imread(str(image)) // 2)
+    second = prepare(read_ckplus(one_sequence), tmp_path / "out", backbone, ())
+    assert [entry.rotation for entry in second.store.entries()] == [0]
+
+
 def test_a_sequence_without_a_face_is_named_and_left_out(standin, one_sequence, tmp_path, vgg_file, capsys):
     for folder in ("cohn-kanade-images", "Emotion"):
         shutil.copytree(standin / folder / "S011" / "001", one_sequence / folder / "S011" / "001")
