@@ -2,6 +2,8 @@
 
     face-strnn synth --out data/standin
     .venv/bin/python benchmarks/faces.py data/standin
+
+Prints the share of frames with a face and the time a frame takes.
 """
 
 import sys
@@ -28,7 +30,8 @@ def main(root: Path) -> None:
         found += sum(box is not None for box in boxes)
         without += [path.name for path, box in zip(sequence.frames, boxes, strict=True) if box is None]
     print(describe())
-    print(f"{catalogue.data}: a face in {found} of {catalogue.n_frames} frames ({100 * found / catalogue.n_frames:.2f} %)")
+    share = 100 * found / catalogue.n_frames
+    print(f"{catalogue.data}: a face in {found} of {catalogue.n_frames} frames ({share:.2f} %)")
     print(f"{1000 * seconds / catalogue.n_frames:.1f} ms a frame; without a face: {', '.join(without[:10]) or 'none'}")
 
 
