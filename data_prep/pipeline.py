@@ -97,6 +97,7 @@ def prepare(
         raise BadInput(f"{catalogue.root}: no sequence shows a face; see that its images are upright and of faces")
     # Rotations of an earlier call stay in the store; the index lists them too.
     store.rebuild_index()
+    store.write_left_out(without_face)
     return Prepared(store, computed, len(entries) - computed, tuple(without_face))
 
 

@@ -21,6 +21,7 @@ from data_prep.whole_files import write_text_whole
 
 RECIPE_FILE = "store.json"
 INDEX_FILE = "index.csv"
+LEFT_OUT_FILE = "left_out.txt"
 TENSOR = "maps"
 
 
@@ -192,6 +193,15 @@ class FeatureStore:
             raise BadInput(f"{path}: not what {INDEX_FILE} says of it; delete {self.folder / INDEX_FILE}, it is remade")
         with safe_open(path, framework="pt") as file:
             return file.get_tensor(TENSOR)
+
+    def write_left_out(self, sequences: Sequence[str]) -> None:
+        """Write down, one name a line, the sequences that have no maps because no frame shows a face."""
+        write_text_whole(self.folder / LEFT_OUT_FILE, "".join(f"{sequence}\n" for sequence in sequences))
+
+    def left_out(self) -> list[str]:
+        """Return the names that :meth:`write_left_out` wrote down; none before `prepare` has come to its end."""
+        path = self.folder / LEFT_OUT_FILE
+        return path.read_text(encoding="utf-8").split() if path.is_file() else []
 
     def remove_outdated(self, sequence: str, current: Sequence[StoredSequence]) -> None:
         """Delete a sequence's files that are damaged or of other images or another label than ``current`` says.

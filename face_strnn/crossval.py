@@ -119,6 +119,7 @@ def cross_validate(
         **summarise(predictions, samples.class_names),
         "seed_accuracies": [accuracy(rows) for _, rows in predictions.groupby("seed")],
         "n_samples": len(samples),
+        "left_out": store.left_out(),
         "baselines": _baselines(samples, folds),
         "features": {**store.recipe, **settings["features"]},
         "versions": _versions(),

@@ -154,6 +154,8 @@ def print_summary(summary: dict, console: Console) -> None:
         + ". Intervals: bootstrap over subjects. UAR: mean class recall.",
         highlight=False,
     )
+    if summary["left_out"]:
+        console.print(f"Left out, for no frame shows a face: {', '.join(summary['left_out'])}.", style="bold yellow")
     if summary["seeds"] > 1:
         console.print(
             f"Over {summary['seeds']} seeds: {', '.join(percent(value) for value in summary['seed_accuracies'])} % "

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from data_prep.backbone import load_backbone
 from data_prep.ckplus import read_ckplus
 from data_prep.pipeline import prepare
+from data_prep.store import FeatureStore
 from face_strnn.cli import main
 
 EPOCHS = 25
@@ -195,6 +196,7 @@ def test_a_sequence_without_a_face_is_named_and_left_out(standin, one_sequence, 
         assert main(["prepare", *options]) == 0
         said = " ".join(capsys.readouterr().out.split())
         assert counts in said and "no frame of S011_001 shows a face: left out" in said
+        assert FeatureStore.open(tmp_path / "out").left_out() == ["S011_001"]
     (store,) = (tmp_path / "out").iterdir()
     assert [file.name for file in store.glob("*.safetensors")] == ["S005_001_rot+00.safetensors"]
 

@@ -20,6 +20,7 @@ from face_strnn.figures import write_figures
 from face_strnn.metrics import summarise
 from face_strnn.published import SEVEN_CLASSES, SIX_CLASSES, STRNN_CLASS_RECALLS, published_for
 from face_strnn.report import print_summary, protocol_checks, render_report
+from face_strnn.run_folder import read_summary
 
 
 def random_predictions(rng: np.random.Generator, n_sequences: int = 327) -> pd.DataFrame:
@@ -84,6 +85,7 @@ def write_run(run: Path, data: str = "synthetic", selection: str = "last") -> Pa
         "selection": selection,
         "seed": 0,
         "seeds": 1,
+        "left_out": ["S999_001"],
         "seed_accuracies": [0.5],
         "epochs": 30,
         "seconds": 412.7,
@@ -310,3 +312,10 @@ def test_the_papers_recalls_are_no_whole_numbers_of_the_listed_sequences():
     for emotion, recall in STRNN_CLASS_RECALLS.items():
         possible = 100 * np.arange(occurrences[emotion] + 1) / occurrences[emotion]
         assert np.abs(possible - recall).min() > 0.005
+
+
+def test_sequences_that_were_left_out_are_named_on_the_page_and_in_the_table(run):
+    assert "S999_001" in render_report(run).read_text(encoding="utf-8")
+    console = Console(record=True, width=100, file=io.StringIO())
+    print_summary(read_summary(run), console)
+    assert "S999_001" in console.export_text()
