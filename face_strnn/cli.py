@@ -239,13 +239,13 @@ def heatmap(run: Path) -> None:
     console.print(f"[b]{escape(str(run / 'figures' / 'saliency.png'))}[/b]")
 
 
-def demo(out: Path = Path("demo-run"), subjects: int = 16, epochs: int | None = None, seed: int = 0) -> None:
+def demo(out: Path = Path("demo-run"), subjects: int = 16, epochs: int = 8, seed: int = 0) -> None:
     """Do the whole main job on synthetic faces: synth, prepare, cv, report.
 
     Args:
         out: folder for the data, the features and the run; what is there is not done again.
         subjects: number of drawn subjects, at least 10.
-        epochs: passes over the training samples, in place of the default configuration's.
+        epochs: passes over the training samples, each of which comes in five rotations.
         seed: of the drawing and the training.
     """
     if subjects < 10:
