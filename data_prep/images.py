@@ -7,6 +7,8 @@ import numpy as np
 
 from data_prep.errors import BadInput
 
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
 # OpenCV would print its own lines about a damaged file; the error raised here says it once.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
@@ -24,7 +26,9 @@ def decode_image(data: bytes, path: Path) -> np.ndarray:
     Raises:
         BadInput: the bytes are no image or are cut short.
     """
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
+    # libpng would print a line of its own about a PNG that is cut short.
+    cut_short = data.startswith(PNG_SIGNATURE) and b"IEND" not in data
+    image = None if cut_short or not data else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     if image is None:
         raise BadInput(f"{path}: cannot be decoded as an image; restore the file from the data set's distribution")
     return image

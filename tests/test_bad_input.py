@@ -428,3 +428,11 @@ def test_a_sequence_whose_frames_differ_in_size_is_found_by_the_check(refused, c
     image = sorted((copy / "cohn-kanade-images").rglob("*.png"))[0]
     cv2.imwrite(str(image), cv2.imread(str(image))[:-20])
     assert "1 problems" in refused("check", "--root", copy)
+
+
+def test_nothing_but_the_message_is_said_of_an_image_that_is_cut_short(copy, prepare_copy, capfd):
+    image = sorted((copy / "cohn-kanade-images").rglob("*.png"))[0]
+    image.write_bytes(image.read_bytes()[:2000])
+    assert main([str(argument) for argument in prepare_copy]) == 2
+    said = capfd.readouterr().err  # of the process, C libraries too
+    assert len(said.strip().splitlines()) == 1 and f"{image}: cannot be decoded as an image" in said
