@@ -20,7 +20,8 @@ from data_prep.errors import BadInput
 from data_prep.tensor_files import write_tensors
 from face_strnn.config import Interpolation, NetworkConfig, Precision
 from face_strnn.scan import Scan
-from face_strnn.spatial import ProjectedStates
+from face_strnn.spatial import projected_states
+from face_strnn.spatial_compiled import Workspace
 from face_strnn.time_steps import time_steps
 
 Parameters = Mapping[str, Tensor]
@@ -52,7 +53,12 @@ class MapBatch:
 
 
 def logits(
-    parameters: Parameters, batch: MapBatch, scan: Scan, activation: str = "relu", precision: Precision = "float32"
+    parameters: Parameters,
+    batch: MapBatch,
+    scan: Scan,
+    activation: str = "relu",
+    precision: Precision = "float32",
+    workspace: Workspace | None = None,
 ) -> Tensor:
     """Equations (1) to (8) for M networks.
 
@@ -63,13 +69,14 @@ def logits(
         activation: ``"relu"`` or ``"sigmoid"``.
         precision: ``"bfloat16"`` computes equations (1) and (3), nearly all of the arithmetic, in that type; their
             gradients are summed up in the parameters' type, and the rest is computed in it.
+        workspace: see :class:`face_strnn.spatial_compiled.Workspace`.
 
     Returns:
         (M, B, classes): o of equation (8), in the parameters' type.
     """
     U, W, b, G, V = (parameters[f"spatial.{name}"] for name in "UWbGV")
     compute_type = torch.bfloat16 if precision == "bfloat16" else U.dtype
-    s = ProjectedStates.apply(batch.frames, batch.steps, U, W, b, G, scan, activation == "relu", compute_type)
+    s = projected_states(batch.frames, batch.steps, U, W, b, G, scan, activation == "relu", compute_type, workspace)
     # s is (M, B * L, D, Kp, H).
     # (4): the sum over directions is one product over direction, column of G and unit together.
     m = s.flatten(2) @ V.transpose(2, 3).flatten(1, 2)  # (M, B * L, output)

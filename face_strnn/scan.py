@@ -53,6 +53,7 @@ class Scan:
             is not visited before it.
 
     Attributes:
+        orders, predecessors: as given.
         n_directions: D.
         n_nodes: K.
         waves: nodes grouped by depth; every wave depends on earlier ones only.
@@ -67,6 +68,7 @@ class Scan:
     """
 
     def __init__(self, orders: Sequence[Sequence[int]], predecessors: Sequence[Sequence[Sequence[int]]]) -> None:
+        self.orders, self.predecessors = orders, predecessors
         self.n_directions, self.n_nodes = len(orders), len(orders[0]) if orders else 0
         if not self.n_nodes or len(predecessors) != self.n_directions:
             raise BadInput("a scan needs at least one direction over at least one node, with the predecessors of each")

@@ -23,6 +23,7 @@ from face_strnn.config import Config
 from face_strnn.loss import mean_cross_entropy, sparsity_penalty
 from face_strnn.network import STRNN, MapBatch, Parameters, initial_parameters, logits
 from face_strnn.scan import Scan
+from face_strnn.spatial_compiled import Workspace
 
 UNDECAYED = ("spatial.b", "spatial.G", "temporal.b", "temporal.G")
 
@@ -168,7 +169,7 @@ def train(
     optimiser = _optimiser(stack)
     if state_file is not None and state_file.is_file():
         _take_up(stack, optimiser, state_file)
-    scan = Scan.grid(*config.network.grid)
+    scan, workspace = Scan.grid(*config.network.grid), Workspace()
     taught = torch.from_numpy(np.stack([member.taught for member in members]))
     n_batches = math.ceil(len(maps) / config.training.batch_size)
     while stack.epochs_done < config.training.epochs:
@@ -182,7 +183,8 @@ def train(
             # share a step must not depend on which networks are trained together.
             batch = batch[taught[:, batch].any(0).numpy()]
             sequences = [_on(device, maps[n]) for n in batch]
-            _step(stack, optimiser, sequences, labels[batch].to(device), taught[:, batch].to(device), scan, tally)
+            truth, of_batch = labels[batch].to(device), taught[:, batch].to(device)
+            _step(stack, optimiser, sequences, truth, of_batch, scan, workspace, tally)
         stack.epochs_done += 1
         watched = _watch(stack, maps, labels, scan, device)
         stack.history += tally.epochs(members, stack.epochs_done, watched)
@@ -231,13 +233,14 @@ def _step(
     labels: Tensor,
     taught: Tensor,
     scan: Scan,
+    workspace: Workspace,
     tally: "_Tally",
 ) -> None:
     settings, network = stack.config.training, stack.config.network
     if sequences:
         batch = MapBatch.of(sequences, network.length, settings.interpolation)
         folded = stack.standardisation.fold_in(stack.parameters)
-        outputs = logits(folded, batch, scan, network.activation, settings.precision)
+        outputs = logits(folded, batch, scan, network.activation, settings.precision, workspace)
     else:
         outputs = torch.zeros(len(stack.members), 0, network.n_classes, device=labels.device)
     entropies = mean_cross_entropy(outputs, labels, taught, settings.label_smoothing)
