@@ -1,7 +1,7 @@
 """A contact sheet: first, middle and apex crop of every sequence, to see at a glance what the networks see.
 
-It shows the subjects' faces. It is a file for the holder of the data set, on this machine, and says so on each page; nothing
-else refers to it or takes pictures from it.
+It shows the subjects' faces. It is a file for the holder of the data set alone and says so on each page; nothing else
+takes pictures from it.
 """
 
 from collections.abc import Sequence
@@ -68,7 +68,7 @@ class ContactSheet:
             self._write(GAP, GAP // 2, f"{WARNING} First, middle and apex frame.")
         row, column = divmod(self._on_page, COLUMNS)
         left, top = GAP + column * (3 * THUMBNAIL + GAP), GAP + LINE + row * (LINE + THUMBNAIL + GAP)
-        self._write(left, top, f"{name}  {emotion}")
+        self._write(left, top, f"{_shortened(name, 28)}  {emotion}")
         for place, crop in enumerate(crops):
             small = cv2.resize(crop, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
             self._page.paste(Image.fromarray(small), (left + place * THUMBNAIL, top + LINE))
@@ -85,11 +85,7 @@ class ContactSheet:
                 page.unlink()
 
     def _write(self, left: int, top: int, text: str) -> None:
-        longest = 3 * THUMBNAIL if text[: len(WARNING)] != WARNING else self._page.width
-        draw = ImageDraw.Draw(self._page)
-        while draw.textlength(text, self._font) > longest:
-            text = text[:-2] + "…"
-        draw.text((left, top), text, "black", self._font)
+        ImageDraw.Draw(self._page).text((left, top), text, "black", self._font)
 
     def _save(self) -> None:
         path = self.folder / f"contact-sheet-{len(self.pages) + 1:02}.png"
@@ -97,3 +93,8 @@ class ContactSheet:
             self._page.save(unfinished, "PNG")
         self.pages.append(path)
         self._page, self._on_page = None, 0
+
+
+def _shortened(text: str, length: int) -> str:
+    """The end of a name tells one sequence from the next."""
+    return text if len(text) <= length else "..." + text[3 - length :]

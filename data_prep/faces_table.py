@@ -27,8 +27,8 @@ def write_faces(path: Path, tracks: Iterable[tuple[str, FaceTrack]]) -> None:
     """Write one row for every frame of every sequence, whole or not at all.
 
     Columns are :data:`COLUMNS`: the sequence's name, the frame's number counted from 1, ``detected``, ``checked``,
-    ``bridged`` or ``none`` (see :class:`data_prep.faces.Face`), the box and the landmarks in pixels, to a hundredth, and
-    the probability, to a millionth. A row without a face has no numbers. No picture is in it.
+    ``bridged`` or ``none`` (see :class:`data_prep.faces.Face`), box and landmarks in pixels, to a hundredth, and the
+    probability, to a millionth. A row without a face has no numbers. No picture is in it.
 
     Args:
         path: the file.
