@@ -18,7 +18,7 @@ THUMBNAIL = 96
 """Side of a crop in pixels: an expression can still be told."""
 
 COLUMNS, ROWS = 4, 10
-"""Sequences across and down a page, which is then about 1,260 x 1,250 pixels and fits a screen; CK+ takes 9 pages."""
+"""Sequences across and down a page, which is then 1,222 x 1,312 pixels; CK+ takes 9 pages."""
 
 LINE, GAP = 18, 14
 """Height of a line of text and space between sequences, in pixels."""
