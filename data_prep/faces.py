@@ -1,124 +1,160 @@
-"""Face detection by MTCNN and the square crop that serves a whole sequence."""
+"""Faces in frames: found by MTCNN, or checked where they are expected."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-import cv2
 import numpy as np
 import torch
-from facenet_pytorch import MTCNN
+
+from data_prep.cascade import CELL, Cascade, Judged
 
 MINIMUM_PROBABILITY = 0.9
 """Detections below this are not taken for a face. MTCNN's own last threshold, 0.7, lets through textures."""
 
-DETECTION_BATCH = 16
-"""Frames per call of MTCNN; more gains nothing on a CPU and costs memory."""
+SMALLEST_FACE = 20
+"""MTCNN's own smallest face, in pixels; the search for it costs five times the quick one."""
+
+QUICK_SHARE = 8
+"""The quick search starts at this part of a frame's shorter side: 61 pixels in a frame of 640 x 490."""
+
+SAME_FACE = 1.0
+"""Faces of two frames can be one person's up to this :func:`distance`: a head that moved by its own size."""
+
+JUMP = 0.4
+"""A checked face further than this :func:`distance` from where it was expected is another, or none."""
 
 
-@dataclass(frozen=True)
-class SquareCrop:
-    """A square in a frame, in pixels; it may reach beyond the frame.
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A face in a frame.
 
     Attributes:
-        center_x, center_y: the middle of the square, from the frame's top-left corner.
-        side: its side.
+        box: float64 (4,), left, top, right, bottom in pixels; it may reach beyond the frame.
+        probability: MTCNN's, 0 to 1; of a bridged face the lower of its neighbours'.
+        landmarks: float64 (5, 2), x and y in pixels of the eye on the image's left, the eye on its right, the nose's
+            tip, the mouth's left and right corner.
+        how: ``"detected"`` by the full MTCNN, ``"checked"`` by its last two stages where it was expected, or
+            ``"bridged"``: interpolated between frames with a face.
     """
 
-    center_x: float
-    center_y: float
-    side: float
+    box: np.ndarray
+    probability: float
+    landmarks: np.ndarray
+    how: Literal["detected", "checked", "bridged"]
+
+    @property
+    def area(self) -> float:
+        """Of the box, in square pixels."""
+        return float((self.box[2] - self.box[0]) * (self.box[3] - self.box[1]))
+
+    @property
+    def center(self) -> np.ndarray:
+        """Middle of the box, float64 (2,), x and y."""
+        return (self.box[:2] + self.box[2:]) / 2
+
+
+def between(earlier: Face, later: Face, share: float) -> Face:
+    """Interpolate a face: at ``share`` 0 it lies where ``earlier`` does, at 1 where ``later`` does."""
+    return Face(
+        earlier.box + share * (later.box - earlier.box),
+        min(earlier.probability, later.probability),
+        earlier.landmarks + share * (later.landmarks - earlier.landmarks),
+        "bridged",
+    )
+
+
+def distance(one: Face, other: Face) -> float:
+    """Say how far two faces lie apart, in place and size.
+
+    Returns:
+        The distance of their middles as a share of their mean side, plus the logarithm of the ratio of their sides.
+        Where two boxes of one size stop to overlap it is about 1.
+    """
+    side, other_side = math.sqrt(max(one.area, 1)), math.sqrt(max(other.area, 1))
+    apart = float(np.hypot(*(one.center - other.center)))
+    return 2 * apart / (side + other_side) + abs(math.log(side / other_side))
+
+
+def pair(ones: Sequence[Face], others: Sequence[Face], limit: float = SAME_FACE) -> dict[int, int]:
+    """Pair the faces of two frames, nearest first, each at most once.
+
+    Args:
+        ones, others: the faces of either frame.
+        limit: the largest :func:`distance` of a pair.
+
+    Returns:
+        Index in ``ones`` -> index in ``others``.
+    """
+    near = sorted((distance(one, other), i, k) for i, one in enumerate(ones) for k, other in enumerate(others))
+    pairs: dict[int, int] = {}
+    for apart, i, k in near:
+        if apart <= limit and i not in pairs and k not in pairs.values():
+            pairs[i] = k
+    return pairs
 
 
 class FaceDetector:
-    """MTCNN (Zhang et al. 2016) with the weights that facenet-pytorch carries.
+    """MTCNN on batches of frames of one size.
 
     Args:
-        device: where the detector runs.
+        device: where its networks run.
     """
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
-        self._mtcnn = MTCNN(keep_all=True, device=torch.device(device))
+        self._cascade = Cascade(device)
 
-    def detect(self, frames: Sequence[np.ndarray]) -> list[np.ndarray | None]:
-        """Find the face in each frame of a sequence.
-
-        Faces are first sought from an eighth of the frame's shorter side upwards: on 640 x 490 frames the image pyramid
-        then costs a tenth of the one that starts at MTCNN's 20 pixels. Where this finds no face in any frame, the whole
-        pyramid is tried.
+    def detect(self, frames: Sequence[np.ndarray], thorough: bool = False) -> list[list[Face]]:
+        """Find the faces of each frame by the full cascade.
 
         Args:
-            frames: uint8 arrays (height, width, 3), RGB, all of one size.
+            frames: uint8 (height, width, 3), RGB, all of one size.
+            thorough: seek faces from MTCNN's own 20 pixels upwards instead of from an eighth of the frame's shorter
+                side: the image pyramid of a 640 x 490 frame then costs ten times as much.
 
         Returns:
-            For each frame the box (left, top, right, bottom) in pixels of its largest face, or None.
+            For each frame its faces, the largest first.
         """
+        if not frames:
+            return []
         shorter = min(frames[0].shape[:2])
-        whole_pyramid = min(20, shorter)
-        boxes = self._detect(frames, minimum_size=max(shorter // 8, whole_pyramid))
-        if not any(box is not None for box in boxes):
-            boxes = self._detect(frames, whole_pyramid)
-        return boxes
+        if shorter < CELL:
+            return [[] for _ in frames]
+        smallest = min(SMALLEST_FACE, shorter)
+        found = self._cascade.detect(frames, smallest if thorough else max(shorter // QUICK_SHARE, smallest))
+        return _by_frame(found, len(frames), "detected")
 
-    def _detect(self, frames: Sequence[np.ndarray], minimum_size: int) -> list[np.ndarray | None]:
-        self._mtcnn.min_face_size = minimum_size
-        found: list[np.ndarray | None] = []
-        for start in range(0, len(frames), DETECTION_BATCH):
-            boxes, probabilities = self._mtcnn.detect(np.stack(frames[start : start + DETECTION_BATCH]))
-            found.extend(_largest(*detections) for detections in zip(boxes, probabilities, strict=True))
-        return found
+    def check(self, frames: Sequence[np.ndarray], expected: Sequence[Sequence[Face]]) -> list[list[Face | None]]:
+        """See whether faces are where they are expected, by the cascade's last two stages: a fifth of a detection.
 
+        Args:
+            frames: uint8 (height, width, 3), RGB, all of one size.
+            expected: for each frame the faces that should be near.
 
-def _largest(boxes: np.ndarray | None, probabilities: np.ndarray) -> np.ndarray | None:
-    """Boxes come sorted by area, largest first; None stands for no detection."""
-    if boxes is None:
-        return None
-    sure = np.asarray(probabilities, float) >= MINIMUM_PROBABILITY
-    return np.asarray(boxes, float)[sure][0] if sure.any() else None
+        Returns:
+            As ``expected``: each face as it really lies, or None where no sure face lies within :data:`JUMP`.
+        """
+        places = [(frame, face.box) for frame, faces in enumerate(expected) for face in faces]
+        if not places:
+            return [[] for _ in frames]
+        indices, boxes = zip(*places, strict=True)
+        seen = _by_frame(self._cascade.judge(frames, np.stack(boxes), np.array(indices)), len(frames), "checked")
+        answers: list[list[Face | None]] = []
+        for wanted, faces in zip(expected, seen, strict=True):
+            pairs = pair(wanted, faces, JUMP)
+            answers.append([faces[pairs[i]] if i in pairs else None for i in range(len(wanted))])
+        return answers
 
-
-def sequence_crop(boxes: Iterable[np.ndarray | None], margin: float = 0.2) -> SquareCrop | None:
-    """Return the one square crop of a sequence: the median of the frames' boxes, plus a margin.
-
-    The median keeps the detector's jitter, a few pixels from frame to frame, from looking like motion of the face.
-
-    Args:
-        boxes: (left, top, right, bottom) of each frame's face in pixels; None for a frame without one.
-        margin: the square's side is the box's longer side times 1 + ``margin``.
-
-    Returns:
-        The crop, or None where no frame has a face.
-    """
-    found = [box for box in boxes if box is not None]
-    if not found:
-        return None
-    left, top, right, bottom = np.median(found, axis=0)
-    side = max(right - left, bottom - top) * (1 + margin)
-    return SquareCrop(float(left + right) / 2, float(top + bottom) / 2, float(side))
+    def quick_finds(self, faces: Sequence[Face], frame: np.ndarray) -> bool:
+        """Say whether the quick search reaches down to the size of all these faces."""
+        least = 1.4 * min(frame.shape[:2]) / QUICK_SHARE  # a face may shrink a little from frame to frame
+        return all(math.sqrt(face.area) >= least for face in faces)
 
 
-def cut(frame: np.ndarray, crop: SquareCrop, pixels: int, room: float = 1.0) -> np.ndarray:
-    """Cut a square out of a frame and resize it.
-
-    Args:
-        frame: uint8 (height, width, 3).
-        crop: the square.
-        pixels: side of the result in pixels for the square itself.
-        room: factor by which square and result are widened around their middle, so that a rotation of the result
-            has real pixels to bring into its corners.
-
-    Returns:
-        uint8 (n, n, 3) with n = ``pixels`` times ``room``, rounded to the nearest number as even or odd as ``pixels``,
-        so that its middle ``pixels`` x ``pixels`` are the crop. What lies beyond the frame repeats its border.
-    """
-    n = pixels + 2 * round(pixels * (room - 1) / 2)
-    side = crop.side * n / pixels
-    left, top = round(crop.center_x - side / 2), round(crop.center_y - side / 2)
-    right, bottom = left + round(side), top + round(side)
-    height, width = frame.shape[:2]
-    inside = frame[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
-    beyond = (max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0))
-    if any(beyond):
-        inside = cv2.copyMakeBorder(inside, *beyond, cv2.BORDER_REPLICATE)
-    # Area averaging is OpenCV's only interpolation that does not alias when it shrinks.
-    interpolation = cv2.INTER_AREA if side > n else cv2.INTER_LINEAR
-    return cv2.resize(inside, (n, n), interpolation=interpolation)
+def _by_frame(found: Judged, n_frames: int, how: Literal["detected", "checked"]) -> list[list[Face]]:
+    faces: list[list[Face]] = [[] for _ in range(n_frames)]
+    for box, probability, landmarks, frame in zip(*found, strict=True):
+        if probability >= MINIMUM_PROBABILITY:
+            faces[frame].append(Face(box, float(probability), landmarks, how))
+    return [sorted(of_frame, key=lambda face: -face.area) for of_frame in faces]

@@ -10,14 +10,14 @@ import torch
 
 from data_prep.backbone import Backbone
 from data_prep.catalogue import Catalogue, LabelledSequence
+from data_prep.crops import MARGIN, MAXIMUM_MARGIN, crops_of, cut
 from data_prep.errors import BadInput
-from data_prep.faces import FaceDetector, cut, sequence_crop
+from data_prep.face_search import EVERY
+from data_prep.face_track import FaceFollower
 from data_prep.frames import require_one_size
 from data_prep.images import decode_image, read_bytes
 from data_prep.rotation import ROOM, ROTATIONS, STEEPEST, rotate
 from data_prep.store import FeatureStore, StoredSequence
-
-MAXIMUM_MARGIN = 2.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def prepare(
     out: Path,
     backbone: Backbone,
     rotations: Sequence[int] = ROTATIONS,
-    margin: float = 0.2,
+    margin: float = MARGIN,
     progress: Callable[[str], None] | None = None,
 ) -> Prepared:
     """Write the pooling maps of every sequence and rotation of a data set.
@@ -54,7 +54,7 @@ def prepare(
         out: folder in which the store's folder is made or taken up.
         backbone: the frozen network.
         rotations: degrees of the copies beside the unrotated sequence; empty for none.
-        margin: see :func:`data_prep.faces.sequence_crop`.
+        margin: see :func:`data_prep.crops.sequence_crop`.
         progress: called with the name of each sequence that is done.
 
     Raises:
@@ -66,7 +66,7 @@ def prepare(
         raise BadInput(f"--margin {margin}: must be from 0 to {MAXIMUM_MARGIN}, as a share of the face's box")
     store = FeatureStore.create(out, _store_name(catalogue, backbone), recipe(catalogue.data, backbone, margin))
     _refuse_strangers(store, catalogue)
-    detector = FaceDetector(backbone.device)
+    follower = FaceFollower(backbone.device)
     steep = [angle for angle in rotations if abs(angle) > STEEPEST]
     if steep:
         raise BadInput(f"--rotations {steep[0]}: beyond {STEEPEST} degrees the corners of a crop would be empty")
@@ -82,7 +82,7 @@ def prepare(
         if missing:
             frames = [decode_image(data, path) for data, path in zip(files, sequence.frames, strict=True)]
             require_one_size(frames, sequence.frames[0].parent)
-            crops = wide_crops(frames, detector, backbone.crop_pixels, margin)
+            crops = wide_crops(frames, follower, backbone.crop_pixels, margin)
             if crops is None:
                 without_face.append(sequence.name)
                 store.remove_outdated(sequence.name, [])
@@ -101,17 +101,15 @@ def prepare(
     return Prepared(store, computed, len(entries) - computed, tuple(without_face))
 
 
-def wide_crops(frames: Sequence[np.ndarray], detector: FaceDetector, pixels: int, margin: float) -> np.ndarray | None:
+def wide_crops(frames: Sequence[np.ndarray], follower: FaceFollower, pixels: int, margin: float) -> np.ndarray | None:
     """Cut the sequence's one square crop out of every frame, with room for a rotation around it.
 
     Returns:
         uint8 (frames, n, n, 3) with n = ``pixels`` times :data:`data_prep.rotation.ROOM`, or None where no frame shows
         a face.
     """
-    crop = sequence_crop(detector.detect(frames), margin)
-    if crop is None:
-        return None
-    return np.stack([cut(frame, crop, pixels, ROOM) for frame in frames])
+    crops = crops_of(follower.track(frames), "per-sequence", margin)
+    return np.stack([cut(frame, crops[0], pixels, ROOM) for frame in frames]) if crops else None
 
 
 def recipe(data: str, backbone: Backbone, margin: float) -> dict[str, object]:
@@ -126,7 +124,9 @@ def recipe(data: str, backbone: Backbone, margin: float) -> dict[str, object]:
         "preprocessing": [
             preprocessing.channels, preprocessing.scale, list(preprocessing.mean), list(preprocessing.std)
         ],
-        "crop": {"detector": "mtcnn", "per": "sequence", "margin": margin, "pixels": backbone.crop_pixels},
+        "crop": {
+            "detector": "mtcnn", "every": EVERY, "per": "sequence", "margin": margin, "pixels": backbone.crop_pixels
+        },
         "rotation": {"interpolation": "linear", "room": ROOM},
         "format": 1,
     }  # fmt: skip

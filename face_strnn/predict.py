@@ -8,7 +8,7 @@ import torch
 
 from data_prep.backbone import load_backbone
 from data_prep.errors import BadInput
-from data_prep.faces import FaceDetector
+from data_prep.face_track import FaceFollower
 from data_prep.frames import read_frames
 from data_prep.pipeline import recipe, wide_crops
 from data_prep.rotation import rotate
@@ -84,7 +84,7 @@ def predict(run: Path, source: Path, weights: str | None = None) -> Prediction:
             f"{run}: was made with other features (weights {features['weights']}, SHA-256 "
             f"{features['weights_sha256'][:12]}...); give their file with --weights"
         )
-    crops = wide_crops(frames, FaceDetector(), backbone.crop_pixels, margin)
+    crops = wide_crops(frames, FaceFollower(), backbone.crop_pixels, margin)
     if crops is None:
         raise BadInput(f"{source}: no frame shows a face; give a recording in which the face is larger or better lit")
     maps = backbone(torch.from_numpy(rotate(crops, 0, backbone.crop_pixels)))

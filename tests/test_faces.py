@@ -1,21 +1,23 @@
-"""Face crops: the arithmetic by hand, the detector on drawn faces; and the frames that they are cut from."""
+"""Finding faces: as plain MTCNN does, on drawn faces and on a photograph, and at a fraction of its cost."""
+
+import weakref
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from facenet_pytorch import MTCNN
+from skimage.data import astronaut
+from torchvision.ops import box_iou
 
 from data_prep.ckplus import read_ckplus
-from data_prep.errors import BadInput
-from data_prep.faces import FaceDetector, SquareCrop, cut, sequence_crop
-from data_prep.frames import read_frames
-from data_prep.images import decode_image, read_image
-from data_prep.pipeline import wide_crops
-from data_prep.rotation import ROOM
+from data_prep.face_search import STRETCHES, search
+from data_prep.faces import MINIMUM_PROBABILITY, Face, FaceDetector, between, distance, pair
+from data_prep.images import read_image
 
 
 @pytest.fixture(scope="module")
-def frames(standin):
+def drawn(standin):
     """A drawn sequence of five frames."""
     sequence = next(one for one in read_ckplus(standin).sequences if len(one.frames) == 5)
     return [read_image(path) for path in sequence.frames]
@@ -26,161 +28,157 @@ def detector():
     return FaceDetector()
 
 
-def noise(height, width, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+@pytest.fixture(scope="module")
+def plain():
+    """MTCNN as its package gives it."""
+    return MTCNN(keep_all=True)
 
 
-def test_the_crop_is_the_median_box_and_a_margin():
-    boxes = [
-        np.array([100.0, 50.0, 200.0, 170.0]),
-        None,
-        np.array([104.0, 52.0, 206.0, 168.0]),
-        np.array([300.0, 10.0, 500.0, 400.0]),  # a wrong detection moves a median little
-    ]
-    # medians: left 104, top 50, right 206, bottom 170: 102 wide, 120 high, its middle at (155, 110)
-    assert sequence_crop(boxes, margin=0.2) == SquareCrop(155.0, 110.0, pytest.approx(144.0))
-    assert sequence_crop(boxes, margin=0.0) == SquareCrop(155.0, 110.0, 120.0)
-    assert sequence_crop(boxes[:1], margin=0.5) == SquareCrop(150.0, 110.0, 180.0)
-    assert sequence_crop([None, None]) is None
+def walk(n, step=5):
+    """A photograph of a woman that moves to the right by ``step`` pixels a frame."""
+    photograph = astronaut()[:400]
+    return [np.roll(photograph, step * i, axis=1) for i in range(n)]
 
 
-def test_a_cut_of_equal_size_is_a_slice():
-    frame = noise(90, 120)
-    assert np.array_equal(cut(frame, SquareCrop(60, 40, 32), 32), frame[24:56, 44:76])
-    assert np.array_equal(cut(frame, SquareCrop(16, 16, 32), 32), frame[:32, :32])
+def iou(one, other):
+    return float(box_iou(torch.as_tensor(one)[None], torch.as_tensor(other)[None]))
 
 
-@pytest.mark.parametrize("center", [(0, 0), (119, 89), (5, 45), (60, -3), (118, 2)])
-def test_what_lies_beyond_the_frame_repeats_its_border(center):
-    frame = noise(90, 120)
-    x, y = center
-    around = np.pad(frame, ((64, 64), (64, 64), (0, 0)), mode="edge")
-    expected = around[64 + y - 16 : 64 + y + 16, 64 + x - 16 : 64 + x + 16]
-    assert np.array_equal(cut(frame, SquareCrop(x, y, 32), 32), expected)
+def plainly(mtcnn, frame):
+    """The largest sure face of plain MTCNN: its box and landmarks."""
+    boxes, probabilities, landmarks = mtcnn.detect(frame, landmarks=True)
+    sure = np.asarray(probabilities, float) >= MINIMUM_PROBABILITY
+    return np.asarray(boxes, float)[sure][0], np.asarray(landmarks, float)[sure][0]
 
 
-def test_shrinking_averages_areas():
-    frame = noise(64, 64)
-    expected = frame.reshape(16, 4, 16, 4, 3).mean((1, 3))
-    assert np.abs(cut(frame, SquareCrop(32, 32, 64), 16) - expected).max() <= 0.5
+def assert_same_face(face, frame, mtcnn):
+    box, landmarks = plainly(mtcnn, frame)
+    assert iou(face.box, box) > 0.7
+    assert np.abs(face.landmarks - landmarks).max() < 0.12 * (box[2] - box[0])
 
 
-@pytest.mark.parametrize("pixels", [31, 32, 112, 224])
-def test_room_widens_the_cut_around_the_same_middle(pixels):
-    frame = noise(600, 700)
-    crop = SquareCrop(350, 300, pixels) if pixels % 2 == 0 else SquareCrop(350.5, 300.5, pixels)
-    wide = cut(frame, crop, pixels, ROOM)
-    extra = (len(wide) - pixels) // 2
-    assert (len(wide) - pixels) % 2 == 0 and abs(len(wide) - pixels * ROOM) <= 1
-    assert np.array_equal(wide[extra : extra + pixels, extra : extra + pixels], cut(frame, crop, pixels))
-
-
-def test_drawn_faces_are_found_where_plain_mtcnn_finds_them(frames, detector):
-    plain = MTCNN(keep_all=True)
-    for frame, box in zip(frames, detector.detect(frames), strict=True):
-        boxes, probabilities = plain.detect(frame)
-        expected = boxes[int(np.argmax(probabilities))]
-        side = expected[2] - expected[0]
-        assert np.abs(box - expected).max() < 0.12 * side
-
-
-def test_one_crop_serves_a_whole_sequence(frames, detector):
-    crop = sequence_crop(detector.detect(frames), 0.2)
-    found = wide_crops(frames, detector, 112, 0.2)
-    assert found.shape == (5, 134, 134, 3) and found.dtype == np.uint8
-    assert np.array_equal(found, np.stack([cut(frame, crop, 112, ROOM) for frame in frames]))
-
-
-def test_the_margin_makes_the_face_smaller(frames, detector):
-    boxes = detector.detect(frames)
-    assert sequence_crop(boxes, 0.5).side == pytest.approx(1.25 * sequence_crop(boxes, 0.2).side)
-
-
-def test_a_frame_without_a_face_takes_the_sequences_crop(frames, detector):
-    blank = np.full_like(frames[2], 90)
+def blank_like(frame):
+    blank = np.full_like(frame, 90)
     blank[100:120] = 140
-    disturbed = [*frames[:2], blank, *frames[3:]]
-    boxes = detector.detect(disturbed)
-    assert [box is None for box in boxes] == [False, False, True, False, False]
-    left, top, right, bottom = np.median([box for box in boxes if box is not None], axis=0)
-    side = 1.2 * max(right - left, bottom - top)
-    crop = SquareCrop((left + right) / 2, (top + bottom) / 2, side)
-    assert np.array_equal(wide_crops(disturbed, detector, 112, 0.2)[2], cut(blank, crop, 112, ROOM))
+    return blank
 
 
-def test_a_sequence_without_any_face_has_no_crop(frames, detector):
-    blank = np.full((120, 160, 3), 90, np.uint8)
-    assert detector.detect([blank, blank]) == [None, None]
-    assert wide_crops([blank, blank], detector, 112, 0.2) is None
+def test_every_frames_face_is_where_plain_mtcnn_finds_it(standin, detector, plain):
+    for sequence in read_ckplus(standin).sequences:
+        frames = [read_image(path) for path in sequence.frames]
+        for frame, faces in zip(frames, detector.detect(frames), strict=True):
+            assert_same_face(faces[0], frame, plain)
 
 
-def test_a_face_too_small_for_the_quick_search_is_found_by_the_thorough_one(frames, detector):
-    small = cv2.resize(frames[-1], None, fx=0.22, fy=0.22, interpolation=cv2.INTER_AREA)
+def test_a_photographed_face_is_where_plain_mtcnn_finds_it(detector, plain):
+    ((face,),) = detector.detect([astronaut()])
+    assert_same_face(face, astronaut(), plain)
+    assert face.how == "detected" and face.probability > 0.99
+
+
+@pytest.mark.parametrize("every", [1, 2, 4, 7])
+def test_searching_some_frames_and_checking_the_others_finds_every_face(every, detector, plain):
+    frames = walk(23)
+    found = list(search(frames, detector, every))
+    assert [len(faces) for faces in found] == [1] * 23
+    for i, (frame, (face,)) in enumerate(zip(frames, found, strict=True)):
+        assert face.how == ("detected" if i % every == 0 or i == 22 else "checked")
+        assert_same_face(face, frame, plain)
+
+
+def test_the_drawn_faces_are_found_by_checks_too(drawn, detector, plain):
+    found = list(search(drawn, detector))
+    assert [faces[0].how for faces in found] == ["detected", "checked", "checked", "checked", "detected"]
+    for frame, faces in zip(drawn, found, strict=True):
+        assert_same_face(faces[0], frame, plain)
+
+
+def test_where_a_check_fails_the_whole_frame_is_searched(detector, plain):
+    # Between the searched frames 0 and 4 the face jumps by 200 pixels: far from any place between.
+    start, jumped = walk(2, 200)
+    frames = [start, start, jumped, jumped, jumped]
+    found = list(search(frames, detector))
+    for frame, (face,) in zip(frames, found, strict=True):
+        assert_same_face(face, frame, plain)
+    # Seen in one searched frame only, it is looked for at that place in the frames between.
+    frames = [start, start, jumped, blank_like(start), blank_like(start)]
+    found = list(search(frames, detector))
+    assert [len(faces) for faces in found] == [1, 1, 1, 0, 0]
+    assert_same_face(found[2][0], jumped, plain)
+
+
+def test_a_face_that_only_frames_between_show_is_found(detector):
+    (photograph,) = walk(1)
+    blank = blank_like(photograph)
+    found = list(search([blank, photograph, blank, photograph, blank, blank], detector))
+    assert [[face.how for face in faces] for faces in found] == [[], ["detected"], [], ["detected"], [], []]
+
+
+def test_a_frame_without_a_face_has_none(drawn, detector):
+    blank = blank_like(drawn[2])
+    assert [len(faces) for faces in detector.detect([*drawn[:2], blank])] == [1, 1, 0]
+    assert [len(faces) for faces in search([*drawn[:2], blank, *drawn[3:]], detector)] == [1, 1, 0, 1, 1]
+    assert list(search([blank] * 6, detector)) == [[]] * 6
+
+
+def test_frames_may_be_few_or_tiny(detector):
+    assert list(search([], detector)) == [] and detector.detect([]) == []
+    assert list(search([np.zeros((8, 30, 3), np.uint8)] * 3, detector)) == [[]] * 3
+
+
+def test_a_face_too_small_for_the_quick_search_is_found_by_the_thorough_one(drawn, detector):
+    small = cv2.resize(drawn[-1], None, fx=0.22, fy=0.22, interpolation=cv2.INTER_AREA)
     canvas = np.full((1000, 1000, 3), 128, np.uint8)
     canvas[500 : 500 + small.shape[0], 300 : 300 + small.shape[1]] = small
-    (box,) = detector.detect([canvas])
-    assert box is not None
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    assert 300 < x < 300 + small.shape[1] and 500 < y < 500 + small.shape[0]
+    assert detector.detect([canvas]) == [[]]
+    for ((face,),) in (detector.detect([canvas], thorough=True), search([canvas], detector)):
+        x, y = face.center
+        assert 300 < x < 300 + small.shape[1] and 500 < y < 500 + small.shape[0]
 
 
-@pytest.mark.parametrize("kept", [0.2, 0.6, 0.95])
-@pytest.mark.parametrize("suffix", [".png", ".jpg"])
-def test_an_image_that_is_cut_short_is_refused(tmp_path, suffix, kept):
-    data = cv2.imencode(suffix, noise(200, 300))[1].tobytes()
-    (tmp_path / f"frame{suffix}").write_bytes(data[: round(kept * len(data))])
-    with pytest.raises(BadInput, match=rf"frame\{suffix}: cannot be decoded"):
-        read_image(tmp_path / f"frame{suffix}")
+def test_faces_that_a_check_expects_elsewhere_are_not_taken_for_them(detector):
+    (photograph,) = walk(1)
+    ((face,),) = detector.detect([photograph])
+    beside = Face(face.box + np.array([80, 0, 80, 0]), 1.0, face.landmarks, "detected")
+    near = Face(face.box + np.array([8, -5, 8, -5]), 1.0, face.landmarks, "detected")
+    ((found, none),) = detector.check([photograph], [[near, beside]])
+    assert none is None and iou(found.box, face.box) > 0.8 and found.how == "checked"
 
 
-def write_images(folder, names, size=(20, 30)):
-    folder.mkdir()
-    for value, name in enumerate(names):
-        cv2.imwrite(str(folder / name), np.full((*size, 3), 10 * value, np.uint8))
+def test_only_one_batch_of_frames_is_held(detector):
+    alive, most = [], 0
+
+    def stream():
+        for frame in walk(60, 1):
+            small = np.ascontiguousarray(frame[:200, 100:340])
+            alive.append(weakref.ref(small))
+            yield small
+
+    for _ in search(stream(), detector, 2):
+        most = max(most, sum(frame() is not None for frame in alive))
+    # one batch, and the frame that the stream itself still holds
+    assert len(alive) == 60 and most <= 2 * STRETCHES + 1
 
 
-def test_a_folder_of_frames_is_read_in_the_order_of_its_numbers(tmp_path):
-    write_images(tmp_path / "a", ["frame1.png", "frame2.png", "frame10.png", "frame11.PNG"])
-    (tmp_path / "a" / "notes.txt").write_text("no frame")
-    (tmp_path / "a" / ".frame3.png").write_bytes(b"no frame either")
-    assert [int(frame[0, 0, 0]) for frame in read_frames(tmp_path / "a")] == [0, 10, 20, 30]
+def test_a_batch_of_frames_of_two_sizes_is_refused(detector):
+    with pytest.raises(ValueError, match="one size"):
+        detector.detect([np.zeros((100, 120, 3), np.uint8), np.zeros((120, 100, 3), np.uint8)])
 
 
-def test_a_video_is_read_frame_by_frame_in_rgb(tmp_path):
-    video = cv2.VideoWriter(str(tmp_path / "v.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
-    for value in (40, 90, 140):
-        image = np.zeros((48, 64, 3), np.uint8)
-        image[..., 2] = value  # OpenCV writes BGR, so this is red
-        video.write(image)
-    video.release()
-    frames = read_frames(tmp_path / "v.avi")
-    assert len(frames) == 3 and frames[0].shape == (48, 64, 3)
-    for frame, value in zip(frames, (40, 90, 140), strict=True):
-        assert np.abs(frame.reshape(-1, 3).mean(0) - (value, 0, 0)).max() < 8
+def square(x, y, side):
+    return Face(np.array([x, y, x + side, y + side], float), 0.95, np.full((5, 2), float(x)), "detected")
 
 
-def test_grey_and_colour_images_are_decoded_to_rgb(tmp_path):
-    colour = noise(20, 30)
-    cv2.imwrite(str(tmp_path / "colour.png"), colour[..., ::-1])
-    cv2.imwrite(str(tmp_path / "grey.png"), colour[..., 0])
-    assert np.array_equal(read_image(tmp_path / "colour.png"), colour)
-    assert np.array_equal(read_image(tmp_path / "grey.png"), np.repeat(colour[..., :1], 3, 2))
+def test_faces_are_paired_by_place_and_size_nearest_first():
+    assert distance(square(0, 0, 100), square(0, 0, 100)) == 0
+    assert distance(square(0, 0, 100), square(60, 80, 100)) == pytest.approx(1)  # 100 pixels away, in sides of 100
+    assert distance(square(25, 25, 100), square(0, 0, 150)) == pytest.approx(np.log(1.5))
+    ones = [square(0, 0, 100), square(300, 0, 100), square(600, 0, 20)]
+    others = [square(340, 0, 100), square(20, 0, 100), square(560, 0, 100), square(310, 0, 100)]
+    assert pair(ones, others) == {0: 1, 1: 3}
 
 
-def test_frames_that_cannot_be_used_are_refused_by_name(tmp_path):
-    write_images(tmp_path / "mixed", ["a1.png"])
-    cv2.imwrite(str(tmp_path / "mixed" / "a2.png"), noise(30, 30))
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "clip.mp4").write_bytes(b"no video")
-    for name, message in [
-        ("mixed", "mixed: its frames differ in size"),
-        ("empty", "empty: no images"),
-        ("clip.mp4", "clip.mp4: no frame of it can be decoded"),
-        ("absent", "absent: no such file"),
-    ]:
-        with pytest.raises(BadInput, match=message):
-            read_frames(tmp_path / name)
-    with pytest.raises(BadInput, match=r"absent\.png: cannot be read"):
-        read_image(tmp_path / "absent.png")
-    with pytest.raises(BadInput, match=r"x\.png: cannot be decoded"):
-        decode_image(b"", tmp_path / "x.png")
+def test_between_two_faces_is_a_straight_line():
+    middle = between(square(0, 40, 100), square(40, 0, 60), 0.25)
+    assert middle.box.tolist() == [10, 30, 100, 120] and middle.how == "bridged"
+    assert (middle.landmarks == 10).all()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from data_prep.faces import SquareCrop, cut
+from data_prep.crops import SquareCrop, cut
 from data_prep.rotation import ROOM, ROTATIONS, rotate
 
 PIXELS = 112

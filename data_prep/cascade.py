@@ -1,0 +1,208 @@
+"""The three stages of MTCNN (Zhang et al. 2016) on batches of frames: candidates, refined, then judged with landmarks.
+
+The networks, their weights and the arithmetic of boxes are facenet-pytorch's. What differs from its ``MTCNN.detect`` is
+how images reach the networks: OpenCV shrinks them as bytes, and from a frame that has been halved where that is enough;
+and tensors lie in memory channels last, in which max pooling on a CPU is many times faster. Which of several
+overlapping candidates wins may then differ, and a face's box with it, as it does from one frame to the next.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from facenet_pytorch import MTCNN
+from facenet_pytorch.models.utils.detect_face import batched_nms_numpy, bbreg, generateBoundingBox, pad, rerec
+from torch import nn
+from torchvision.ops import batched_nms
+
+CELL = 12
+"""Side in pixels of what the first stage sees at a time: at a scale of ``CELL / size`` it finds faces of ``size``."""
+
+OVERLAPS = (0.5, 0.7, 0.6)
+"""Above which overlap the weaker of two candidates falls: within a pyramid level, before the second stage, before the
+third. The original's last is 0.7, which shows the third stage, the dearest, half as many again of the same face."""
+
+PATCHES = 256
+"""Candidates per call of a later stage; bounds memory where a texture gives thousands."""
+
+
+class Candidates(NamedTuple):
+    """Boxes that a stage let through, on the networks' device.
+
+    Attributes:
+        boxes: float32 (n, 5): left, top, right, bottom in pixels, probability.
+        frames: int64 (n,), which frame each is in.
+    """
+
+    boxes: torch.Tensor
+    frames: torch.Tensor
+
+
+class Judged(NamedTuple):
+    """Faces, as the last stage gives them.
+
+    Attributes:
+        boxes: float64 (n, 4), left, top, right, bottom in pixels.
+        probabilities: float64 (n,).
+        landmarks: float64 (n, 5, 2), x and y in pixels of the eye on the image's left, the eye on its right, the nose,
+            the mouth's left and right corner.
+        frames: int64 (n,), which frame each is in.
+    """
+
+    boxes: np.ndarray
+    probabilities: np.ndarray
+    landmarks: np.ndarray
+    frames: np.ndarray
+
+
+class Cascade:
+    """MTCNN's networks with the weights that facenet-pytorch carries, and its thresholds.
+
+    Args:
+        device: where the networks run. Pixels are cut out and resized on the CPU in any case.
+    """
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        mtcnn = MTCNN(device=self.device)
+        self._thresholds, self._factor = mtcnn.thresholds, mtcnn.factor
+        self._pnet, self._rnet, self._onet = (
+            network.to(memory_format=torch.channels_last) for network in (mtcnn.pnet, mtcnn.rnet, mtcnn.onet)
+        )
+
+    @torch.inference_mode()
+    def detect(self, frames: Sequence[np.ndarray], smallest: int) -> Judged:
+        """Find all faces by all three stages.
+
+        Args:
+            frames: uint8 (height, width, 3), RGB, all of one size.
+            smallest: side in pixels of the smallest face that is sought, at least 12.
+
+        Returns:
+            The faces of all frames, of overlapping ones the most probable.
+        """
+        octaves = _Octaves(frames)
+        return self._judge(octaves, self._refine(octaves, self._propose(octaves, smallest)))
+
+    @torch.inference_mode()
+    def judge(self, frames: Sequence[np.ndarray], boxes: np.ndarray, indices: np.ndarray) -> Judged:
+        """Judge and refine boxes that are near a face by the last two stages.
+
+        Args:
+            frames: uint8 (height, width, 3), RGB, all of one size.
+            boxes: float (n, 4), left, top, right, bottom in pixels.
+            indices: int (n,), the frame of each.
+
+        Returns:
+            As :meth:`detect`.
+        """
+        near = torch.ones(len(boxes), 5)
+        near[:, :4] = torch.as_tensor(boxes)
+        candidates = Candidates(rerec(near).to(self.device), torch.as_tensor(indices, device=self.device))
+        octaves = _Octaves(frames)
+        return self._judge(octaves, self._refine(octaves, candidates))
+
+    def _propose(self, octaves: "_Octaves", smallest: int) -> Candidates:
+        """First stage: a small network slid over a pyramid of each frame."""
+        height, width = octaves.height, octaves.width
+        found = []
+        scale = CELL / smallest
+        while min(height, width) * scale >= CELL:
+            size = (int(width * scale + 1), int(height * scale + 1))
+            whole = (0, 0, width, height)
+            level = [octaves.cut(i, whole, size) for i in range(len(octaves))]
+            offsets, probabilities = self._pnet(self._images(level))
+            boxes, inds = generateBoundingBox(offsets, probabilities[:, 1], scale, self._thresholds[0])
+            picked = batched_nms(boxes[:, :4], boxes[:, 4], inds, OVERLAPS[0])
+            found.append((boxes[picked], inds[picked]))
+            scale *= self._factor
+        boxes, inds = (torch.cat(parts) for parts in zip(*found, strict=True))
+        picked = batched_nms(boxes[:, :4], boxes[:, 4], inds, OVERLAPS[1])
+        boxes, inds = boxes[picked], inds[picked]
+        sizes = (boxes[:, 2:4] - boxes[:, :2]).repeat(1, 2)
+        moved = boxes[:, :4] + boxes[:, 5:9] * sizes
+        return Candidates(rerec(torch.cat([moved, boxes[:, 4:5]], 1)), inds)
+
+    def _refine(self, octaves: "_Octaves", candidates: Candidates) -> Candidates:
+        """Second stage: most candidates fall, the others move onto the face."""
+        (boxes, frames), (offsets, probabilities) = self._look(octaves, candidates, 24, self._rnet)
+        passed = probabilities[:, 1] > self._thresholds[1]
+        boxes, frames = torch.cat([boxes[passed, :4], probabilities[passed, 1:]], 1), frames[passed]
+        picked = batched_nms(boxes[:, :4], boxes[:, 4], frames, OVERLAPS[2])
+        return Candidates(rerec(bbreg(boxes[picked], offsets[passed][picked])), frames[picked])
+
+    def _judge(self, octaves: "_Octaves", candidates: Candidates) -> Judged:
+        """Third stage: the final probability, box and landmarks."""
+        (boxes, frames), (offsets, places, probabilities) = self._look(octaves, candidates, 48, self._onet)
+        passed = probabilities[:, 1] > self._thresholds[2]
+        boxes, frames = torch.cat([boxes[passed, :4], probabilities[passed, 1:]], 1), frames[passed]
+        shares = places[passed].view(-1, 2, 5).transpose(1, 2)  # (n, 5, 2), of the box
+        landmarks = shares * (boxes[:, None, 2:4] - boxes[:, None, :2] + 1) + boxes[:, None, :2] - 1
+        boxes = bbreg(boxes, offsets[passed])
+        picked = batched_nms_numpy(boxes[:, :4], boxes[:, 4], frames, 0.7, "Min")
+        boxes, landmarks, frames = (part[picked].cpu().numpy() for part in (boxes, landmarks, frames))
+        return Judged(boxes[:, :4].astype(float), boxes[:, 4].astype(float), landmarks.astype(float), frames)
+
+    def _look(
+        self, octaves: "_Octaves", candidates: Candidates, side: int, network: nn.Module
+    ) -> tuple[Candidates, list[torch.Tensor]]:
+        """Cut each candidate out of its frame, show it to a network, and drop those that lie outside of the frame."""
+        top, bottom, left, right = pad(candidates.boxes[:, :4].clone(), octaves.width, octaves.height)
+        left, top = left - 1, top - 1
+        inside = np.flatnonzero((bottom > top) & (right > left))
+        kept = torch.from_numpy(inside).to(self.device)
+        candidates = Candidates(candidates.boxes[kept], candidates.frames[kept])
+        patches = [
+            octaves.cut(frame, (left[k], top[k], right[k], bottom[k]), (side, side))
+            for k, frame in zip(inside, candidates.frames.tolist(), strict=True)
+        ]
+        if not patches:  # these networks refuse an empty batch
+            return candidates, [output[:0] for output in network(torch.zeros(1, 3, side, side, device=self.device))]
+        outputs = [network(self._images(patches[i : i + PATCHES])) for i in range(0, len(patches), PATCHES)]
+        return candidates, [torch.cat(parts) for parts in zip(*outputs, strict=True)]
+
+    def _images(self, images: list[np.ndarray]) -> torch.Tensor:
+        """Bytes (height, width, 3) -> float32 (n, 3, height, width) from -1 to 1, channels last in memory."""
+        stacked = torch.from_numpy(np.stack(images)).to(self.device)
+        return (stacked.permute(0, 3, 1, 2).float() - 127.5) * 0.0078125
+
+
+class _Octaves:
+    """Frames of one size, each halved again and again when that is first asked for.
+
+    Averaging areas of a face of 250 pixels down to 24 reads all of its pixels, for each of a dozen candidates; from the
+    frame at a quarter of its size it reads a sixteenth.
+    """
+
+    def __init__(self, frames: Sequence[np.ndarray]) -> None:
+        if len({frame.shape for frame in frames}) > 1:
+            raise ValueError("frames of one batch must have one size")
+        self.height, self.width = frames[0].shape[:2]
+        self._octaves = [[frame] for frame in frames]
+
+    def __len__(self) -> int:
+        return len(self._octaves)
+
+    def cut(self, frame: int, box: tuple[int, int, int, int], size: tuple[int, int]) -> np.ndarray:
+        """Resize a part of a frame, from the smallest octave that has at least twice the pixels each way.
+
+        Args:
+            frame: its index.
+            box: left, top, right, bottom in pixels, within the frame.
+            size: width and height of the result.
+        """
+        octaves = self._octaves[frame]
+        left, top, right, bottom = box
+        octave = 0
+        while min((right - left) / size[0], (bottom - top) / size[1]) >= 2 * 2 ** (octave + 1):
+            octave += 1
+            if octave == len(octaves):
+                last = octaves[-1]
+                halves = (max(last.shape[1] // 2, 1), max(last.shape[0] // 2, 1))
+                octaves.append(cv2.resize(last[: 2 * halves[1], : 2 * halves[0]], halves, interpolation=cv2.INTER_AREA))
+        step = 2**octave
+        part = octaves[octave][top // step : -(-bottom // step), left // step : -(-right // step)]
+        interpolation = cv2.INTER_AREA if part.shape[1] > size[0] else cv2.INTER_LINEAR
+        return cv2.resize(part, size, interpolation=interpolation)
