@@ -102,15 +102,17 @@ def inspect(
         published = published_sequences(catalogue, copy)
         emotions = Counter(one.emotion for one in published.values())
         subjects = {one.subject for one in published.values()}
-        expected = Totals(len(published), len(subjects), sum(one.frames for one in published.values()), emotions)
+        n_published = sum(one.frames for one in published.values())
+        expected = Totals(len(published), len(subjects), n_published, dict(sorted(emotions.items())))
         problems += differences(catalogue, copy, published)
         if hints:
             problems = with_hints(problems, catalogue, copy)
     elif dataset == "oulu-casia":
-        counts = dict.fromkeys(OULU_EMOTIONS, OULU_SUBJECTS)
-        expected = Totals(sum(counts.values()), OULU_SUBJECTS, None, counts)
+        of_each = dict.fromkeys(OULU_EMOTIONS, OULU_SUBJECTS)
+        expected = Totals(sum(of_each.values()), OULU_SUBJECTS, None, of_each)
         problems += missing_sequences(catalogue)
-    found = Totals(len(catalogue.sequences), len(catalogue.subjects), n_frames, catalogue.emotion_counts())
+    counts = dict(sorted(catalogue.emotion_counts().items()))
+    found = Totals(len(catalogue.sequences), len(catalogue.subjects), n_frames, counts)
     return Inspection(catalogue, found, expected, tuple(problems), tuple(notes))
 
 

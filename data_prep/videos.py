@@ -75,10 +75,10 @@ def frames_of_video(path: Path, first: int = 0, last: int | None = None) -> Iter
         raise _no_frame(path)
     if last is not None and number <= last:
         raise BadInput(f"{path}: ends after frame {number}, and frame {last + 1} is asked for; restore the file")
-    # The number of frames in a header may be an estimate, so the time that is missing must agree with it. MP4 files
-    # are tested by their boxes: an edited one rightly shows fewer frames than it holds.
+    # The number of frames in a header may be an estimate, so the time that is missing must agree with it; one less may
+    # be a frame that says "as before". MP4 files are tested by their boxes: an edited one shows fewer than it holds.
     if last is None and not _is_mp4(path) and number + 1 < promised and seconds + 2 * interval < promised * interval:
-        raise BadInput(f"{path}: ends after frame {number} of {promised:.0f}: it is cut short; restore the file")
+        raise BadInput(f"{path}: {number} of {promised:.0f} frames can be decoded: it is cut short; restore the file")
 
 
 def count_frames(path: Path) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
 
@@ -331,7 +332,10 @@ def _parser() -> ArgumentParser:
                 action="config",
                 help=f"YAML file with any of these options, or one that is shipped: {known}",
             )
-        command.add_function_arguments(function, skip={positional} if positional else None, as_group=False)
+        switches = {name for name, given in signature(function).parameters.items() if given.annotation is bool}
+        for name in sorted(switches):  # `--json` alone, where the signature would ask for `--json true`
+            command.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=_help_of(function, name))
+        command.add_function_arguments(function, skip={positional, *switches} - {None}, as_group=False)
         commands.add_subcommand(function.__name__, command, help=summary)
     return parser
 

@@ -1,12 +1,16 @@
 """Image files as they are found: other depths and colours are read as they look, damage is named, never guessed at."""
 
+import csv
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from data_prep.errors import BadInput
@@ -168,6 +172,24 @@ def test_a_huge_image_is_refused_by_its_header(tmp_path, format):
         decode_image(huge(format), tmp_path / "face")
 
 
+@given(
+    format=st.sampled_from(["PNG", "JPEG", "TIFF", "BMP"]),
+    changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=5),
+    length=st.integers(0, 10**6),
+)
+@settings(max_examples=200, deadline=None)
+def test_changed_bytes_give_an_image_or_a_refusal_and_nothing_else(format, changes, length):
+    data = bytearray(encoded(SMOOTH, format))
+    for place, value in changes:
+        data[place % min(len(data), 200)] = value
+    try:
+        image = decode_image(bytes(data[: max(length % (2 * len(data)), 30)]), Path("face"))
+    except BadInput as error:
+        assert str(error).startswith("face: ")
+    else:
+        assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+
+
 def test_a_folder_where_a_file_should_be_is_named(tmp_path):
     (tmp_path / "face.png").mkdir()
     with pytest.raises(BadInput, match=r"face\.png: cannot be read \(Is a directory\)"):
@@ -175,8 +197,6 @@ def test_a_folder_where_a_file_should_be_is_named(tmp_path):
 
 
 def test_problems_are_written_as_a_table(tmp_path):
-    import csv
-
     problems = [Problem(tmp_path / "a, b.png", 'says "no"'), Problem(tmp_path / "顔.png", "is empty\nquite")]
     write_problems(tmp_path / "problems.csv", problems)
     with (tmp_path / "problems.csv").open(encoding="utf-8", newline="") as text:
