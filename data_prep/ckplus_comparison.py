@@ -9,10 +9,11 @@ from data_prep.catalogue import Catalogue
 from data_prep.ckplus import EMOTION_FILE, FRAME_FILE, CKPlusFolders
 from data_prep.ckplus_list import ListedSequence, ckplus_sequences
 from data_prep.problems import Problem
-from data_prep.standin.dataset import SUBJECTS, read_marker
+from data_prep.standin.dataset import SUBJECTS, is_synthetic, read_marker
 
-IMAGES_ARCHIVE = "extended-cohn-kanade-images.zip"
-LABELS_ARCHIVE = "Emotion_labels.zip"
+IMAGES_SOURCE = "from extended-cohn-kanade-images.zip"
+LABELS_SOURCE = "from Emotion_labels.zip"
+DRAWN_SOURCE = "by `face-strnn synth` with the subjects and the seed in SYNTHETIC.txt"
 
 
 def published_sequences(catalogue: Catalogue, copy: CKPlusFolders) -> dict[str, ListedSequence]:
@@ -59,9 +60,10 @@ def differences(catalogue: Catalogue, copy: CKPlusFolders, published: dict[str, 
 
 
 def with_hints(problems: Sequence[Problem], catalogue: Catalogue, copy: CKPlusFolders) -> list[Problem]:
-    """Return the problems with concrete hints: what to move where, or to restore from which archive."""
+    """Return the problems with concrete hints: what to move where, or to restore from where."""
     strays = _Strays.of(catalogue.root, copy)
-    return [replace(problem, hint=_hint(problem, copy, strays)) for problem in problems]
+    sources = (DRAWN_SOURCE, DRAWN_SOURCE) if is_synthetic(catalogue.root) else (IMAGES_SOURCE, LABELS_SOURCE)
+    return [replace(problem, hint=_hint(problem, copy, strays, *sources)) for problem in problems]
 
 
 @dataclass(frozen=True)
@@ -124,11 +126,11 @@ def _place(folder: Path, name: str) -> Path:
     return folder / name.split("_")[0] / name.split("_")[1]
 
 
-def _hint(problem: Problem, copy: CKPlusFolders, strays: _Strays) -> str:
+def _hint(problem: Problem, copy: CKPlusFolders, strays: _Strays, images_source: str, labels_source: str) -> str:
     name = problem.sequence
     image_place, label_place = (_place(folder, name) if name else folder for folder in (copy.images, copy.labels))
-    restore_images = f"restore {image_place} from {IMAGES_ARCHIVE}"
-    restore_label = f"restore {label_place} from {LABELS_ARCHIVE}"
+    restore_images = f"restore {image_place} {images_source}"
+    restore_label = f"restore {label_place} {labels_source}"
     images = f"move the images of {name} in {strays.images[name]} to {image_place}" if name in strays.images else ""
     label = f"move {strays.labels[name]} into {label_place}" if name in strays.labels else ""
     is_label = copy.labels in (problem.path, *problem.path.parents)
@@ -150,4 +152,4 @@ def _hint(problem: Problem, copy: CKPlusFolders, strays: _Strays) -> str:
         return restore_label
     if "symbolic link" in problem.what:
         return f"replace the link {problem.path} by what it stands for, or restore it from the distribution"
-    return (label or restore_label) if is_label else f"restore {problem.path} from {IMAGES_ARCHIVE}"
+    return (label or restore_label) if is_label else f"restore {problem.path} {images_source}"

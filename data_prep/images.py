@@ -68,6 +68,4 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def _undecodable(path: Path, why: str) -> BadInput:
-    return BadInput(
-        f"{path}: cannot be decoded as an image: {why}; restore the file from the data set's distribution"
-    )
+    return BadInput(f"{path}: cannot be decoded as an image: {why}; restore the file from the data set's distribution")

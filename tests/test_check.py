@@ -178,8 +178,11 @@ def test_hints_say_what_to_move_where(small, checked):
     label.rename(small / label.name)
     shutil.rmtree(images / "S011" / "001")
     next((labels / "S011" / "002").iterdir()).write_text("happy")
+    report = checked(small, "--fix-hints")[1]
+    assert len(report["problems"]) == 5 and "face-strnn synth" in hint_of(report, "S011_001")
+    (small / "SYNTHETIC.txt").rename(small / "notes.txt")
     status, report, _ = checked(small, "--fix-hints")
-    assert status == 2 and len(report["problems"]) == 5
+    assert status == 2 and not report["synthetic"]
     assert f"images of S005_001 in {deeper / '001'} to {images / 'S005' / '001'}" in hint_of(report, "S005_001")
     assert f"in {images / 'S010' / '002_copy'} to {images / 'S010' / '002'}" in hint_of(report, "S010_002")
     assert f"move {small / label.name} into {labels / 'S010' / '004'}" == hint_of(report, "S010_004")
@@ -188,6 +191,7 @@ def test_hints_say_what_to_move_where(small, checked):
     moves = [(deeper / "001", images / "S005" / "001"), (images / "S010" / "002_copy", images / "S010" / "002")]
     for source, place in [*moves, (small / label.name, labels / "S010" / "004" / label.name)]:
         source.rename(place)
+    (small / "notes.txt").rename(small / "SYNTHETIC.txt")
     assert found_problems(checked(small)[1]) == [("missing", "S011_001"), ("unreadable", "S011_002")]
 
 
