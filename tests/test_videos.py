@@ -147,6 +147,23 @@ def test_a_video_that_is_cut_short_is_named_and_nothing_else_is_said(tmp_path, c
     assert capfd.readouterr().err == ""
 
 
+def test_an_mp4_for_streaming_that_is_cut_short_is_named(tmp_path):
+    """Its index comes first, so that the frames that are left can be decoded."""
+    data = write_video(tmp_path / "a.mp4", range(20, 220, 4), size=(320, 240)).read_bytes()
+    (start,), end = box(data, b"moov")
+    moov = bytearray(data[start:end])
+    starts, last = box(bytes(moov), b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stco")
+    (mdat,), _ = box(data, b"mdat")
+    for place in range(starts[-1] + 16, last, 4):  # where the frames lie, now that the index is before them
+        struct.pack_into(">I", moov, place, struct.unpack_from(">I", moov, place)[0] + len(moov))
+    assert end == len(data), "the index was the last box"
+    (tmp_path / "a.mp4").write_bytes(data[:mdat] + moov + data[mdat:start])
+    assert len(list(frames_of_video(tmp_path / "a.mp4"))) == 50
+    (tmp_path / "a.mp4").write_bytes(data[:mdat] + moov + data[mdat : mdat + (start - mdat) // 2])
+    with pytest.raises(BadInput, match=r"a\.mp4: the video is cut short; restore the file"):
+        list(frames_of_video(tmp_path / "a.mp4"))
+
+
 @pytest.mark.parametrize("playlist", ["ffconcat version 1.0\nfile {}\n", "#EXTM3U\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n"])
 def test_a_playlist_in_a_videos_place_opens_no_other_file(tmp_path, playlist):
     """FFmpeg would follow one to any file of the machine."""
