@@ -1,4 +1,6 @@
-"""The emotions of CK+ and the codes that its emotion files use for them."""
+"""The emotions of CK+, the codes that its emotion files use for them, and the spellings of other data sets."""
+
+from data_prep.errors import BadInput
 
 EMOTION_OF_CODE = {
     0: "neutral",
@@ -16,3 +18,32 @@ EMOTIONS = tuple(EMOTION_OF_CODE[code] for code in range(1, 8))
 """The seven classes, in the order of their codes; class ``c`` of a network is ``EMOTIONS[c]``."""
 
 CODE_OF_EMOTION = {emotion: code for code, emotion in EMOTION_OF_CODE.items()}
+
+SPELLINGS = {
+    "neutral": ("ne", "neu", "neutrality"),
+    "anger": ("an", "ang", "angry"),
+    "contempt": ("co", "con", "contemptuous"),
+    "disgust": ("di", "dis", "disgusted"),
+    "fear": ("af", "afraid", "fe", "fea", "fearful", "scared"),
+    "happiness": ("ha", "hap", "happy", "joy"),
+    "sadness": ("sa", "sad"),
+    "surprise": ("su", "sur", "surprised"),
+}
+"""What data sets write for each emotion, beside its name here; in any case."""
+
+_EMOTION_OF_SPELLING = {
+    spelling: emotion for emotion, spellings in SPELLINGS.items() for spelling in (emotion, *spellings)
+}
+
+
+def emotion_named(text: str) -> str:
+    """Return the emotion that a data set means: ``"Angry"``, ``"AN"`` and ``"anger"`` are ``"anger"``.
+
+    Raises:
+        BadInput: no known spelling; the message, which names no file, lists the names that are accepted.
+    """
+    emotion = _EMOTION_OF_SPELLING.get(text.strip().casefold())
+    if emotion is None:
+        accepted = ", ".join(EMOTION_OF_CODE.values())
+        raise BadInput(f'"{text[:40]}" is no emotion that is known; accepted are {accepted} and their usual spellings')
+    return emotion

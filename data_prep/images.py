@@ -6,8 +6,10 @@ import cv2
 import numpy as np
 
 from data_prep.errors import BadInput
+from data_prep.image_headers import DamagedImage, read_header
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PIXEL_LIMIT = 2**26
+"""Pixels of the largest image that is read: 8192 x 8192, twice a frame of 8K video. It takes 192 MB when decoded."""
 
 # OpenCV would print its own lines about a damaged file; the error raised here says it once.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -16,22 +18,36 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 def decode_image(data: bytes, path: Path) -> np.ndarray:
     """Decode an image file's bytes.
 
+    What a file is, its content says, not its name. 16 bits a channel are scaled to 8 (65535 becomes 255), palettes and
+    CMYK become RGB, an orientation in EXIF is applied, and transparency is dropped: the colours under it are used.
+
     Args:
-        data: the file's content (PNG, JPEG, TIFF or another format that OpenCV reads).
+        data: the file's content: PNG, JPEG, TIFF or BMP.
         path: named in the error.
 
     Returns:
         uint8 array (height, width, 3), RGB; grey images have three equal channels.
 
     Raises:
-        BadInput: the bytes are no image or are cut short.
+        BadInput: the bytes are no image, are cut short or damaged, or hold more than :data:`PIXEL_LIMIT` pixels.
     """
-    # libpng would print a line of its own about a PNG that is cut short.
-    cut_short = data.startswith(PNG_SIGNATURE) and b"IEND" not in data
-    image = None if cut_short or not data else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-    if image is None:
-        raise BadInput(f"{path}: cannot be decoded as an image; restore the file from the data set's distribution")
-    return image
+    try:
+        header = read_header(data)
+    except DamagedImage as damage:
+        raise _undecodable(path, str(damage)) from None
+    if header.width * header.height > PIXEL_LIMIT:
+        raise BadInput(
+            f"{path}: {header.width} x {header.height} pixels are beyond the {PIXEL_LIMIT:,} that are read; "
+            "make it smaller, or restore the file from the data set's distribution"
+        )
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
+    except cv2.error:
+        image = None
+    if image is None or image.dtype not in (np.uint8, np.uint16):
+        raise _undecodable(path, "its content is damaged, or not of 8 or 16 bits a channel")
+    # OpenCV on its own would take the upper byte, which is up to one level darker.
+    return image if image.dtype == np.uint8 else np.round(image / 257).astype(np.uint8)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -49,3 +65,7 @@ def read_bytes(path: Path) -> bytes:
 def read_image(path: Path) -> np.ndarray:
     """Read an image file: uint8 (height, width, 3), RGB. Raises :class:`BadInput` as :func:`decode_image` does."""
     return decode_image(read_bytes(path), path)
+
+
+def _undecodable(path: Path, why: str) -> BadInput:
+    return BadInput(f"{path}: cannot be decoded as an image: {why}; restore the file from the data set's distribution")

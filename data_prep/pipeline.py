@@ -1,8 +1,7 @@
 """From a catalogue of image files to a feature store: crop, rotation, backbone, strung together."""
 
-import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,7 @@ from data_prep.crops import MARGIN, MAXIMUM_MARGIN, crops_of, cut
 from data_prep.errors import BadInput
 from data_prep.face_search import EVERY
 from data_prep.face_track import FaceFollower
-from data_prep.frames import require_one_size
-from data_prep.images import decode_image, read_bytes
+from data_prep.frames import frames_of, source_sha256
 from data_prep.rotation import ROOM, ROTATIONS, STEEPEST, rotate
 from data_prep.store import FeatureStore, StoredSequence
 
@@ -75,13 +73,14 @@ def prepare(
     without_face: list[str] = []
     computed = 0
     for sequence in catalogue.sequences:
-        files = [read_bytes(path) for path in sequence.frames]
-        wanted = [_entry(sequence, angle, files) for angle in angles]
+        source = source_sha256(sequence)
+        wanted = [_entry(sequence, angle, source) for angle in angles]
         store.remove_outdated(sequence.name, wanted)
         missing = [entry for entry in wanted if not store.holds(entry)]
         if missing:
-            frames = [decode_image(data, path) for data, path in zip(files, sequence.frames, strict=True)]
-            require_one_size(frames, sequence.frames[0].parent)
+            frames = [frame.image for frame in frames_of(sequence)]
+            # Only now is the number of a video's frames known.
+            missing = [replace(entry, frames=len(frames)) for entry in missing]
             crops = wide_crops(frames, follower, backbone.crop_pixels, margin)
             if crops is None:
                 without_face.append(sequence.name)
@@ -148,6 +147,7 @@ def _refuse_strangers(store: FeatureStore, catalogue: Catalogue) -> None:
         )
 
 
-def _entry(sequence: LabelledSequence, rotation: int, files: Sequence[bytes]) -> StoredSequence:
-    source = hashlib.sha256(b"".join(hashlib.sha256(data).digest() for data in files)).hexdigest()
-    return StoredSequence(sequence.name, sequence.subject, sequence.emotion, rotation, len(files), source)
+def _entry(sequence: LabelledSequence, rotation: int, source: str) -> StoredSequence:
+    return StoredSequence(
+        sequence.name, sequence.subject, sequence.emotion, rotation, sequence.n_frames, source, sequence.fold
+    )

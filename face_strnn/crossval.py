@@ -79,7 +79,7 @@ def cross_validate(
         raise BadInput(f"--seeds {n_seeds}: every fold is trained at least once")
     samples = Samples.of(store)
     _require_sizes(samples, config)
-    folds = splitter(protocol, n_folds)
+    folds = splitter(protocol, n_folds, samples.subjects.tolist(), samples.given_folds.tolist())
     assignment = _assign(samples, folds)
     seeds = range(seed, seed + n_seeds)
     settings = {

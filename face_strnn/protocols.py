@@ -1,6 +1,7 @@
 """Subject-independent folds, as scikit-learn splitters."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -8,7 +9,7 @@ from sklearn.model_selection import BaseCrossValidator, LeaveOneGroupOut
 
 from data_prep.errors import BadInput
 
-Protocol = Literal["interleaved", "contiguous", "leave-one-subject-out"]
+Protocol = Literal["interleaved", "contiguous", "leave-one-subject-out", "given"]
 Selection = Literal["last", "inner", "oracle"]
 """Which epoch's network is tested; see :func:`face_strnn.crossval.cross_validate`."""
 
@@ -67,18 +68,80 @@ class SubjectKFold(BaseCrossValidator):
             yield folds == fold
 
 
-def splitter(protocol: Protocol, n_folds: int = 10) -> BaseCrossValidator:
+class GivenFolds(BaseCrossValidator):
+    """The folds that a data set itself gives, tested in the order of the numbers in their names.
+
+    No subject may stand in two of them, so that a subject tells the fold, whichever of its samples are split.
+
+    Args:
+        subjects: the subject of each sample.
+        folds: the name of the fold in which each sample is tested.
+
+    Raises:
+        BadInput: samples without a fold, fewer than two folds, or a subject in two folds.
+
+    Example:
+        >>> subjects = ["P1", "P2", "P2", "P3"]
+        >>> given = GivenFolds(subjects, ["1", "2", "2", "1"])
+        >>> [test.tolist() for _, test in given.split(subjects, groups=subjects)]
+        [[0, 3], [1, 2]]
+    """
+
+    def __init__(self, subjects: Sequence[str], folds: Sequence[str]) -> None:
+        self.subjects = subjects
+        self.folds = folds
+        self._fold_of: dict[str, str] = {}
+        for subject, fold in zip(map(str, subjects), map(str, folds), strict=True):
+            if not fold:
+                raise BadInput(
+                    f"--protocol given: the features of {subject} carry no fold; give every sequence one in the "
+                    "manifest's column fold and run `face-strnn prepare` again, or take another --protocol"
+                )
+            if self._fold_of.setdefault(subject, fold) != fold:
+                raise BadInput(
+                    f"--protocol given: subject {subject} stands in the folds {self._fold_of[subject]} and {fold}, and "
+                    "would be in training and test at once; put the subject into one fold, or take another --protocol"
+                )
+        self._names = sorted(set(self._fold_of.values()), key=_number_order)
+        if len(self._names) < 2:
+            raise BadInput("--protocol given: there is one fold; a cross-validation needs at least 2")
+
+    def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:
+        """Return the number of folds."""
+        return len(self._names)
+
+    def _iter_test_masks(self, X: object = None, y: object = None, groups: object = None) -> Iterator[np.ndarray]:
+        if groups is None:
+            raise BadInput("subject-independent folds need the subjects: give them as groups")
+        folds = np.array([self._fold_of[str(subject)] for subject in np.asarray(groups).tolist()])
+        for name in self._names:
+            yield folds == name
+
+
+def splitter(
+    protocol: Protocol, n_folds: int = 10, subjects: Sequence[str] = (), folds: Sequence[str] = ()
+) -> BaseCrossValidator:
     """Return the scikit-learn splitter of a protocol; its ``groups`` are the subjects.
 
     Args:
-        protocol: ``"interleaved"``, ``"contiguous"`` or ``"leave-one-subject-out"``.
+        protocol: ``"interleaved"``, ``"contiguous"``, ``"leave-one-subject-out"`` or ``"given"``.
         n_folds: number of folds of the first two.
+        subjects: of each sample; for ``"given"``.
+        folds: the fold that the data set gives to each sample; for ``"given"``.
 
     Raises:
-        BadInput: unknown protocol.
+        BadInput: unknown protocol, or folds that :class:`GivenFolds` refuses.
     """
     if protocol in ("interleaved", "contiguous"):
         return SubjectKFold(n_folds, protocol)
     if protocol == "leave-one-subject-out":
         return LeaveOneGroupOut()
-    raise BadInput(f"no protocol named {protocol}; there are interleaved, contiguous and leave-one-subject-out")
+    if protocol == "given":
+        return GivenFolds(subjects, folds)
+    raise BadInput(f"no protocol named {protocol}; there are interleaved, contiguous, leave-one-subject-out and given")
+
+
+def _number_order(name: str) -> list[int | str]:
+    """Fold 2 comes before fold 10."""
+    parts = re.split(r"(\d+)", name)
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)]

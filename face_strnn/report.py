@@ -24,6 +24,7 @@ _PROTOCOLS = {
     "interleaved": "subjects in ascending order of ID are dealt to the folds in turn",
     "contiguous": "each fold is a block of consecutive subject IDs",
     "leave-one-subject-out": "each fold is one subject",
+    "given": "the folds that the data set itself gives, no subject in two of them",
 }
 _SELECTIONS = {
     "last": "the model after the last epoch",

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -65,7 +65,7 @@ class Samples:
 
     def sha256(self) -> str:
         """Return a checksum over the facts of all samples: sequences, subjects, labels, rotations, image files."""
-        return hashlib.sha256(json.dumps([asdict(entry) for entry in self.entries]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([entry.facts() for entry in self.entries]).encode()).hexdigest()
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -94,6 +94,11 @@ class Samples:
     def subjects(self) -> np.ndarray:
         """(N,) strings."""
         return np.array([entry.subject for entry in self.entries])
+
+    @property
+    def given_folds(self) -> np.ndarray:
+        """(N,) strings: the folds that the data set itself gives; empty where it gives none."""
+        return np.array([entry.fold for entry in self.entries])
 
     @property
     def rotations(self) -> np.ndarray:

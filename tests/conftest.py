@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torchvision.models.vgg import cfgs, make_layers
 
-from data_prep.ckplus_list import ckplus_sequences
+from data_prep import ckplus_comparison
+from data_prep.ckplus_list import ListedSequence, ckplus_sequences
 from data_prep.standin import dataset
 from face_strnn.cli import main
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
@@ -67,19 +68,31 @@ def vgg_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     return write
 
 
-@pytest.fixture(scope="session")
-def standin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The stand-in data set, drawn by the program, cut to two sequences of 3 to 5 frames for each of six subjects."""
+def drawn_sequences() -> list[ListedSequence]:
+    """The published list, its first subjects cut to two sequences of 3 to 5 frames: what :func:`standin` has."""
     listed = dataset.first_subjects(SUBJECTS)
     chosen = [
         replace(sequence, frames=3 + place % 3)
         for place, sequence in enumerate(listed)
         if sum(earlier.subject == sequence.subject for earlier in listed[:place]) < 2
     ]
-    later = [sequence for sequence in ckplus_sequences() if sequence not in listed]
+    return [*chosen, *(sequence for sequence in ckplus_sequences() if sequence not in listed)]
+
+
+@pytest.fixture
+def list_of_standin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let ``check`` compare with the sequences as :func:`standin` cuts them."""
+    cut = drawn_sequences()
+    monkeypatch.setattr(ckplus_comparison, "ckplus_sequences", lambda: cut)
+
+
+@pytest.fixture(scope="session")
+def standin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stand-in data set, drawn by the program, cut to two sequences of 3 to 5 frames for each of six subjects."""
+    cut = drawn_sequences()
     root = tmp_path_factory.mktemp("standin") / "ck"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dataset, "ckplus_sequences", lambda: [*chosen, *later])
+        patch.setattr(dataset, "ckplus_sequences", lambda: cut)
         assert main(["synth", "--out", str(root), "--subjects", str(SUBJECTS), "--seed", "3"]) == 0
     return root
 

@@ -93,6 +93,28 @@ def test_folds_work_as_a_scikit_learn_splitter():
     assert len(scores["test_score"]) == SubjectKFold().get_n_splits() == 10
 
 
+def test_given_folds_are_followed_in_the_order_of_their_numbers():
+    subjects = np.array(["P3", "P1", "P2", "P1", "P4"])
+    folds = np.array(["10", "2", "2", "2", "1"])
+    protocol = splitter("given", subjects=subjects.tolist(), folds=folds.tolist())
+    assert protocol.get_n_splits() == 3
+    assert folds_of(protocol, subjects).tolist() == [2, 1, 1, 1, 0]
+    assert folds_of(protocol, subjects[[3, 0]]).tolist() == [1, 2], "of some of the samples too"
+    for train, test in protocol.split(subjects, groups=subjects):
+        assert not set(subjects[train]) & set(subjects[test])
+
+
+def test_given_folds_that_share_a_subject_are_refused():
+    with pytest.raises(BadInput, match="subject P1 stands in the folds 1 and 2, and would be in training and test"):
+        splitter("given", subjects=["P1", "P2", "P1"], folds=["1", "1", "2"])
+    with pytest.raises(BadInput, match="the features of P2 carry no fold; give every sequence one"):
+        splitter("given", subjects=["P1", "P2"], folds=["1", ""])
+    with pytest.raises(BadInput, match="there is one fold"):
+        splitter("given", subjects=["P1", "P2"], folds=["1", "1"])
+    with pytest.raises(BadInput, match="groups"):
+        list(splitter("given", subjects=["P1", "P2"], folds=["1", "2"]).split([0, 1]))
+
+
 def test_what_cannot_be_split_is_refused():
     with pytest.raises(BadInput, match="at least 2"):
         list(SubjectKFold(1).split(SUBJECTS, groups=SUBJECTS))

@@ -1,6 +1,8 @@
 """The feature store: whole files or none, and no file of another making."""
 
+import hashlib
 import json
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -62,6 +64,33 @@ def test_maps_come_back_bit_for_bit_with_their_facts(store):
             "source": f"{4:064x}",
             "fingerprint": fingerprint(RECIPE),
         }
+
+
+def test_a_fold_that_the_data_set_gives_is_kept_and_one_that_it_does_not_give_leaves_no_trace(tmp_path):
+    store = FeatureStore.create(tmp_path, "clips", RECIPE)
+    folded = [replace(entry, fold=str(1 + place // 3)) for place, entry in enumerate(entries())]
+    for entry in folded:
+        store.write(entry, maps_of(entry))
+    assert store.rebuild_index() == store.entries() == folded
+    assert store.holds(folded[0]) and not store.holds(replace(folded[0], fold="2"))
+    assert Samples.of(store).given_folds.tolist() == ["1"] * 3 + ["2"] * 3 + ["3"] * 3
+    plain = Samples.of(filled(tmp_path / "plain"))
+    facts = [{key: value for key, value in asdict(entry).items() if key != "fold"} for entry in plain.entries]
+    assert plain.sha256() == hashlib.sha256(json.dumps(facts).encode()).hexdigest(), "runs that were begun go on"
+    assert plain.sha256() != Samples.of(store).sha256()
+
+
+def test_the_number_of_frames_may_be_unknown_before_a_video_is_decoded(store):
+    assert store.holds(replace(entries()[0], frames=0)) and not store.holds(replace(entries()[0], source="0" * 64))
+
+
+def test_outdated_files_of_a_sequence_are_not_mistaken_for_those_of_one_with_a_longer_name(tmp_path):
+    store = FeatureStore.create(tmp_path, "clips", RECIPE)
+    one, other = (StoredSequence(name, "P1", "anger", 0, 2, "0" * 64) for name in ("P1", "P1_rotated"))
+    for entry in (one, other):
+        store.write(entry, maps_of(entry))
+    store.remove_outdated("P1", [])
+    assert not store.holds(one) and store.holds(other)
 
 
 def test_the_folders_name_carries_the_fingerprint(store):
