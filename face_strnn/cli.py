@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import warnings
 from argparse import RawDescriptionHelpFormatter
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from data_prep.errors import BadInput
+from data_prep.errors import BadInput, DataWarning
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
 
 if TYPE_CHECKING:
@@ -175,10 +176,13 @@ def cv(
     from data_prep.device import compute_device
     from data_prep.store import FeatureStore
     from face_strnn.crossval import cross_validate
+    from face_strnn.spatial import scan_path
 
     if epochs is not None:
         training = replace(training, epochs=epochs)
     store = FeatureStore.open(features)
+    where = compute_device(device)
+    console.print(f"scan: {scan_path(Config(network, training), where)}", highlight=False)
     with _training_progress(training.epochs) as watch:
         cross_validate(
             store,
@@ -189,7 +193,7 @@ def cv(
             selection,
             seed,
             seeds,
-            compute_device(device),
+            where,
             _command_line(),
             watch,
         )
@@ -288,6 +292,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"face-strnn: {error}", file=sys.stderr)
         return 2
     name = parsed.subcommand
+    warnings.showwarning = partial(_warn, name)
     command = next(function for function in EXAMPLES if function.__name__ == name)
     values = {key: value for key, value in vars(parsed[name]).items() if key not in ("config", "__default_config__")}
     try:
@@ -302,6 +307,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\ninterrupted; the same command takes it up again", file=sys.stderr)
         return 130
     return 0
+
+
+def _warn(command: str, message: Warning | str, category: type[Warning], *_: object) -> None:
+    """Print this project's warnings in one line, and those of libraries not at all: they speak to programmers."""
+    if issubclass(category, DataWarning):
+        print(f"face-strnn {command}: warning: {message}", file=sys.stderr)
 
 
 class _Parser(ArgumentParser):

@@ -3,6 +3,7 @@
 import json
 import platform
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
@@ -16,20 +17,22 @@ import yaml
 from sklearn.model_selection import BaseCrossValidator
 from torch import Tensor
 
-from data_prep.errors import BadInput
+from data_prep.errors import BadInput, DataWarning
 from data_prep.store import FeatureStore
 from data_prep.whole_files import write_text_whole
 from face_strnn.baselines import apex_svm, most_frequent
 from face_strnn.config import Config
+from face_strnn.gpu_memory import networks_that_fit
 from face_strnn.metrics import accuracy, summarise
 from face_strnn.network import STRNN
 from face_strnn.protocols import Protocol, Selection, splitter
 from face_strnn.run_folder import read_summary
 from face_strnn.samples import Samples, channel_moments
+from face_strnn.spatial import scan_path
 from face_strnn.training import Member, Stack, train
 
 NETWORKS_PER_STACK = 10
-"""Networks that are trained together. Their states take about 60 MB each per batch of 32 sequences."""
+"""Networks that are trained together on a CPU. Their states take about 30 MB each per batch of 16 sequences."""
 
 SEQUENCES_PER_TEST_BATCH = 16
 
@@ -48,6 +51,8 @@ def cross_validate(
     progress: Callable[[Stack], None] | None = None,
 ) -> dict[str, Any]:
     """Train and test one network per fold and seed and write the run folder, all but its figures and page.
+
+    Warns (:mod:`warnings`) by name of classes that a fold's network is never taught.
 
     A run that was interrupted is taken up where it stopped: finished folds are kept, and folds in training go on after
     the last epoch that they finished. A finished run is left as it is.
@@ -100,8 +105,11 @@ def cross_validate(
         _member(samples, assignment, fold, one_seed, selection) for one_seed in seeds for fold in range(len(assignment))
     ]
     _take_folder(out, settings)
+    lacking = _lacking_classes(samples, members)
     if _is_finished(out, members):
         return read_summary(out)
+    for one in lacking:
+        warnings.warn(one, DataWarning, stacklevel=2)
     write_text_whole(out / "folds.csv", _folds_table(samples, assignment, selection).to_csv(index=False))
     checkpoints = _train_members(members, samples, config, out / "checkpoints", settings, device, progress)
     models = [STRNN.load(checkpoint) for checkpoint in checkpoints]
@@ -120,8 +128,10 @@ def cross_validate(
         "seed_accuracies": [accuracy(rows) for _, rows in predictions.groupby("seed")],
         "n_samples": len(samples),
         "left_out": store.left_out(),
+        "warnings": lacking,
         "baselines": _baselines(samples, folds),
         "features": {**store.recipe, **settings["features"]},
+        "spatial_scan": scan_path(config, device),
         "versions": _versions(),
         "command": command,
         "seconds": round(time.perf_counter() - started, 1),
@@ -246,8 +256,7 @@ def _train_members(
     """Train what is not trained yet; return the members' checkpoints."""
     checkpoints = [folder / _checkpoint_name(member, first_seed=members[0].seed) for member in members]
     moments: Tensor | None = None
-    for first in range(0, len(members), NETWORKS_PER_STACK):
-        last = min(first + NETWORKS_PER_STACK, len(members))
+    for first, last in _stacks(len(members), _stack_size(samples, config, device), folder):
         if all(checkpoint.is_file() for checkpoint in checkpoints[first:last]):
             continue
         if moments is None:
@@ -268,6 +277,41 @@ def _train_members(
             )
         state_file.unlink()
     return checkpoints
+
+
+def _stack_size(samples: Samples, config: Config, device: torch.device | str) -> int:
+    if torch.device(device).type == "cpu":
+        return NETWORKS_PER_STACK
+    longest = sorted(entry.frames for entry in samples.entries)[-config.training.batch_size :]
+    return networks_that_fit(config, sum(longest), torch.cuda.mem_get_info(device)[0])
+
+
+def _stacks(n_members: int, size: int, folder: Path) -> list[tuple[int, int]]:
+    """Deal the networks to stacks of ``size``, but leave stacks together whose training was begun."""
+    begun = {}
+    for file in folder.glob("networks-*.training"):
+        first, last = map(int, file.stem.split("-")[1:])
+        begun[first - 1] = last
+    stacks, first = [], 0
+    while first < n_members:
+        end = min([first + size, n_members, *(other for other in begun if other > first)])
+        last = begun.get(first, end)
+        stacks.append((first, last))
+        first = last
+    return stacks
+
+
+def _lacking_classes(samples: Samples, members: Sequence[Member]) -> list[str]:
+    """Say by name which classes a fold's network is never shown: it cannot recognise them."""
+    said = []
+    labels = samples.labels.numpy()
+    for fold, member in {member.fold: member for member in members}.items():
+        lacking = [name for number, name in enumerate(samples.class_names) if number not in labels[member.taught]]
+        if lacking:
+            said.append(f"fold {fold}: no training sequence shows {', '.join(lacking)}; its network cannot learn it")
+    if said and len(said) == len({member.fold for member in members}) and len({one.split(":")[1] for one in said}) == 1:
+        return [f"all folds:{said[0].split(':', 1)[1]}"]
+    return said
 
 
 def _checkpoint_name(member: Member, first_seed: int) -> str:

@@ -27,8 +27,8 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
         spatial_hidden, spatial_output, spatial_projection, temporal_hidden, length, temporal_projection, activation:
             sizes of the network, see :class:`face_strnn.config.NetworkConfig`; input size, grid and classes are those
             of the data.
-        epochs, batch_size, learning_rate, schedule, warmup, weight_decay, gradient_clip, lambda1, lambda2,
-            label_smoothing, interpolation, precision: see :class:`face_strnn.config.TrainingConfig`.
+        epochs, batch_size, optimiser, learning_rate, schedule, warmup, weight_decay, gradient_clip, lambda1, lambda2,
+            dropout, label_smoothing, interpolation, precision: see :class:`face_strnn.config.TrainingConfig`.
         random_state: seed of the initial parameters.
         device: ``"auto"`` trains on a GPU where there is one.
 
@@ -59,6 +59,7 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
         activation: Literal["relu", "sigmoid"] = "relu",
         epochs: int = TrainingConfig.epochs,
         batch_size: int = TrainingConfig.batch_size,
+        optimiser: Literal["adamw", "sgd"] = TrainingConfig.optimiser,
         learning_rate: float = TrainingConfig.learning_rate,
         schedule: Literal["cosine", "constant"] = TrainingConfig.schedule,
         warmup: float = TrainingConfig.warmup,
@@ -66,6 +67,7 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
         gradient_clip: float = TrainingConfig.gradient_clip,
         lambda1: float = TrainingConfig.lambda1,
         lambda2: float = TrainingConfig.lambda2,
+        dropout: float = TrainingConfig.dropout,
         label_smoothing: float = TrainingConfig.label_smoothing,
         interpolation: Interpolation = TrainingConfig.interpolation,
         precision: Precision = TrainingConfig.precision,
@@ -81,6 +83,7 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
         self.activation = activation
         self.epochs = epochs
         self.batch_size = batch_size
+        self.optimiser = optimiser
         self.learning_rate = learning_rate
         self.schedule = schedule
         self.warmup = warmup
@@ -88,6 +91,7 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
         self.gradient_clip = gradient_clip
         self.lambda1 = lambda1
         self.lambda2 = lambda2
+        self.dropout = dropout
         self.label_smoothing = label_smoothing
         self.interpolation = interpolation
         self.precision = precision

@@ -22,7 +22,7 @@ from face_strnn.config import Interpolation, NetworkConfig, Precision
 from face_strnn.scan import Scan
 from face_strnn.spatial import projected_states
 from face_strnn.spatial_compiled import Workspace
-from face_strnn.time_steps import time_steps
+from face_strnn.time_steps import Taps, time_steps
 
 Parameters = Mapping[str, Tensor]
 
@@ -33,11 +33,17 @@ class MapBatch:
 
     Attributes:
         frames: (F, K, C) of any floating type; F is the number of all sequences' frames.
-        steps: for each sequence (L, n): weights over its n frames; rows sum to 1. See :mod:`face_strnn.time_steps`.
+        steps: for each sequence (L, n): weights over its n frames; rows sum to 1. Or the taps of all of them among
+            ``frames``. See :mod:`face_strnn.time_steps`.
     """
 
     frames: Tensor
-    steps: list[Tensor] = field(repr=False)
+    steps: list[Tensor] | Taps = field(repr=False)
+
+    @property
+    def length(self) -> int:
+        """Time steps L."""
+        return self.steps.length if isinstance(self.steps, Taps) else len(self.steps[0])
 
     @classmethod
     def of(cls, sequences: Sequence[Tensor], length: int, how: Interpolation = "linear") -> "MapBatch":
@@ -58,6 +64,7 @@ def logits(
     scan: Scan,
     activation: str = "relu",
     precision: Precision = "float32",
+    dropout: Tensor | None = None,
     workspace: Workspace | None = None,
 ) -> Tensor:
     """Equations (1) to (8) for M networks.
@@ -69,6 +76,7 @@ def logits(
         activation: ``"relu"`` or ``"sigmoid"``.
         precision: ``"bfloat16"`` computes equations (1) and (3), nearly all of the arithmetic, in that type; their
             gradients are summed up in the parameters' type, and the rest is computed in it.
+        dropout: (M, B, 2 * Lp * temporal hidden) factors of the temporal projections q, forward ones first.
         workspace: see :class:`face_strnn.spatial_compiled.Workspace`.
 
     Returns:
@@ -80,11 +88,11 @@ def logits(
     # s is (M, B * L, D, Kp, H).
     # (4): the sum over directions is one product over direction, column of G and unit together.
     m = s.flatten(2) @ V.transpose(2, 3).flatten(1, 2)  # (M, B * L, output)
-    m = m.unflatten(1, (len(batch.steps), -1)).transpose(1, 2)  # (M, L, B, output)
-    return _temporal_logits(parameters, m, activation)
+    m = m.unflatten(1, (-1, batch.length)).transpose(1, 2)  # (M, L, B, output)
+    return _temporal_logits(parameters, m, activation, dropout)
 
 
-def _temporal_logits(parameters: Parameters, m: Tensor, activation: str) -> Tensor:
+def _temporal_logits(parameters: Parameters, m: Tensor, activation: str, dropout: Tensor | None) -> Tensor:
     """Equations (5) to (8) on m, (M, L, B, input); returns (M, B, classes)."""
     R, W, b, G, V = (parameters[f"temporal.{name}"] for name in "RWbGV")
     sigma = torch.relu if activation == "relu" else torch.sigmoid
@@ -101,6 +109,8 @@ def _temporal_logits(parameters: Parameters, m: Tensor, activation: str) -> Tens
     f_and_g = torch.stack((forward, backward.flip(1)), 1).flatten(3)  # (M, 2, L, B * H), in order of time
     q = (G.transpose(2, 3) @ f_and_g).unflatten(3, (m.shape[2], -1))  # (M, 2, Lp, B, H)
     q = q.permute(0, 3, 1, 2, 4).flatten(2)  # (M, B, 2 * Lp * H)
+    if dropout is not None:
+        q = q * dropout
     return q @ V.transpose(2, 3).flatten(1, 2)
 
 

@@ -155,6 +155,8 @@ def print_summary(summary: dict, console: Console) -> None:
         + ". Intervals: bootstrap over subjects. UAR: mean class recall.",
         highlight=False,
     )
+    for warning in summary.get("warnings", []):
+        console.print(f"Warning: {warning}.", style="bold yellow", markup=False)
     if summary["left_out"]:
         console.print(f"Left out, for no frame shows a face: {', '.join(summary['left_out'])}.", style="bold yellow")
     if summary["seeds"] > 1:

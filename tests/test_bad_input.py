@@ -29,7 +29,9 @@ def refused(capsys):
             status = ended.code
         said = capsys.readouterr().err
         assert status == 2, said
-        assert 1 <= len(said.strip().splitlines()) <= 2, said
+        # A handful of drawn subjects does not show every emotion, which is said beforehand.
+        error = [line for line in said.strip().splitlines() if ": warning: " not in line]
+        assert 1 <= len(error) <= 2, said
         assert "Traceback" not in said
         return said
 
