@@ -48,9 +48,9 @@ class NetworkConfig:
         if self.activation not in ("relu", "sigmoid"):
             raise BadInput(f"network: activation is {self.activation}; it must be relu or sigmoid")
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
+    def shapes(self, n_directions: int = 4) -> dict[str, tuple[int, ...]]:
         """Return the name and shape of every parameter; saved models depend on them."""
-        n_directions, n_nodes = 4, self.grid[0] * self.grid[1]
+        n_nodes = self.grid[0] * self.grid[1]
         return {
             "spatial.U": (n_directions, self.spatial_hidden, self.input_size),
             "spatial.W": (n_directions, self.spatial_hidden, self.spatial_hidden),

@@ -47,7 +47,7 @@ class MapBatch:
 
     @classmethod
     def of(cls, sequences: Sequence[Tensor], length: int, how: Interpolation = "linear") -> "MapBatch":
-        """Join sequences of maps, each (frames, h, w, C), into a batch of ``length`` time steps."""
+        """Join sequences of maps, each (frames, h, w, C) or (frames, K, C), into a batch of ``length`` time steps."""
         joined, steps = [], []
         for maps in sequences:
             weights = time_steps(len(maps), length, how, maps.device)
@@ -55,7 +55,7 @@ class MapBatch:
             if weights.shape[1] > len(maps):
                 joined.append(torch.zeros_like(maps[:1]))
             steps.append(weights)
-        return cls(torch.cat(joined).flatten(1, 2), steps)
+        return cls(torch.cat(joined).flatten(1, -2), steps)
 
 
 def logits(
@@ -114,7 +114,9 @@ def _temporal_logits(parameters: Parameters, m: Tensor, activation: str, dropout
     return q @ V.transpose(2, 3).flatten(1, 2)
 
 
-def initial_parameters(config: NetworkConfig, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+def initial_parameters(
+    config: NetworkConfig, generator: torch.Generator | None = None, n_directions: int = 4
+) -> dict[str, Tensor]:
     """Draw the parameters of one network so that activations stay in range through 13 + 44 recurrent steps.
 
     - Spatial W is orthogonal, divided by 3. A node adds the states of up to three predecessors, which are alike where
@@ -129,12 +131,13 @@ def initial_parameters(config: NetworkConfig, generator: torch.Generator | None 
     Args:
         config: the sizes.
         generator: of random numbers; torch's own where none is given.
+        n_directions: D.
 
     Returns:
         float32 tensors with the names and shapes of :meth:`NetworkConfig.shapes`.
     """
     parameters = {}
-    for name, shape in config.shapes().items():
+    for name, shape in config.shapes(n_directions).items():
         tensor = torch.zeros(shape)
         if name.endswith(".W"):
             for matrix in tensor:
@@ -163,6 +166,7 @@ class STRNN(nn.Module):
     Args:
         input_size, grid, spatial_hidden, spatial_output, spatial_projection, temporal_hidden, length,
         temporal_projection, n_classes, activation: see :class:`NetworkConfig`.
+        scan: traversals of other nodes than a grid's, such as sensors on a head; the grid is then without meaning.
 
     Attributes:
         facts: what the header of the file says from which it was loaded; empty for a new network.
@@ -188,11 +192,13 @@ class STRNN(nn.Module):
         temporal_projection: int = 5,
         n_classes: int = 7,
         activation: Literal["relu", "sigmoid"] = "relu",
+        scan: Scan | None = None,
     ) -> None:
         super().__init__()
+        self.scan = scan or Scan.grid(*grid)
         self.config = NetworkConfig(
             input_size,
-            tuple(grid),
+            tuple(grid) if scan is None else (scan.n_nodes, 1),
             spatial_hidden,
             spatial_output,
             spatial_projection,
@@ -202,10 +208,10 @@ class STRNN(nn.Module):
             n_classes,
             activation,
         )
-        self.scan = Scan.grid(*self.config.grid)
+        self._nodes = self.config.grid if scan is None else (scan.n_nodes,)
         self.facts: dict[str, str] = {}
         self.spatial, self.temporal = _Parameters(), _Parameters()
-        self.set_parameters(initial_parameters(self.config))
+        self.set_parameters(initial_parameters(self.config, n_directions=self.scan.n_directions))
 
     def set_parameters(self, parameters: Parameters) -> None:
         """Take over parameters with the names and shapes of :meth:`NetworkConfig.shapes`."""
@@ -217,7 +223,7 @@ class STRNN(nn.Module):
         """Return the logits o of equation (8).
 
         Args:
-            maps: (batch, L, h, w, input), of any floating type.
+            maps: (batch, L, h, w, input), of any floating type; (batch, L, K, input) where a scan was given.
 
         Returns:
             (batch, classes), in the parameters' type.
@@ -226,17 +232,17 @@ class STRNN(nn.Module):
             BadInput: the maps have other sizes than the network.
         """
         config = self.config
-        expected = (config.length, *config.grid, config.input_size)
+        expected = (config.length, *self._nodes, config.input_size)
         if tuple(maps.shape[1:]) != expected:
             raise BadInput(f"maps of shape {tuple(maps.shape)} where the network takes (batch, {str(expected)[1:]}")
         every_step = torch.eye(config.length, device=maps.device)
-        return self._logits(MapBatch(maps.flatten(0, 1).flatten(1, 2), [every_step] * len(maps)))
+        return self._logits(MapBatch(maps.flatten(0, 1).flatten(1, -2), [every_step] * len(maps)))
 
     def logits_of_sequences(self, sequences: Sequence[Tensor], how: Interpolation = "linear") -> Tensor:
         """Return the logits of sequences of any length, brought to L time steps.
 
         Args:
-            sequences: each (frames, h, w, input).
+            sequences: each (frames, h, w, input), or (frames, K, input) where a scan was given.
             how: see :func:`face_strnn.time_steps.time_steps`.
 
         Returns:
@@ -245,7 +251,7 @@ class STRNN(nn.Module):
         Raises:
             BadInput: the maps have other sizes than the network.
         """
-        expected = (*self.config.grid, self.config.input_size)
+        expected = (*self._nodes, self.config.input_size)
         for maps in sequences:
             if tuple(maps.shape[1:]) != expected:
                 raise BadInput(
@@ -260,6 +266,8 @@ class STRNN(nn.Module):
     def save(self, path: Path, **facts: str) -> None:
         """Write the network to a safetensors file, whole or not at all; ``facts`` stand in its header."""
         header = {"config": json.dumps(asdict(self.config)), **facts}
+        if self._nodes != self.config.grid:
+            header["scan"] = json.dumps({"orders": self.scan.orders, "predecessors": self.scan.predecessors})
         write_tensors(Path(path), {name: tensor.contiguous() for name, tensor in self.state_dict().items()}, header)
 
     @classmethod
@@ -276,18 +284,20 @@ class STRNN(nn.Module):
             with safe_open(path, framework="pt") as file:
                 header = file.metadata() or {}
                 parameters = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            network = cls(**json.loads(header["config"]))
+            scan = Scan(**json.loads(header["scan"])) if "scan" in header else None
+            network = cls(**json.loads(header["config"]), scan=scan)
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise BadInput(
                 f"{path}: not a whole STRNN model ({error}); delete it and run `face-strnn cv` again"
             ) from error
-        for name, shape in network.config.shapes().items():
+        shapes = network.config.shapes(network.scan.n_directions)
+        for name, shape in shapes.items():
             found = tuple(parameters[name].shape) if name in parameters else None
             if found != shape:
                 raise BadInput(
                     f"{path}: {name} is {found or 'absent'} and its header's sizes ask for {shape}; "
                     "the file was edited or mixed up: delete it and run `face-strnn cv` again"
                 )
-        network.set_parameters({name: parameters[name] for name in network.config.shapes()})
-        network.facts = {name: value for name, value in header.items() if name != "config"}
+        network.set_parameters({name: parameters[name] for name in shapes})
+        network.facts = {name: value for name, value in header.items() if name not in ("config", "scan")}
         return network

@@ -71,6 +71,7 @@ class Stack:
         config: their settings.
         standardisation: per network.
         parameters: for standardised maps, each with a leading dimension M.
+        scan: where it is not that of the configuration's grid.
         history: one entry per network and epoch so far.
         epochs_done: number of epochs so far.
         best: parameters of each watched network at its best epoch.
@@ -81,6 +82,7 @@ class Stack:
     config: Config
     standardisation: Standardisation
     parameters: dict[str, Tensor]
+    scan: Scan | None = None
     history: list[Epoch] = field(default_factory=list)
     epochs_done: int = 0
     best: dict[str, Tensor] = field(default_factory=dict)
@@ -97,7 +99,7 @@ class Stack:
         folded = self.standardisation.fold_in({name: tensor.detach() for name, tensor in trained.items()})
         models = []
         for number in range(len(self.members)):
-            model = STRNN(**vars(self.config.network))
+            model = STRNN(**vars(self.config.network), scan=self.scan)
             model.set_parameters({name: tensor[number].clone().cpu() for name, tensor in folded.items()})
             models.append(model)
         return models
@@ -112,6 +114,7 @@ def train(
     state_file: Path | None = None,
     progress: Callable[[Stack], None] | None = None,
     device: torch.device | str = "cpu",
+    scan: Scan | None = None,
 ) -> Stack:
     """Train a stack of networks to the last epoch.
 
@@ -127,13 +130,14 @@ def train(
         state_file: where the state is kept after every epoch; a state that is there is taken up.
         progress: called after every epoch.
         device: where the networks are trained.
+        scan: of other nodes than those of the configuration's grid; samples are (frames, K, C) then.
 
     Raises:
         BadInput: a state file that is damaged.
     """
     device = torch.device(device)
-    settings, scan = config.training, Scan.grid(*config.network.grid)
-    stack = _begin(members, moments, config, device)
+    settings, stack = config.training, _begin(members, moments, config, device, scan)
+    scan = scan or Scan.grid(*config.network.grid)
     optimiser = optimiser_of(stack.parameters, settings)
     if state_file is not None and state_file.is_file():
         take_up_state(stack, optimiser, state_file)
@@ -178,14 +182,15 @@ def _batches(epoch: int, n_samples: int, config: Config) -> list[np.ndarray]:
     return np.array_split(order, math.ceil(n_samples / config.training.batch_size))
 
 
-def _begin(members: Sequence[Member], moments: Tensor, config: Config, device: torch.device) -> Stack:
-    drawn = [
-        initial_parameters(config.network, torch.Generator().manual_seed(1_000_003 * member.seed + member.fold))
-        for member in members
-    ]
+def _begin(
+    members: Sequence[Member], moments: Tensor, config: Config, device: torch.device, scan: Scan | None
+) -> Stack:
+    generators = [torch.Generator().manual_seed(1_000_003 * member.seed + member.fold) for member in members]
+    n_directions = scan.n_directions if scan else 4
+    drawn = [initial_parameters(config.network, generator, n_directions) for generator in generators]
     parameters = {name: torch.stack([one[name] for one in drawn]).to(device).requires_grad_() for name in drawn[0]}
     taught = torch.from_numpy(np.stack([member.taught for member in members]))
-    stack = Stack(members, config, Standardisation.fit(moments, taught).to(device), parameters)
+    stack = Stack(members, config, Standardisation.fit(moments, taught).to(device), parameters, scan)
     if stack.watches:
         stack.best = {name: tensor.detach().clone() for name, tensor in parameters.items()}
         stack.best_scores = [(-1.0, -math.inf)] * len(members)
