@@ -23,6 +23,7 @@ from face_strnn.config import Config, NetworkConfig, TrainingConfig
 
 if TYPE_CHECKING:
     from data_prep.inspection import Inspection
+    from face_strnn.audit import Audit
     from face_strnn.training import Stack
 
 # Each command imports what it needs: torch alone takes seconds, and `-h` should not.
@@ -174,6 +175,7 @@ def cv(
     """
     from data_prep.device import compute_device
     from data_prep.store import FeatureStore
+    from face_strnn.audit import audit_run, write_audit
     from face_strnn.crossval import cross_validate
 
     if epochs is not None:
@@ -193,7 +195,13 @@ def cv(
             _command_line(),
             watch,
         )
+    audited = audit_run(out, store)
+    write_audit(out, audited)
     report(out)
+    # That an oracle run is not comparable was asked for.
+    broken = [check for check in audited.failed if (check.name, selection) != ("selection", "oracle")]
+    if broken:
+        raise BadInput(f"{out}: {audited.verdict}; `face-strnn audit {out} --features {features}` says what is wrong")
 
 
 def report(run: Path) -> None:
@@ -202,12 +210,42 @@ def report(run: Path) -> None:
     Args:
         run: a finished run folder.
     """
+    from face_strnn.audit import standing_audit
     from face_strnn.report import print_summary, render_report
     from face_strnn.run_folder import read_summary
 
-    page = render_report(run)
-    print_summary(read_summary(run), console)
+    summary = read_summary(run)
+    audited = standing_audit(run)
+    page = render_report(run, audited)
+    print_summary(summary, console)
+    console.print(f"audit: {audited.verdict}", style=None if audited.passed else "bold red", soft_wrap=True)
     console.print(f"report: [b]{escape(str(page.resolve()))}[/b]", soft_wrap=True)
+
+
+def audit(run: Path, features: Path | None = None, json: bool = False) -> None:
+    """Derive anew from a run's files what it claims: folds, taught samples, selection, predictions, figures.
+
+    What it finds is also written to audit.json in the run folder. A check that fails ends with status 2.
+
+    Args:
+        run: a run folder.
+        features: the feature store that the run was made from, or the folder that holds it; with it the predictions
+            are computed anew from the checkpoints.
+        json: print one JSON object and nothing else.
+    """
+    from json import dumps
+
+    from data_prep.store import FeatureStore
+    from face_strnn.audit import audit_run, write_audit
+
+    audited = audit_run(run, None if features is None else FeatureStore.open(features))
+    write_audit(run, audited)
+    if json:
+        print(dumps(audited.as_json(), indent=2))
+    else:
+        _print_audit(audited)
+    if not audited.passed:
+        raise BadInput(f"{run}: {audited.verdict}; do not trust its figures, run `face-strnn cv` with another --out")
 
 
 def predict(run: Path, source: Path, weights: str | None = None) -> None:
@@ -271,9 +309,10 @@ EXAMPLES = {
     cv: "face-strnn cv --features features --out runs/first",
     heatmap: "face-strnn heatmap runs/first",
     report: "face-strnn report runs/first",
+    audit: "face-strnn audit runs/first --features features",
     predict: "face-strnn predict --run runs/first smile.mp4",
 }
-POSITIONAL = {predict: "source", report: "run", heatmap: "run"}
+POSITIONAL = {predict: "source", report: "run", heatmap: "run", audit: "run"}
 """Commands whose main argument is given without an option's name."""
 
 
@@ -394,6 +433,16 @@ def _print_inspection(inspection: "Inspection") -> None:
     elif catalogue.sequences:
         published = f": it has the {expected.sequences} published sequences" if expected else ""
         console.print(f"nothing is wrong with it{published}")
+
+
+def _print_audit(audited: "Audit") -> None:
+    styles = {"passed": "green", "failed": "bold red", "not checkable": "yellow"}
+    table = Table("check", "what must hold", "outcome", "what is wrong, or lacking")
+    for check in audited.checks:
+        findings = escape("\n".join(check.findings))
+        table.add_row(check.name, check.promise, check.outcome, findings, style=styles[check.outcome])
+    (console if console.is_terminal else Console(width=10_000)).print(table)
+    console.print(audited.verdict, soft_wrap=True)
 
 
 def _counts(found: int | None, expected: int | None) -> list[str]:
