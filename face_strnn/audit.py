@@ -110,9 +110,7 @@ def standing_audit(run: Path) -> Audit:
     return audit if audit.files == checksums(run) else audit_run(run)
 
 
-def _carry_out(
-    evidence: Evidence, name: str, promise: str, findings_of: Callable[[Evidence], Iterator[str]]
-) -> Check:
+def _carry_out(evidence: Evidence, name: str, promise: str, findings_of: Callable[[Evidence], Iterator[str]]) -> Check:
     findings: list[str] = []
     lacking = ""
     try:

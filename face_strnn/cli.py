@@ -24,6 +24,7 @@ from face_strnn.config import Config, NetworkConfig, TrainingConfig
 if TYPE_CHECKING:
     from data_prep.inspection import Inspection
     from face_strnn.audit import Audit
+    from face_strnn.comparison import ComparedRun
     from face_strnn.training import Stack
 
 # Each command imports what it needs: torch alone takes seconds, and `-h` should not.
@@ -248,6 +249,24 @@ def audit(run: Path, features: Path | None = None, json: bool = False) -> None:
         raise BadInput(f"{run}: {audited.verdict}; do not trust its figures, run `face-strnn cv` with another --out")
 
 
+def compare(runs: list[Path], json: bool = False) -> None:
+    """Compare runs on the same test sequences and folds with the first of them, by paired tests.
+
+    Args:
+        runs: two or more finished run folders; the first is what the others are compared with.
+        json: print one JSON object and nothing else.
+    """
+    from json import dumps
+
+    from face_strnn.comparison import compare_runs
+
+    compared = compare_runs(runs)
+    if json:
+        print(dumps({"runs": [one.as_json() for one in compared]}, indent=2))
+    else:
+        _print_comparison(compared)
+
+
 def predict(run: Path, source: Path, weights: str | None = None) -> None:
     """Recognise the emotion in a video or a folder of frames by a run's models, averaged.
 
@@ -310,9 +329,10 @@ EXAMPLES = {
     heatmap: "face-strnn heatmap runs/first",
     report: "face-strnn report runs/first",
     audit: "face-strnn audit runs/first --features features",
+    compare: "face-strnn compare runs/paper runs/best",
     predict: "face-strnn predict --run runs/first smile.mp4",
 }
-POSITIONAL = {predict: "source", report: "run", heatmap: "run", audit: "run"}
+POSITIONAL = {predict: "source", report: "run", heatmap: "run", audit: "run", compare: "runs"}
 """Commands whose main argument is given without an option's name."""
 
 
@@ -363,7 +383,8 @@ def _parser() -> ArgumentParser:
         )
         positional = POSITIONAL.get(function)
         if positional:
-            command.add_argument(positional, type=Path, help=_help_of(function, positional))
+            several = {"nargs": "+"} if signature(function).parameters[positional].annotation == list[Path] else {}
+            command.add_argument(positional, type=Path, help=_help_of(function, positional), **several)
         if function is cv:
             known = " or ".join(path.stem for path in _shipped_configurations())
             command.add_argument(
@@ -433,6 +454,41 @@ def _print_inspection(inspection: "Inspection") -> None:
     elif catalogue.sequences:
         published = f": it has the {expected.sequences} published sequences" if expected else ""
         console.print(f"nothing is wrong with it{published}")
+
+
+def _print_comparison(compared: Sequence["ComparedRun"]) -> None:
+    table = Table("run")
+    for heading in (
+        *("accuracy %", "95 % interval", "difference", "95 % interval"),
+        *("McNemar p", "Holm", "permutation p", "Holm"),
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in compared:
+        tests = (one.mcnemar_p, one.mcnemar_holm, one.permutation_p, one.permutation_holm)
+        table.add_row(
+            escape(one.run),
+            f"{100 * one.accuracy:.1f}",
+            _interval(one.accuracy_interval),
+            "–" if one.difference is None else f"{100 * one.difference:+.1f}",
+            _interval(one.difference_interval, "+.1f"),
+            *("–" if p is None else f"{p:.4f}" if p >= 0.0001 else "< 0.0001" for p in tests),
+        )
+    wide = console if console.is_terminal else Console(width=10_000)
+    wide.print(table)
+    for one in compared:
+        spreads = {f"{one.seeds} seeds": one.spread.std_over_seeds, "the folds of a seed": one.spread.std_over_folds}
+        parts = [f"± {100 * std:.1f} over {what}" for what, std in spreads.items() if std is not None]
+        mean = f"{one.run}: {100 * one.spread.mean_over_seeds:.1f} %"
+        wide.print(", ".join([mean, *parts]), markup=False, highlight=False, soft_wrap=True)
+    wide.print("Differences in points, to the first run. Intervals: bootstrap over subjects. Permutation: signs of the")
+    wide.print("subjects' differences. McNemar takes sequences for independent, and needs runs of one seed.")
+    for one in compared:
+        if one.warning:
+            wide.print(f"{one.run}: {one.warning}", style="bold red", markup=False, soft_wrap=True)
+
+
+def _interval(interval: tuple[float, float] | None, form: str = ".1f") -> str:
+    return "–" if interval is None else f"{100 * interval[0]:{form}} – {100 * interval[1]:{form}}"
 
 
 def _print_audit(audited: "Audit") -> None:
