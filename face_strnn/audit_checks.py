@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 import torch
 
+from face_strnn.baselines import BASELINES
 from face_strnn.evidence import Checkpoint, Evidence, Lacking
 from face_strnn.metrics import accuracy, summarise
-from face_strnn.protocols import NOT_COMPARABLE
+from face_strnn.protocols import NOT_COMPARABLE, splitter
 from face_strnn.samples import names_sha256
 
 PROBABILITY_TOLERANCE = 1e-3
@@ -302,6 +303,25 @@ def _probabilities(evidence: Evidence, checkpoint: Checkpoint, numbers: Collecti
     return torch.cat(outputs).double().softmax(1).numpy()
 
 
+def _baselines(evidence: Evidence) -> Iterator[str]:
+    samples, settings = evidence.samples, evidence.settings
+    protocol = splitter(
+        settings["protocol"], settings["folds"], samples.subjects.tolist(), samples.given_folds.tolist()
+    )
+    claimed = {baseline["name"]: baseline for baseline in evidence.summary["baselines"]}
+    if claimed.keys() != BASELINES.keys():
+        yield f"summary.json has the baselines {'; '.join(claimed)} and not {'; '.join(BASELINES)}"
+    for name in (name for name in BASELINES if name in claimed):
+        tested = BASELINES[name](samples, protocol)
+        found = summarise(tested, samples.class_names)
+        # One answer may flip by the rounding of another machine.
+        per_class = tested["truth"].value_counts()
+        slack = {"accuracy": 1 / len(tested), "mean_class_recall": 1 / (per_class.min() * len(per_class))}
+        for key, most in slack.items():
+            if not abs(claimed[name][key] - found[key]) <= most + 1e-9:
+                yield f"summary.json has {key} {claimed[name][key]} for {name}, tested anew it is {found[key]}"
+
+
 def _equal(found: Any, wanted: Any) -> bool:  # noqa: ANN401
     """Whether two values of a summary are the same, numbers but for the rounding of other versions of the libraries."""
     if isinstance(wanted, dict):
@@ -340,6 +360,7 @@ CHECKS: tuple[tuple[str, str, Callable[[Evidence], Iterator[str]]], ...] = (
     ("answers", "Each prediction is the most probable class of its row.", _answers),
     ("figures", "The figures of summary.json are those of predictions.csv.", _figures),
     ("features", "The features are those that the run names.", _store),
+    ("baselines", "The baselines have the figures of summary.json under the same folds.", _baselines),
     ("recomputed", "The checkpoints give the predictions, and the validation accuracy of a chosen epoch.", _recomputed),
 )
 """Name, promise, and the function that yields what is wrong."""

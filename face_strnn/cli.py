@@ -458,20 +458,17 @@ def _print_inspection(inspection: "Inspection") -> None:
 
 def _print_comparison(compared: Sequence["ComparedRun"]) -> None:
     table = Table("run")
-    for heading in (
-        *("accuracy %", "95 % interval", "difference", "95 % interval"),
-        *("McNemar p", "Holm", "permutation p", "Holm"),
-    ):
+    for heading in ("accuracy %\n95 % interval", "difference\n95 % interval", "McNemar p\nHolm", "permutation p\nHolm"):
         table.add_column(heading, justify="right", no_wrap=True)
     for one in compared:
-        tests = (one.mcnemar_p, one.mcnemar_holm, one.permutation_p, one.permutation_holm)
+        difference = "–" if one.difference is None else f"{100 * one.difference:+.1f}"
         table.add_row(
             escape(one.run),
-            f"{100 * one.accuracy:.1f}",
-            _interval(one.accuracy_interval),
-            "–" if one.difference is None else f"{100 * one.difference:+.1f}",
-            _interval(one.difference_interval, "+.1f"),
-            *("–" if p is None else f"{p:.4f}" if p >= 0.0001 else "< 0.0001" for p in tests),
+            f"{100 * one.accuracy:.1f}\n{_interval(one.accuracy_interval)}",
+            f"{difference}\n{_interval(one.difference_interval, '+.1f')}",
+            f"{_p(one.mcnemar_p)}\n{_p(one.mcnemar_holm)}",
+            f"{_p(one.permutation_p)}\n{_p(one.permutation_holm)}",
+            end_section=True,
         )
     wide = console if console.is_terminal else Console(width=10_000)
     wide.print(table)
@@ -480,8 +477,11 @@ def _print_comparison(compared: Sequence["ComparedRun"]) -> None:
         parts = [f"± {100 * std:.1f} over {what}" for what, std in spreads.items() if std is not None]
         mean = f"{one.run}: {100 * one.spread.mean_over_seeds:.1f} %"
         wide.print(", ".join([mean, *parts]), markup=False, highlight=False, soft_wrap=True)
-    wide.print("Differences in points, to the first run. Intervals: bootstrap over subjects. Permutation: signs of the")
-    wide.print("subjects' differences. McNemar takes sequences for independent, and needs runs of one seed.")
+    wide.print(
+        "Differences in points, to the first run. Intervals: bootstrap over subjects. Permutation: signs of the "
+        "subjects' differences. McNemar takes sequences for independent, and needs runs of one seed.",
+        highlight=False,
+    )
     for one in compared:
         if one.warning:
             wide.print(f"{one.run}: {one.warning}", style="bold red", markup=False, soft_wrap=True)
@@ -489,6 +489,12 @@ def _print_comparison(compared: Sequence["ComparedRun"]) -> None:
 
 def _interval(interval: tuple[float, float] | None, form: str = ".1f") -> str:
     return "–" if interval is None else f"{100 * interval[0]:{form}} – {100 * interval[1]:{form}}"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4f}" if value >= 0.0001 else "< 0.0001"
 
 
 def _print_audit(audited: "Audit") -> None:

@@ -19,7 +19,7 @@ from torch import Tensor
 from data_prep.errors import BadInput
 from data_prep.store import FeatureStore
 from data_prep.whole_files import write_text_whole
-from face_strnn.baselines import apex_svm, most_frequent
+from face_strnn.baselines import BASELINES
 from face_strnn.config import Config
 from face_strnn.metrics import accuracy, summarise
 from face_strnn.network import STRNN
@@ -330,10 +330,7 @@ def _folds_table(
 
 
 def _baselines(samples: Samples, folds: BaseCrossValidator) -> list[dict[str, Any]]:
-    tested = {
-        "linear SVM on the apex frame's maps": apex_svm(samples, folds),
-        "chance: the most frequent emotion": most_frequent(samples, folds),
-    }
+    tested = {name: test(samples, folds) for name, test in BASELINES.items()}
     kept = ("accuracy", "accuracy_interval", "mean_class_recall")
     results = {name: summarise(predictions, samples.class_names) for name, predictions in tested.items()}
     return [{"name": name, **{key: result[key] for key in kept}} for name, result in results.items()]

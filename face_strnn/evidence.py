@@ -224,7 +224,7 @@ class Evidence:
             for seed in self.seeds
             for fold in range(1, settings["folds"] + 1)
         }
-        strays = sorted(path.name for path in folder.glob("*") if path.name not in wanted)
+        strays = sorted(path.name for path in folder.glob("*.safetensors") if path.name not in wanted)
         if strays:
             self.problems.append(f"{folder}: {', '.join(strays)} belong to no fold and seed of config.yaml")
         checkpoints = []
@@ -240,7 +240,7 @@ class Evidence:
 
 def checksums(run: Path) -> dict[str, str]:
     """Return the SHA-256 of every file that an audit reads, by its path within the run folder."""
-    files = [run / name for name in FILES] + sorted((run / "checkpoints").glob("*"))
+    files = [run / name for name in FILES] + sorted((run / "checkpoints").glob("*.safetensors"))
     return {file.relative_to(run).as_posix(): sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()}
 
 

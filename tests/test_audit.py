@@ -29,7 +29,7 @@ NETWORK = NetworkConfig(
     input_size=4, grid=(2, 2), spatial_hidden=4, spatial_output=3, spatial_projection=2, temporal_hidden=5, length=5
 )
 CONFIG = Config(NETWORK, TrainingConfig(epochs=EPOCHS, batch_size=6, learning_rate=0.02))
-NEED_FEATURES = {"features", "recomputed"}
+NEED_FEATURES = {"features", "baselines", "recomputed"}
 
 
 def write_store(folder, seed=0, source="0" * 64):
@@ -137,7 +137,7 @@ def count_again(run):
 def test_an_honest_run_passes_every_check(made, store, options):
     audit = audit_run(made(*options), store)
     assert [check for check in audit.checks if check.outcome != "passed"] == []
-    assert audit.passed and audit.verdict == "13 of 13 checks passed"
+    assert audit.passed and audit.verdict == "14 of 14 checks passed"
 
 
 def test_without_the_features_only_what_needs_them_stays_open(made):
@@ -319,6 +319,16 @@ def test_an_edited_figure_of_the_summary_is_found(run, key, value):
     assert findings(out, "figures").startswith(f"summary.json has {key} ")
 
 
+def test_an_edited_baseline_is_found(run, store):
+    out = run()
+    svm, chance = json.loads((out / "summary.json").read_text())["baselines"]
+    edit_json(out, baselines=[svm | {"accuracy": svm["accuracy"] - 0.1}, chance])
+    assert failed(out) == set() and failed(out, store) == {"baselines"}
+    assert "for linear SVM on the apex frame's maps, tested anew it is" in findings(out, "baselines", store)
+    edit_json(out, baselines=[chance])
+    assert "has the baselines chance: the most frequent emotion and not" in findings(out, "baselines", store)
+
+
 def test_an_edited_setting_of_the_summary_is_found(run):
     out = run()
     edit_json(out, protocol="contiguous", epochs=99)
@@ -393,7 +403,7 @@ def test_swapped_checkpoints_are_found(run, store):
 
 def test_other_maps_under_the_same_name_are_found(made, tmp_path):
     other = write_store(tmp_path / "other", seed=1)
-    assert failed(made(), other) == {"recomputed"}
+    assert "recomputed" in failed(made(), other) <= {"recomputed", "baselines"}
     assert findings(made(), "recomputed", other).startswith("fold-01.safetensors gives other probabilities")
 
 
@@ -500,10 +510,10 @@ def test_the_page_begins_with_the_audit(run, store):
     out = run()
     write_audit(out, audit_run(out, store))
     page = render_report(out).read_text(encoding="utf-8")
-    assert page.index("<h2>Audit: 13 of 13 checks passed</h2>") < page.index('aria-label="Result"')
+    assert page.index("<h2>Audit: 14 of 14 checks passed</h2>") < page.index('aria-label="Result"')
     edit_json(out, accuracy=0.99)
     page = render_report(out).read_text(encoding="utf-8")
-    assert "2 not checkable, 1 failed: figures</h2>" in page
+    assert "3 not checkable, 1 failed: figures</h2>" in page
     assert "summary.json has accuracy 0.99, predictions.csv gives" in page
 
 
@@ -511,7 +521,7 @@ def test_the_program_audits_and_says_what_is_wrong(run, store, capsys):
     out = run()
     features = ["--features", str(store.folder)]
     assert main(["audit", str(out), *features]) == 0
-    assert "13 of 13 checks passed" in capsys.readouterr().out
+    assert "14 of 14 checks passed" in capsys.readouterr().out
     assert json.loads((out / "audit.json").read_text())["passed"]
     edit_json(out, accuracy=0.99)
     assert main(["audit", str(out), "--json", *features]) == 2
@@ -541,9 +551,9 @@ def test_every_cross_validation_is_audited_at_its_end(store, tmp_path, capsys):
     out = tmp_path / "run"
     command = ["cv", "--features", str(store.folder), "--out", str(out), *options_of(CONFIG)]
     assert main(command) == 0
-    assert "audit: 13 of 13 checks passed" in capsys.readouterr().out
+    assert "audit: 14 of 14 checks passed" in capsys.readouterr().out
     assert json.loads((out / "audit.json").read_text())["passed"]
-    assert "Audit: 13 of 13 checks passed" in (out / "report.html").read_text(encoding="utf-8")
+    assert "Audit: 14 of 14 checks passed" in (out / "report.html").read_text(encoding="utf-8")
     edit_table(out, "predictions.csv", lambda t: t.assign(prediction=t["truth"]))
     assert main(command) == 2
     assert "failed: answers, figures, recomputed" in capsys.readouterr().err
