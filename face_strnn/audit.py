@@ -130,6 +130,6 @@ def _carry_out(evidence: Evidence, name: str, promise: str, findings_of: Callabl
 def _without_folders(finding: str, evidence: Evidence) -> str:
     """Name files by their place in the run or the features: the page is made to be passed on."""
     folders = [evidence.run] + ([evidence.store.folder] if evidence.store else [])
-    for folder in folders:
+    for folder in filter(lambda folder: folder.name, folders):  # "." has no name, and stands before no file's
         finding = finding.replace(f"{folder}/", "").replace(str(folder), folder.name)
     return finding

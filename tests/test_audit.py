@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -452,6 +453,13 @@ def test_a_missing_or_damaged_file_is_named_and_the_rest_is_still_checked(run, s
     assert {check for check, outcome in found.items() if outcome == "failed"} == {"files"}
     assert findings(out, "files").startswith(f"{name}: ")
     assert "not checkable" in found.values() and (name == "config.yaml" or "passed" in found.values())
+
+
+def test_a_run_is_audited_from_within_its_own_folder(run, monkeypatch):
+    out = run()
+    (out / "folds.csv").write_bytes(b"a,b\n1,2\n")
+    monkeypatch.chdir(out)
+    assert findings(Path(), "files") == findings(out, "files") != ""
 
 
 def test_missing_damaged_and_strange_checkpoints_are_each_named(run):
