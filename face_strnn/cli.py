@@ -24,6 +24,8 @@ from face_strnn.config import Config, NetworkConfig, TrainingConfig
 
 if TYPE_CHECKING:
     from data_prep.inspection import Inspection
+    from face_strnn.audit import Audit
+    from face_strnn.comparison import ComparedRun
     from face_strnn.training import Stack
 
 # Each command imports what it needs: torch alone takes seconds, and `-h` should not.
@@ -175,6 +177,7 @@ def cv(
     """
     from data_prep.device import compute_device
     from data_prep.store import FeatureStore
+    from face_strnn.audit import audit_run, write_audit
     from face_strnn.crossval import cross_validate
     from face_strnn.spatial import scan_path
 
@@ -197,7 +200,13 @@ def cv(
             _command_line(),
             watch,
         )
+    audited = audit_run(out, store)
+    write_audit(out, audited)
     report(out)
+    # That an oracle run is not comparable was asked for.
+    broken = [check for check in audited.failed if (check.name, selection) != ("selection", "oracle")]
+    if broken:
+        raise BadInput(f"{out}: {audited.verdict}; `face-strnn audit {out} --features {features}` says what is wrong")
 
 
 def report(run: Path) -> None:
@@ -206,12 +215,60 @@ def report(run: Path) -> None:
     Args:
         run: a finished run folder.
     """
+    from face_strnn.audit import standing_audit
     from face_strnn.report import print_summary, render_report
     from face_strnn.run_folder import read_summary
 
-    page = render_report(run)
-    print_summary(read_summary(run), console)
+    summary = read_summary(run)
+    audited = standing_audit(run)
+    page = render_report(run, audited)
+    print_summary(summary, console)
+    console.print(f"audit: {audited.verdict}", style=None if audited.passed else "bold red", soft_wrap=True)
     console.print(f"report: [b]{escape(str(page.resolve()))}[/b]", soft_wrap=True)
+
+
+def audit(run: Path, features: Path | None = None, json: bool = False) -> None:
+    """Derive anew from a run's files what it claims: folds, taught samples, selection, predictions, figures.
+
+    What it finds is also written to audit.json in the run folder. A check that fails ends with status 2.
+
+    Args:
+        run: a run folder.
+        features: the feature store that the run was made from, or the folder that holds it; with it the predictions
+            are computed anew from the checkpoints.
+        json: print one JSON object and nothing else.
+    """
+    from json import dumps
+
+    from data_prep.store import FeatureStore
+    from face_strnn.audit import audit_run, write_audit
+
+    audited = audit_run(run, None if features is None else FeatureStore.open(features))
+    write_audit(run, audited)
+    if json:
+        print(dumps(audited.as_json(), indent=2))
+    else:
+        _print_audit(audited)
+    if not audited.passed:
+        raise BadInput(f"{run}: {audited.verdict}; do not trust its figures, run `face-strnn cv` with another --out")
+
+
+def compare(runs: list[Path], json: bool = False) -> None:
+    """Compare runs on the same test sequences and folds with the first of them, by paired tests.
+
+    Args:
+        runs: two or more finished run folders; the first is what the others are compared with.
+        json: print one JSON object and nothing else.
+    """
+    from json import dumps
+
+    from face_strnn.comparison import compare_runs
+
+    compared = compare_runs(runs)
+    if json:
+        print(dumps({"runs": [one.as_json() for one in compared]}, indent=2))
+    else:
+        _print_comparison(compared)
 
 
 def predict(run: Path, source: Path, weights: str | None = None) -> None:
@@ -275,9 +332,11 @@ EXAMPLES = {
     cv: "face-strnn cv --features features --out runs/first",
     heatmap: "face-strnn heatmap runs/first",
     report: "face-strnn report runs/first",
+    audit: "face-strnn audit runs/first --features features",
+    compare: "face-strnn compare runs/paper runs/best",
     predict: "face-strnn predict --run runs/first smile.mp4",
 }
-POSITIONAL = {predict: "source", report: "run", heatmap: "run"}
+POSITIONAL = {predict: "source", report: "run", heatmap: "run", audit: "run", compare: "runs"}
 """Commands whose main argument is given without an option's name."""
 
 
@@ -335,7 +394,8 @@ def _parser() -> ArgumentParser:
         )
         positional = POSITIONAL.get(function)
         if positional:
-            command.add_argument(positional, type=Path, help=_help_of(function, positional))
+            several = {"nargs": "+"} if signature(function).parameters[positional].annotation == list[Path] else {}
+            command.add_argument(positional, type=Path, help=_help_of(function, positional), **several)
         if function is cv:
             known = " or ".join(path.stem for path in _shipped_configurations())
             command.add_argument(
@@ -405,6 +465,57 @@ def _print_inspection(inspection: "Inspection") -> None:
     elif catalogue.sequences:
         published = f": it has the {expected.sequences} published sequences" if expected else ""
         console.print(f"nothing is wrong with it{published}")
+
+
+def _print_comparison(compared: Sequence["ComparedRun"]) -> None:
+    table = Table("run")
+    for heading in ("accuracy %\n95 % interval", "difference\n95 % interval", "McNemar p\nHolm", "permutation p\nHolm"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in compared:
+        difference = "–" if one.difference is None else f"{100 * one.difference:+.1f}"
+        table.add_row(
+            escape(one.run),
+            f"{100 * one.accuracy:.1f}\n{_interval(one.accuracy_interval)}",
+            f"{difference}\n{_interval(one.difference_interval, '+.1f')}",
+            f"{_p(one.mcnemar_p)}\n{_p(one.mcnemar_holm)}",
+            f"{_p(one.permutation_p)}\n{_p(one.permutation_holm)}",
+            end_section=True,
+        )
+    wide = console if console.is_terminal else Console(width=10_000)
+    wide.print(table)
+    for one in compared:
+        spreads = {f"{one.seeds} seeds": one.spread.std_over_seeds, "the folds of a seed": one.spread.std_over_folds}
+        parts = [f"± {100 * std:.1f} over {what}" for what, std in spreads.items() if std is not None]
+        mean = f"{one.run}: {100 * one.spread.mean_over_seeds:.1f} %"
+        wide.print(", ".join([mean, *parts]), markup=False, highlight=False, soft_wrap=True)
+    wide.print(
+        "Differences in points, to the first run. Intervals: bootstrap over subjects. Permutation: signs of the "
+        "subjects' differences. McNemar takes sequences for independent, and needs runs of one seed.",
+        highlight=False,
+    )
+    for one in compared:
+        if one.warning:
+            wide.print(f"{one.run}: {one.warning}", style="bold red", markup=False, soft_wrap=True)
+
+
+def _interval(interval: tuple[float, float] | None, form: str = ".1f") -> str:
+    return "–" if interval is None else f"{100 * interval[0]:{form}} – {100 * interval[1]:{form}}"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4f}" if value >= 0.0001 else "< 0.0001"
+
+
+def _print_audit(audited: "Audit") -> None:
+    styles = {"passed": "green", "failed": "bold red", "not checkable": "yellow"}
+    table = Table("check", "what must hold", "outcome", "what is wrong, or lacking")
+    for check in audited.checks:
+        findings = escape("\n".join(check.findings))
+        table.add_row(check.name, check.promise, check.outcome, findings, style=styles[check.outcome])
+    (console if console.is_terminal else Console(width=10_000)).print(table)
+    console.print(audited.verdict, soft_wrap=True)
 
 
 def _counts(found: int | None, expected: int | None) -> list[str]:

@@ -20,16 +20,16 @@ from torch import Tensor
 from data_prep.errors import BadInput, DataWarning
 from data_prep.store import FeatureStore
 from data_prep.whole_files import write_text_whole
-from face_strnn.baselines import apex_svm, most_frequent
+from face_strnn.baselines import BASELINES
 from face_strnn.config import Config
 from face_strnn.gpu_memory import networks_that_fit
 from face_strnn.metrics import accuracy, summarise
 from face_strnn.network import STRNN
 from face_strnn.protocols import Protocol, Selection, splitter
-from face_strnn.run_folder import read_summary
-from face_strnn.samples import Samples, channel_moments
+from face_strnn.run_folder import checkpoint_name, read_summary
+from face_strnn.samples import Samples, channel_moments, names_sha256
 from face_strnn.spatial import scan_path
-from face_strnn.training import Member, Stack, train
+from face_strnn.training import Epoch, Member, Stack, train
 
 NETWORKS_PER_STACK = 10
 """Networks that are trained together on a CPU. Their states take about 30 MB each per batch of 16 sequences."""
@@ -207,7 +207,7 @@ def _differences(found: Any, wanted: dict[str, Any], prefix: str = "") -> str:  
 def _is_finished(out: Path, members: Sequence[Member]) -> bool:
     """Whether a run with these settings has been here to its end, and its models are whole."""
     tables = [out / name for name in ("summary.json", "predictions.csv", "history.csv", "folds.csv")]
-    checkpoints = [out / "checkpoints" / _checkpoint_name(member, members[0].seed) for member in members]
+    checkpoints = [out / "checkpoints" / checkpoint_name(m.fold, m.seed, members[0].seed) for m in members]
     if not all(file.is_file() for file in (*tables, *checkpoints)):
         return False
     for checkpoint in checkpoints:
@@ -254,7 +254,7 @@ def _train_members(
     progress: Callable[[Stack], None] | None,
 ) -> list[Path]:
     """Train what is not trained yet; return the members' checkpoints."""
-    checkpoints = [folder / _checkpoint_name(member, first_seed=members[0].seed) for member in members]
+    checkpoints = [folder / checkpoint_name(m.fold, m.seed, first_seed=members[0].seed) for m in members]
     moments: Tensor | None = None
     for first, last in _stacks(len(members), _stack_size(samples, config, device), folder):
         if all(checkpoint.is_file() for checkpoint in checkpoints[first:last]):
@@ -264,12 +264,18 @@ def _train_members(
         state_file = folder / f"networks-{first + 1:02d}-{last:02d}.training"
         stack = train(members[first:last], samples, samples.labels, moments, config, state_file, progress, device)
         for checkpoint, member, model in zip(checkpoints[first:last], stack.members, stack.models(), strict=True):
-            history = [
-                asdict(epoch) for epoch in stack.history if (epoch.fold, epoch.seed) == (member.fold, member.seed)
-            ]
+            history = [epoch for epoch in stack.history if (epoch.fold, epoch.seed) == (member.fold, member.seed)]
             model.save(
                 checkpoint,
-                history=json.dumps(history),
+                # What an audit holds against the protocol: who this network is and what it was really taught.
+                fold=str(member.fold),
+                seed=str(member.seed),
+                selection=settings["selection"],
+                epoch=str(_kept_epoch(history)),
+                taught_sha256=names_sha256(samples.names(member.taught)),
+                watched_sha256="" if member.watched is None else names_sha256(samples.names(member.watched)),
+                samples_sha256=settings["features"]["samples_sha256"],
+                history=json.dumps([asdict(epoch) for epoch in history]),
                 classes=json.dumps(samples.class_names),
                 features=settings["features"]["fingerprint"],
                 data=settings["data"],
@@ -314,17 +320,18 @@ def _lacking_classes(samples: Samples, members: Sequence[Member]) -> list[str]:
     return said
 
 
-def _checkpoint_name(member: Member, first_seed: int) -> str:
-    seed = "" if member.seed == first_seed else f"-seed-{member.seed}"
-    return f"fold-{member.fold:02d}{seed}.safetensors"
+def _kept_epoch(history: Sequence[Epoch]) -> int:
+    if history[-1].watched_accuracy is None:
+        return history[-1].epoch
+    return max(history, key=lambda epoch: (epoch.watched_accuracy, -(epoch.watched_cross_entropy or 0.0))).epoch
 
 
 def _history_table(models: Sequence[STRNN], selection: Selection) -> pd.DataFrame:
     history = pd.DataFrame([epoch for model in models for epoch in json.loads(model.facts["history"])])
-    watched = {"inner": "validation_accuracy", "oracle": "test_accuracy"}
+    watched = {"inner": "validation", "oracle": "test"}
     if selection in watched:
-        return history.rename(columns={"watched_accuracy": watched[selection]})
-    return history.drop(columns="watched_accuracy")
+        return history.rename(columns=lambda name: name.replace("watched", watched[selection]))
+    return history.drop(columns=["watched_accuracy", "watched_cross_entropy"], errors="ignore")
 
 
 @torch.inference_mode()
@@ -367,10 +374,7 @@ def _folds_table(
 
 
 def _baselines(samples: Samples, folds: BaseCrossValidator) -> list[dict[str, Any]]:
-    tested = {
-        "linear SVM on the apex frame's maps": apex_svm(samples, folds),
-        "chance: the most frequent emotion": most_frequent(samples, folds),
-    }
+    tested = {name: test(samples, folds) for name, test in BASELINES.items()}
     kept = ("accuracy", "accuracy_interval", "mean_class_recall")
     results = {name: summarise(predictions, samples.class_names) for name, predictions in tested.items()}
     return [{"name": name, **{key: result[key] for key in kept}} for name, result in results.items()]

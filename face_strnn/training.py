@@ -50,7 +50,9 @@ class Epoch:
         fold, seed: which network.
         epoch: number, from 1.
         loss, cross_entropy, train_accuracy: means over the samples that it was taught.
-        watched_accuracy: after the epoch, over the samples that it is watched on; None where there are none.
+        watched_accuracy, watched_cross_entropy: after the epoch, over the samples that it is watched on; None where
+            there are none. They choose the epoch that is kept: the highest accuracy, among equals the lowest cross
+            entropy, among equals the first.
     """
 
     fold: int
@@ -60,6 +62,7 @@ class Epoch:
     cross_entropy: float
     train_accuracy: float
     watched_accuracy: float | None = None
+    watched_cross_entropy: float | None = None
 
 
 @dataclass
@@ -200,13 +203,13 @@ def _begin(
 @torch.no_grad()
 def _watch(
     stack: Stack, maps: Sequence[Tensor] | GpuMaps, labels: Tensor, scan: Scan
-) -> list[float] | list[None]:
-    """Return the watched accuracies after an epoch, and keep the parameters of networks that are at their best."""
+) -> list[tuple[float, float]] | list[tuple[None, None]]:
+    """Return watched accuracies and cross entropies after an epoch; keep the parameters of networks at their best."""
     if not stack.watches:
-        return [None] * len(stack.members)
+        return [(None, None)] * len(stack.members)
     settings, network = stack.config.training, stack.config.network
     folded = stack.standardisation.fold_in(stack.parameters)
-    accuracies = []
+    watched = []
     for number, member in enumerate(stack.members):
         alone = {name: tensor[number : number + 1] for name, tensor in folded.items()}
         numbers = np.flatnonzero(member.watched)
@@ -217,19 +220,23 @@ def _watch(
             outputs.append(logits(alone, sequences, scan, network.activation, settings.precision)[0].cpu())
         answers, truth = torch.cat(outputs), labels[numbers]
         accuracy = (answers.argmax(1) == truth).double().mean().item()
-        score = (accuracy, -torch.nn.functional.cross_entropy(answers, truth).item())
+        cross_entropy = torch.nn.functional.cross_entropy(answers, truth).item()
+        score = (accuracy, -cross_entropy)
         if score > tuple(stack.best_scores[number]):
             stack.best_scores[number] = score
             for name, tensor in stack.parameters.items():
                 stack.best[name][number] = tensor[number]
-        accuracies.append(accuracy)
-    return accuracies
+        watched.append((accuracy, cross_entropy))
+    return watched
 
 
 def _epochs(
-    members: Sequence[Member], epoch: int, sums: Tensor, watched: Sequence[float] | Sequence[None]
+    members: Sequence[Member],
+    epoch: int,
+    sums: Tensor,
+    watched: Sequence[tuple[float, float]] | Sequence[tuple[None, None]],
 ) -> list[Epoch]:
     loss, entropy, correct, seen = sums.cpu()
     means = [(total / seen).tolist() for total in (loss, entropy, correct)]
-    rows = zip(members, *means, watched, strict=True)
-    return [Epoch(member.fold, member.seed, epoch, *values) for member, *values in rows]
+    rows = zip(members, zip(*means, strict=True), watched, strict=True)
+    return [Epoch(member.fold, member.seed, epoch, *of_taught, *after) for member, of_taught, after in rows]
