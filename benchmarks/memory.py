@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/memory.py 0.5 4
 
-Writes a store of each size (GiB) into a temporary folder, trains ten folds of it for one epoch in a process of its own,
+Writes a store of each size (GiB) into a temporary folder, trains two folds of it for one epoch in a process of its own,
 and prints the largest memory that the process held for itself. Maps are mapped from their files: the system keeps as
 much of them in memory as is free, and drops the rest.
 """
@@ -78,7 +78,7 @@ def train_on(folder: Path) -> None:
     started = time.perf_counter()
     samples = Samples.of(FeatureStore.open(folder))
     folds = np.arange(len(samples)) % 10
-    members = [Member(fold, 0, folds != fold - 1) for fold in range(1, 11)]
+    members = [Member(fold, 0, folds != fold - 1) for fold in (1, 2)]
     train(members, samples, samples.labels, channel_moments(samples), Config(training=TrainingConfig(epochs=1)))
     print(peak["RssAnon"], peak["RssFile"], f"{time.perf_counter() - started:.0f}")
 
