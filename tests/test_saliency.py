@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from data_prep.errors import BadInput
-from face_strnn.figures import draw_saliency
+from face_strnn.saliency_figures import draw_saliency
 from face_strnn.saliency import has_projection, projection_saliency
 
 
