@@ -3,7 +3,7 @@ data, how well each of these finds the places that move.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,7 +154,10 @@ def localisation(
     """Measure how well each kind of saliency finds the places that each emotion moves.
 
     Maps of attributions are means over an emotion's held-out sequences; |G|, the same for all emotions, is a mean over
-    networks. The rows that follow under ``"control"`` know nothing of what was learned, or of the emotion.
+    networks. The rows of kind ``"control"`` know nothing of what was learned, or of the emotion.
+
+    Over all nodes any map that is bright in the middle of the face does well. What tells maps apart is the area among
+    the nodes that some emotion moves: whether a map finds this emotion's places and not those of the others.
 
     Args:
         explained: the sequences.
@@ -162,41 +165,46 @@ def localisation(
         truth: emotion -> bool (h, w).
 
     Returns:
-        One row per kind: ``saliency`` (its name), ``kind`` (``"network"`` or ``"control"``), ``auc`` (emotion -> area
-        under the ROC curve over the nodes), ``mean`` (over emotions).
+        One row per map: ``saliency`` (its name), ``kind`` (``"network"`` or ``"control"``), ``auc`` (emotion -> area
+        under the ROC curve over all nodes) and ``mean`` of it over emotions; ``auc_among_moved`` and
+        ``mean_among_moved``: the same over the nodes that some emotion moves, emotions left out that move all of them.
     """
     emotions = list(truth)
+    somewhere = np.any(list(truth.values()), axis=0)
     by_emotion = {emotion: [one for one in explained if one.emotion == emotion] for emotion in emotions}
     rows = []
 
-    def add(name: str, kind: str, maps: dict[str, np.ndarray]) -> None:
-        auc = {emotion: area_under_curve(maps[emotion], truth[emotion]) for emotion in emotions}
-        rows.append({"saliency": name, "kind": kind, "auc": auc, "mean": float(np.mean(list(auc.values())))})
+    def add(name: str, kind: str, maps: Mapping[str, Sequence[np.ndarray]]) -> None:
+        row = {"saliency": name, "kind": kind}
+        for suffix, among in (("", np.ones_like(somewhere)), ("_among_moved", somewhere)):
+            row[f"auc{suffix}"] = auc = {
+                emotion: float(np.mean([area_under_curve(one[among], truth[emotion][among]) for one in maps[emotion]]))
+                for emotion in emotions
+                if not truth[emotion][among].all()
+            }
+            row[f"mean{suffix}"] = float(np.mean(list(auc.values()))) if auc else None
+        rows.append(row)
 
-    def attributed(field: str) -> dict[str, np.ndarray]:
-        return {emotion: _mean(ones, field) for emotion, ones in by_emotion.items()}
+    def attributed(field: str) -> dict[str, tuple[np.ndarray]]:
+        return {emotion: (_mean(ones, field),) for emotion, ones in by_emotion.items()}
 
     if has_projection(checkpoints[0]):
         projected = projection_saliency(checkpoints)
-        add("|G|, mean over directions", "network", dict.fromkeys(emotions, projected.mean))
+        add("|G|, mean over directions", "network", dict.fromkeys(emotions, (projected.mean,)))
         for direction, of_direction in zip(DIRECTIONS, projected.per_direction.mean(axis=0), strict=True):
-            add(f"|G| from the {direction}", "network", dict.fromkeys(emotions, of_direction))
+            add(f"|G| from the {direction}", "network", dict.fromkeys(emotions, (of_direction,)))
     add("integrated gradients", "network", attributed("places"))
     sizes = attributed("sizes")
     add("integrated gradients, absolute", "network", sizes)
     add("gradient x change, absolute", "network", attributed("gradient"))
     if len(emotions) > 1:
         others = {
-            emotion: [area_under_curve(sizes[other], truth[emotion]) for other in emotions if other != emotion]
-            for emotion in emotions
+            emotion: [one for other in emotions if other != emotion for one in sizes[other]] for emotion in emotions
         }
-        auc = {emotion: float(np.mean(areas)) for emotion, areas in others.items()}
-        name = "the same, maps of other emotions"
-        rows.append({"saliency": name, "kind": "control", "auc": auc, "mean": float(np.mean(list(auc.values())))})
+        add("the same, maps of other emotions", "control", others)
     add("the same, networks before training", "control", attributed("untrained"))
     add("change of the maps, no network", "control", attributed("change"))
-    grid = next(iter(truth.values())).shape
-    add("centre prior, no data", "control", dict.fromkeys(emotions, centre_prior(grid)))
+    add("centre prior, no data", "control", dict.fromkeys(emotions, (centre_prior(somewhere.shape),)))
     return rows
 
 

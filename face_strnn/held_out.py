@@ -8,7 +8,7 @@ import pandas as pd
 from torch import Tensor
 
 from data_prep.errors import BadInput
-from data_prep.store import FeatureStore
+from data_prep.store import FeatureStore, StoredSequence
 from face_strnn.network import STRNN
 from face_strnn.run_folder import RESUME, read_summary, read_table
 from face_strnn.samples import Samples
@@ -43,7 +43,7 @@ class HeldOut:
     Attributes:
         summary: the run's ``summary.json``.
         classes: the class names; a class number is a place in them.
-        sequences: the test sequences' names, ascending.
+        samples: all samples of the store.
 
     Raises:
         BadInput: the run is not finished or damaged, the store is not its store, or a fold's table lists a subject both
@@ -54,11 +54,11 @@ class HeldOut:
         self.summary = read_summary(run)
         self.classes: list[str] = self.summary["classes"]
         self._run = run
-        self._samples = Samples.of(store)
+        self.samples = Samples.of(store)
         features = self.summary["features"]
         if (features.get("fingerprint"), features.get("samples_sha256")) != (
             store.fingerprint,
-            self._samples.sha256(),
+            self.samples.sha256(),
         ):
             raise BadInput(
                 f"{store.folder}: not the features that {run} was made with (fingerprint "
@@ -68,7 +68,7 @@ class HeldOut:
         self._roles = read_table(run, "folds.csv", ["fold", "sequence", "subject", "rotation", "role"])
         self._fold_of = _fold_of(run, self._roles)
         self._number_of = {
-            entry.sequence: number for number, entry in enumerate(self._samples.entries) if entry.rotation == 0
+            entry.sequence: number for number, entry in enumerate(self.samples.entries) if entry.rotation == 0
         }
         self._networks: dict[int, tuple[STRNN, ...]] = {}
 
@@ -96,26 +96,18 @@ class HeldOut:
                 f"see {self._run / 'predictions.csv'}"
             )
         number, fold = self._number_of[name], self._fold_of[name]
-        entry = self._samples.entries[number]
-        return HeldOutSequence(
-            name, entry.subject, entry.emotion, fold, self._samples[number], self._of_fold(fold)
-        )
+        entry = self.samples.entries[number]
+        return HeldOutSequence(name, entry.subject, entry.emotion, fold, self.samples[number], self._of_fold(fold))
+
+    def entry(self, name: str) -> StoredSequence:
+        """Return what the store says of a test sequence."""
+        return self.samples.entries[self._number_of[name]]
 
     def taught(self, fold: int) -> list[int]:
         """Numbers of the samples that a fold's networks learned from."""
         rows = self._roles[(self._roles["fold"] == fold) & (self._roles["role"] == "train")]
         wanted = set(zip(rows["sequence"], rows["rotation"], strict=True))
-        return [n for n, entry in enumerate(self._samples.entries) if (entry.sequence, entry.rotation) in wanted]
-
-    @property
-    def samples(self) -> Samples:
-        """All samples of the store."""
-        return self._samples
-
-    @property
-    def folds(self) -> list[int]:
-        """The folds' numbers, ascending."""
-        return sorted(set(self._fold_of.values()))
+        return [n for n, entry in enumerate(self.samples.entries) if (entry.sequence, entry.rotation) in wanted]
 
     def _of_fold(self, fold: int) -> tuple[STRNN, ...]:
         if fold not in self._networks:

@@ -7,21 +7,21 @@ from data_prep.errors import BadInput
 
 
 def area_under_curve(saliency: np.ndarray, truth: np.ndarray) -> float:
-    """Return the area under the ROC curve over the grid's nodes.
+    """Return the area under the ROC curve over nodes.
 
     It is the probability that a place that moves has more saliency than one that does not: 1 for a perfect map, 0.5 for
     a map that is the same everywhere or random.
 
     Args:
-        saliency: (h, w), any scale.
-        truth: bool (h, w), the places that move.
+        saliency: a number for each node, any scale.
+        truth: bool, of the same shape: the places that move.
 
     Raises:
         BadInput: all places move or none does, so that there is nothing to find.
     """
     if truth.all() or not truth.any():
         raise BadInput(
-            f"{int(truth.sum())} of the grid's {truth.size} places move: no map can tell them from others; "
+            f"{int(truth.sum())} of {truth.size} places move: no map can tell them from others; "
             "use a finer grid"
         )
     return float(roc_auc_score(truth.ravel(), saliency.ravel()))

@@ -26,12 +26,12 @@ _MAP = "inferno"
 _LINES = ("--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 
 
-def smooth_map(grid: np.ndarray) -> np.ndarray:
-    """Interpolate bicubically between the nodes of a grid, (h, w) -> (280, 280).
+def smooth_map(grid: np.ndarray, pixels: int = _PIXELS) -> np.ndarray:
+    """Interpolate bicubically between the nodes of a grid, (h, w) -> (pixels, pixels).
 
     A node's value stands in the middle of its cell; towards the border the outermost nodes' values go on.
     """
-    return cv2.resize(np.asarray(grid, np.float64), (_PIXELS, _PIXELS), interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(np.asarray(grid, np.float64), (pixels, pixels), interpolation=cv2.INTER_CUBIC)
 
 
 def draw_saliency(saliency: Saliency, *, data: str, selection: str, margin: float = MARGIN) -> Figure:
@@ -47,7 +47,7 @@ def draw_saliency(saliency: Saliency, *, data: str, selection: str, margin: floa
     figure = Figure(figsize=(9.6, 5.6), layout="constrained")
     face, places = figure.subplots(1, 2, width_ratios=(1.55, 1))
 
-    image = _draw_map(face, 100 * saliency.mean, 100 * saliency.mean.max(), margin)
+    image = _draw_map(face, 100 * saliency.mean, _range(100 * saliency.mean), margin)
     face.set_title("mean over networks, on an outline of a face in the crop", fontsize=10.5)
     bar = figure.colorbar(image, ax=face, shrink=0.8, pad=0.02, format=lambda value, _: f"{value:.1f} %")
     bar.set_label(
@@ -75,7 +75,7 @@ def draw_directions(saliency: Saliency, *, data: str, selection: str, margin: fl
     figure = Figure(figsize=(11.5, 6.6), layout="constrained")
     axes = figure.subplots(2, len(mean))
     for direction, (above, below) in enumerate(axes.T):
-        image = _draw_map(above, mean[direction], mean.max(), margin)
+        image = _draw_map(above, mean[direction], _range(mean), margin)
         share = mean[direction].sum() / mean.sum()
         above.set_title(f"from the {DIRECTIONS[direction]}\n{100 * share:.0f} % of the weight", fontsize=10.5)
         shade = below.imshow(spread[direction], cmap="Greys", vmin=0, vmax=max(spread.max(), 1e-12))
@@ -101,7 +101,7 @@ def draw_columns(saliency: Saliency, *, data: str, selection: str, margin: float
     axes = figure.subplots(directions, columns, squeeze=False)
     for direction, column in np.ndindex(directions, columns):
         of_column, here = of_first[direction, column], axes[direction, column]
-        _draw_map(here, of_column, of_column.max(), margin, contours=False, width=0.5)
+        _draw_map(here, of_column, (0.0, of_column.max()), margin, width=0.6, small=True)
         if column == 0:
             here.set_ylabel(DIRECTIONS[direction], fontsize=9.5)
         if direction == 0:
@@ -129,16 +129,18 @@ def draw_kept_steps(steps: KeptSteps, *, data: str, selection: str) -> Figure:
         axes.plot(number, mean, line, color=colour, linewidth=2, label=f"{way}, |G{'ᶠ' if way == 'forward' else 'ᵇ'}|")
     axes.axhline(100 / length, color=GREY, linewidth=1, linestyle=":")
     axes.annotate(
-        f"all {length} steps alike", (1, 100 / length), (0, 3), textcoords="offset points", fontsize=9, color=GREY
-    )
+        f"all {length}\nalike", (length, 100 / length), (4, 0), textcoords="offset points", va="center", fontsize=9,
+        color=GREY,
+    )  # fmt: skip
     axes.set(xlabel="time step: 1 is the first frame, neutral; the last is the apex", ylabel="share of the weight")
     axes.set_xlim(1, length)
-    axes.set_ylim(bottom=0)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0f} %")
+    axes.set_ylim(0, 118 * (steps.mean + steps.spread).max() or 1)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.1f} %")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="upper center", frameon=False, ncols=2)
-    band = f"; bands: ± std over {_networks(n_networks)}" if n_networks > 1 else ""
-    entitle(figure, f"Which time steps the temporal projections keep: mean |G| over columns{band}", data, selection)
+    band = f"mean and, as bands, ± std over {_networks(n_networks)}" if n_networks > 1 else "one network"
+    axes.set_title(band, fontsize=10.5)
+    entitle(figure, "Which time steps the temporal projections keep: mean |G| over columns", data, selection)
     return figure
 
 
@@ -166,29 +168,26 @@ def draw_emotions(
     """
     columns = 4
     rows = -(-(len(maps) + 1) // columns)
-    figure = Figure(figsize=(12, 4.35 * rows), layout="constrained")
+    figure = Figure(figsize=(12, 4.35 * rows + 0.4), layout="constrained")
     axes = figure.subplots(2 * rows, columns, height_ratios=[3.1, 1] * rows, squeeze=False)
-    largest = max(float(abs(of_emotion).max()) for of_emotion in maps.values())
-    highest = max(float(course.mean(axis=0).max() + _std(course).max()) for course in courses.values())
-    lowest = min(float((course.mean(axis=0) - _std(course)).min()) for course in courses.values())
-    image = None
+    means = {emotion: (course.mean(axis=0), _std(course)) for emotion, course in courses.items()}
+    lowest = min(float((mean - spread).min()) for mean, spread in means.values())
+    highest = max(float((mean + spread).max()) for mean, spread in means.values())
+    for place in range(len(maps), rows * columns):
+        for each in _pair(axes, place):
+            each.axis("off")
     for place, (emotion, of_emotion) in enumerate(maps.items()):
-        row, column = divmod(place, columns)
-        above, below = axes[2 * row, column], axes[2 * row + 1, column]
-        image = _draw_map(above, of_emotion, largest, margin)
+        above, below = _pair(axes, place)
+        # In shares of its own largest value: the scales of emotions differ several times.
+        largest = float(of_emotion.max())
+        image = _draw_map(above, of_emotion / max(largest, 1e-12), (0.0, 1.0), margin)
         if truth is not None:
             _mark(above, truth[emotion])
         n = n_sequences[emotion]
-        above.set_title(f"{emotion} ({n} sequence{'s' * (n != 1)})", fontsize=11)
-        _draw_course(below, courses[emotion])
+        above.set_title(f"{emotion}, {n} sequence{'s' * (n != 1)}\nbrightest: {largest:+.2f}", fontsize=11)
+        _draw_course(below, *means[emotion])
         below.set_ylim(min(lowest, 0) * 1.05, highest * 1.05)
-    for place in range(len(maps), rows * columns):
-        row, column = divmod(place, columns)
-        axes[2 * row, column].axis("off")
-        axes[2 * row + 1, column].axis("off")
-    _explain(axes[-2, -1], truth is not None, baseline)
-    bar = figure.colorbar(image, ax=axes[-2, -1], orientation="horizontal", location="bottom", fraction=0.06)
-    bar.set_label("added to the emotion's logit")
+    _explain(_pair(axes, len(maps))[0], image, truth is not None, baseline)
     entitle(figure, "What speaks for each emotion: integrated gradients of held-out sequences", data, selection)
     return figure
 
@@ -222,7 +221,7 @@ def draw_sequence(
     above = [figure.add_subplot(grid[0, column]) for column in range(len(chosen))]
     for axes, frame in zip(above, chosen, strict=True):
         face = None if faces is None else faces[frame]
-        image = _draw_map(axes, places[frame], largest, margin, width=0.9, face=face)
+        image = _draw_map(axes, places[frame], (0.0, largest), margin, width=0.9, face=face)
         last = ", apex" if frame == len(places) - 1 else ", first" if frame == 0 else ""
         axes.set_title(f"frame {frame + 1}{last}", fontsize=10)
     bar = figure.colorbar(image, ax=above, shrink=0.8, pad=0.01)
@@ -250,41 +249,66 @@ def draw_sequence(
     return figure
 
 
+def _range(grid: np.ndarray) -> tuple[float, float]:
+    """Smallest and largest share: where a projection is hardly sparse, a scale from 0 would show nothing."""
+    return float(grid.min()), float(grid.max())
+
+
 def _draw_map(
     axes: Axes,
     grid: np.ndarray,
-    largest: float,
+    limits: tuple[float, float],
     margin: float,
-    contours: bool = True,
     width: float = 1.4,
+    small: bool = False,
     face: np.ndarray | None = None,
 ) -> AxesImage:
-    """Draw a grid's positive part, smoothly; contour lines at quarters of ``largest``, dashed where it is negative."""
-    largest = max(float(largest), 1e-12)
-    fine = smooth_map(grid)
-    shown = np.clip(fine, 0, None)
+    """Draw a grid smoothly over an outline, or a face.
+
+    Contour lines are at quarters of the scale; below a scale from 0 dashed ones are at quarters of it downwards.
+
+    Args:
+        axes: where.
+        grid: (h, w).
+        limits: values of the darkest and the brightest colour.
+        margin: the crop's.
+        width: of the outline, in points.
+        small: draws neither contour lines nor halos, for a map the size of a stamp.
+        face: uint8 (n, n, 3), drawn in grey under the map instead of the outline.
+    """
+    low, high = limits[0], max(limits[1], limits[0] + 1e-12)
+    fine = smooth_map(grid, _PIXELS // 4 if small else _PIXELS)
     extent = (0, 1, 1, 0)
+    alpha = None
     if face is not None:
         axes.imshow(face.mean(axis=2), cmap="gray", vmin=0, vmax=255, extent=extent, aspect="equal")
-    alpha = None if face is None else np.clip(0.15 + shown / largest, 0, 0.75)
+        alpha = np.clip((fine - low) / (high - low), 0, 0.75)
     image = axes.imshow(
-        shown, cmap=_MAP, vmin=0, vmax=largest, extent=extent, interpolation="bilinear", aspect="equal", alpha=alpha
+        fine, cmap=_MAP, vmin=low, vmax=high, extent=extent, interpolation="bilinear", aspect="equal", alpha=alpha
     )
-    if contours:
+    if not small:
         at = (np.arange(_PIXELS) + 0.5) / _PIXELS
-        for sign, line in ((1, "solid"), (-1, "dashed")):
-            levels = [level for level in largest * np.array([0.25, 0.5, 0.75]) if (sign * fine).max() > level]
+        quarters = (high - low) * np.array([0.25, 0.5, 0.75])
+        signs = ((1, "solid"), (-1, "dashed")) if low == 0 else ((1, "solid"),)
+        for sign, line in signs:
+            levels = [quarter for quarter in quarters if (sign * (fine - low)).max() > quarter]
             if levels:
-                axes.contour(at, at, sign * fine, levels, colors="white", linewidths=0.7, linestyles=line, alpha=0.75)
+                height = sign * (fine - low)
+                axes.contour(at, at, height, levels, colors="white", linewidths=0.7, linestyles=line, alpha=0.75)
     if face is None:
-        draw_outline(axes, margin, width=width)
+        draw_outline(axes, margin, width=width, halo=not small)
     axes.set(xlim=(0, 1), ylim=(1, 0), xticks=[], yticks=[])
     return image
 
 
-def _draw_course(axes: Axes, course: np.ndarray) -> None:
-    """Mean over sequences and the band of one standard deviation, over relative time."""
-    mean, spread = course.mean(axis=0), _std(course)
+def _pair(axes: np.ndarray, place: int) -> tuple[Axes, Axes]:
+    """The axes of one emotion: its map, and its course below."""
+    row, column = divmod(place, axes.shape[1])
+    return axes[2 * row, column], axes[2 * row + 1, column]
+
+
+def _draw_course(axes: Axes, mean: np.ndarray, spread: np.ndarray) -> None:
+    """Draw a mean over sequences and the band of one standard deviation, over relative time."""
     time = (np.arange(len(mean)) + 0.5) / len(mean)
     axes.fill_between(time, mean - spread, mean + spread, color=BLUE, alpha=0.18, linewidth=0)
     axes.plot(time, mean, color=BLUE, linewidth=1.8)
@@ -310,21 +334,23 @@ def _mark(axes: Axes, truth: np.ndarray) -> None:
         axes.add_patch(Rectangle(corner, side, side, facecolor="#7fe0ff", edgecolor="black", linewidth=0.6))
 
 
-def _explain(axes: Axes, has_truth: bool, baseline: str) -> None:
+def _explain(axes: Axes, image: AxesImage, has_truth: bool, baseline: str) -> None:
     lines = [
-        "bright: what the place adds",
-        "to the emotion's logit, compared",
-        f"with {baseline},",
-        "summed over time; mean over the",
-        "sequences, each by the networks",
-        "that never saw its subject.",
-        "dashed lines: speaks against it.",
-        "curve: added per tenth of the",
-        "sequence, mean ± std over them.",
+        "Bright: what the place adds to the",
+        "emotion's logit, compared with",
+        f"{baseline}, summed",
+        "over time; mean over the sequences,",
+        "each by networks that never saw its",
+        "subject. Dashed: speaks against it.",
+        "Curve: added per tenth of the",
+        "sequence, mean ± std over sequences.",
     ]
     if has_truth:
-        lines += ["squares: places that the emotion's", "action units move (known: drawn)."]
-    axes.text(0.02, 0.98, "\n".join(lines), va="top", fontsize=10, linespacing=1.35, transform=axes.transAxes)
+        lines += ["Squares: places that the emotion's", "action units move, known as the", "faces are drawn."]
+    axes.text(0.0, 1.0, "\n".join(lines), va="top", fontsize=10, linespacing=1.35, transform=axes.transAxes)
+    bar = axes.figure.colorbar(image, cax=axes.inset_axes((0.0, 0.1, 0.95, 0.05)), orientation="horizontal")
+    bar.ax.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+    bar.set_label("of the map's brightest place", fontsize=9.5)
 
 
 def _label_ends(axes: Axes, ends: Mapping[str, float], at: float, shown: str) -> None:
