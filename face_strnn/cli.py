@@ -329,7 +329,7 @@ EXAMPLES = {
     check: "face-strnn check --root data/ck+",
     prepare: "face-strnn prepare --root data/ck+ --out features --weights imagenet --maps pool4",
     cv: "face-strnn cv --features features --out runs/first",
-    heatmap: "face-strnn heatmap runs/first\n  face-strnn heatmap runs/first --sequence S005_001 --features features",
+    heatmap: "face-strnn heatmap runs/first --sequence S005_001 --features features",
     saliency: "face-strnn saliency runs/first --features features",
     report: "face-strnn report runs/first",
     predict: "face-strnn predict --run runs/first smile.mp4",

@@ -201,8 +201,8 @@ def localisation(
         others = {
             emotion: [one for other in emotions if other != emotion for one in sizes[other]] for emotion in emotions
         }
-        add("the same, maps of other emotions", "control", others)
-    add("the same, networks before training", "control", attributed("untrained"))
+        add("absolute, of the other emotions", "control", others)
+    add("absolute, untrained networks", "control", attributed("untrained"))
     add("change of the maps, no network", "control", attributed("change"))
     add("centre prior, no data", "control", dict.fromkeys(emotions, (centre_prior(somewhere.shape),)))
     return rows

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from data_prep.crops import MARGIN
 from face_strnn.face_outline import draw_outline
@@ -239,7 +240,7 @@ def draw_sequence(
     below.axhline(0, color=GREY, linewidth=0.8)
     below.set(xlabel="frame", ylabel="added to the logit so far")
     below.set_xlim(1, number[-1] + max(1.0, 0.13 * (number[-1] - 1)))
-    below.set_xticks(np.unique(np.linspace(1, number[-1], min(len(number), 12)).round().astype(int)))
+    below.xaxis.set_major_locator(MaxNLocator(14, integer=True))
     below.grid(axis="y", color="#e3e7ec", linewidth=0.8)
     below.spines[["top", "right"]].set_visible(False)
     below.set_title(

@@ -48,8 +48,8 @@ def explain_sequence(
         The PNG's path; PDF and SVG lie beside it.
 
     Raises:
-        BadInput: the run is not finished or damaged, the store is not its store, the run tested no such sequence, or the
-            data set does not have it, or has other images of it.
+        BadInput: the run is not finished or damaged, the store is not its store, the run tested no such sequence, or
+            the data set does not have it, or has other images of it.
     """
     held_out = HeldOut(run, store)
     sequence, summary = held_out.sequence(name), held_out.summary
