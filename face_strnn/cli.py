@@ -259,9 +259,10 @@ def heatmap(
     if sequence is None:
         if show_faces or features or root:
             raise BadInput("--features, --show-faces and --root belong to one sequence; name it with --sequence")
-        from face_strnn.figures import write_figures
+        from face_strnn.figures import write_figures, write_projection_figures
 
         write_figures(run)
+        write_projection_figures(run)
         console.print(f"[b]{escape(str(run / 'figures' / 'saliency.png'))}[/b]", soft_wrap=True)
         return
     if features is None:

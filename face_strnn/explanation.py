@@ -18,7 +18,7 @@ from data_prep.whole_files import write_text_whole
 from face_strnn.attribution import STEPS, Baseline, baseline_of, gradient_times_change, integrated_gradients
 from face_strnn.config import NetworkConfig
 from face_strnn.figure_files import save_figure
-from face_strnn.figures import crop_margin, write_figures
+from face_strnn.figures import crop_margin, write_figures, write_projection_figures
 from face_strnn.held_out import HeldOut, HeldOutSequence
 from face_strnn.localisation import area_under_curve, centre_prior
 from face_strnn.network import STRNN, initial_parameters
@@ -133,6 +133,7 @@ def explain_run(
     }
     write_text_whole(run / "saliency.json", json.dumps(_rounded(found)) + "\n")
     write_figures(run)
+    write_projection_figures(run)
     of_emotion = {emotion: [one for one in explained if one.emotion == emotion] for emotion in emotions}
     figure = draw_emotions(
         {emotion: _mean(ones, "places") for emotion, ones in of_emotion.items()},

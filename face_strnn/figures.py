@@ -20,10 +20,10 @@ _HISTORY_COLUMNS = ("fold", "epoch", "loss", "train_accuracy")
 
 
 def write_figures(run: Path) -> list[Path]:
-    """Draw every figure of a run folder into its ``figures/``, as PNG, PDF and SVG, each file replaced as a whole.
+    """Draw the figures of a run's page into its ``figures/``, as PNG, PDF and SVG, each file replaced as a whole.
 
-    Maps of a projection that an ablation's network lacks are left out; those that an earlier network left there are
-    removed.
+    The saliency map is left out for a network without a spatial projection (an ablation); one that an earlier
+    network left there is removed.
 
     Returns:
         The PNG files written.
@@ -37,17 +37,45 @@ def write_figures(run: Path) -> list[Path]:
         "confusion": draw_confusion(np.array(summary["confusion_matrix"]), summary["classes"], **about),
         "history": draw_history(read_table(run, "history.csv", _HISTORY_COLUMNS), **about),
     }
-    checkpoints = checkpoints_of(run, n_networks=len(summary["fold_accuracies"]) * summary["seeds"])
+    checkpoints = _checkpoints(run, summary)
+    if has_projection(checkpoints[0]):
+        saliency = projection_saliency(checkpoints)
+        drawn["saliency"] = draw_saliency(saliency, margin=crop_margin(summary), **about)
+    return _write(run, drawn, optional={"saliency"})
+
+
+def write_projection_figures(run: Path) -> list[Path]:
+    """Draw the projections in full, beside :func:`write_figures`: by direction, by column, and over time.
+
+    What an ablation's network lacks is left out, as there.
+
+    Returns:
+        The PNG files written.
+
+    Raises:
+        BadInput: a file of the run is missing or broken.
+    """
+    summary = read_summary(run)
+    about = {"data": summary["data"], "selection": summary["selection"]}
+    checkpoints = _checkpoints(run, summary)
+    drawn = {}
     if has_projection(checkpoints[0]):
         saliency, margin = projection_saliency(checkpoints), crop_margin(summary)
-        drawn["saliency"] = draw_saliency(saliency, margin=margin, **about)
         drawn["saliency-directions"] = draw_directions(saliency, margin=margin, **about)
         drawn["saliency-columns"] = draw_columns(saliency, margin=margin, **about)
     if has_temporal_projection(checkpoints[0]):
         drawn["saliency-steps"] = draw_kept_steps(kept_steps(checkpoints), **about)
+    return _write(run, drawn, optional={"saliency-directions", "saliency-columns", "saliency-steps"})
+
+
+def _checkpoints(run: Path, summary: dict) -> list[Path]:
+    return checkpoints_of(run, n_networks=len(summary["fold_accuracies"]) * summary["seeds"])
+
+
+def _write(run: Path, drawn: dict[str, Figure], optional: set[str]) -> list[Path]:
     folder = run / "figures"
     folder.mkdir(exist_ok=True)
-    for name in {"saliency", "saliency-directions", "saliency-columns", "saliency-steps"} - drawn.keys():
+    for name in optional - drawn.keys():
         for ending in FORMATS:
             (folder / f"{name}.{ending}").unlink(missing_ok=True)
     return [save_figure(figure, folder / name) for name, figure in drawn.items()]

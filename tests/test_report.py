@@ -158,7 +158,7 @@ class Resources(HTMLParser):
 
 
 def test_every_figure_is_drawn_and_no_temporary_file_is_left(run):
-    names = ("confusion", "history", "saliency", "saliency-columns", "saliency-directions")
+    names = ("confusion", "history", "saliency")
     files = sorted(path.name for path in (run / "figures").iterdir())
     assert files == sorted(f"{name}.{ending}" for name in names for ending in ("pdf", "png", "svg"))
     shapes = [imread(run / "figures" / f"{name}.png").shape for name in names]
