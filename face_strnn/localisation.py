@@ -21,8 +21,7 @@ def area_under_curve(saliency: np.ndarray, truth: np.ndarray) -> float:
     """
     if truth.all() or not truth.any():
         raise BadInput(
-            f"{int(truth.sum())} of {truth.size} places move: no map can tell them from others; "
-            "use a finer grid"
+            f"{int(truth.sum())} of {truth.size} places move: no map can tell them from others; use a finer grid"
         )
     return float(roc_auc_score(truth.ravel(), saliency.ravel()))
 

@@ -201,8 +201,7 @@ def _fold_weights(checkpoint: Path) -> np.ndarray:
     height, width = grid
     if projection.shape[1] != height * width:
         raise BadInput(
-            f"{checkpoint}: {_SPATIAL} of shape {projection.shape} does not fit a grid of {height} x {width}; "
-            f"{_REMEDY}"
+            f"{checkpoint}: {_SPATIAL} of shape {projection.shape} does not fit a grid of {height} x {width}; {_REMEDY}"
         )
     weights = np.abs(projection).transpose(0, 2, 1)  # (D, Kp, h * w)
     total = weights.mean(axis=(0, 1)).sum()

@@ -43,9 +43,7 @@ def neutral_landmarks(margin: float = MARGIN) -> np.ndarray:
     return in_crop(TEMPLATE, margin)
 
 
-def moved_places(
-    units: Iterable[str | int], grid: tuple[int, int] = (7, 7), margin: float = MARGIN
-) -> np.ndarray:
+def moved_places(units: Iterable[str | int], grid: tuple[int, int] = (7, 7), margin: float = MARGIN) -> np.ndarray:
     """Return the cells in which a landmark lies, before or after, that one of some action units moves.
 
     A landmark closer than :data:`SCATTER` to a cell's edge counts in both cells: on many faces it lies in the other.
