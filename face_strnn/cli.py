@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from jsonargparse import ArgumentParser
 from rich.console import Console
@@ -293,16 +293,77 @@ def predict(run: Path, source: Path, weights: str | None = None) -> None:
     console.print(f"{answer.n_frames} frames, {answer.n_models} models averaged, trained on {learned}", soft_wrap=True)
 
 
-def heatmap(run: Path) -> None:
-    """Draw a run's figures anew, the facial regions that its networks project on among them.
+def heatmap(
+    run: Path,
+    sequence: str | None = None,
+    features: Path | None = None,
+    baseline: Literal["first-frame", "zeros"] = "first-frame",
+    show_faces: bool = False,
+    root: Path | None = None,
+    dataset: Dataset = "ckplus",
+    part: str | None = None,
+    whole: bool = False,
+) -> None:
+    """Draw a run's figures anew, the facial regions that its networks project on among them; or one test sequence.
 
     Args:
         run: a finished run folder.
+        sequence: draw what the networks that never saw its subject made of this sequence, frame by frame.
+        features: for a sequence: the feature store that the run was made with.
+        baseline: for a sequence: what it is compared with, its first frame all the time, or maps of zeros.
+        show_faces: lay the maps over the subject's own frames; the figure may then not be passed on.
+        root: for --show-faces: folder of the data set; for a manifest the file.
+        dataset: layout of the data set.
+        part: camera and light of Oulu-CASIA, VL/Strong by default.
+        whole: take MMI's whole recordings, not the part up to the apex.
     """
-    from face_strnn.figures import write_figures
+    if sequence is None:
+        if show_faces or features or root:
+            raise BadInput("--features, --show-faces and --root belong to one sequence; name it with --sequence")
+        from face_strnn.figures import write_figures, write_projection_figures
 
-    write_figures(run)
-    console.print(f"[b]{escape(str(run / 'figures' / 'saliency.png'))}[/b]")
+        write_figures(run)
+        write_projection_figures(run)
+        console.print(f"[b]{escape(str(run / 'figures' / 'saliency.png'))}[/b]", soft_wrap=True)
+        return
+    if features is None:
+        raise BadInput("--sequence needs --features, the feature store that the run was made with")
+    if show_faces != (root is not None):
+        raise BadInput("--show-faces needs --root, the folder of the data set, and --root is for --show-faces alone")
+    from data_prep.datasets import read_dataset
+    from data_prep.store import FeatureStore
+    from face_strnn.sequence_explanation import explain_sequence
+
+    catalogue = read_dataset(dataset, root, part, whole) if root else None
+    figure = explain_sequence(run, FeatureStore.open(features), sequence, baseline, faces_from=catalogue)
+    console.print(f"[b]{escape(str(figure))}[/b]", soft_wrap=True)
+    if catalogue is not None and catalogue.data != "synthetic":
+        console.print("It shows the subject's face: a local file, not to be passed on.", style="bold yellow")
+
+
+def saliency(
+    run: Path, features: Path, baseline: Literal["first-frame", "zeros"] = "first-frame", steps: int = 32
+) -> None:
+    """Say where a run's networks look: sparsity, attributions of held-out sequences, and, on synthetic data, how right.
+
+    Writes RUN/saliency.json and the figures.
+
+    Args:
+        run: a finished run folder.
+        features: the feature store that the run was made with.
+        baseline: what sequences are compared with: their first frame all the time, or maps of zeros.
+        steps: points of the integral from the baseline to the sequence.
+    """
+    from data_prep.store import FeatureStore
+    from face_strnn.explanation import explain_run
+    from face_strnn.run_folder import read_summary
+
+    store = FeatureStore.open(features)
+    with _progress("attributing held-out sequences", read_summary(run)["n_sequences"]) as update:
+        found = explain_run(run, store, baseline, steps, progress=lambda _: update(advance=1))
+    _print_saliency(found)
+    console.print(f"[b]{escape(str(run / 'figures' / 'saliency-emotions.png'))}[/b]", soft_wrap=True)
+    console.print(f"[b]{escape(str(run / 'saliency.json'))}[/b]", soft_wrap=True)
 
 
 def demo(out: Path = Path("demo-run"), subjects: int = 16, epochs: int = 8, seed: int = 0) -> None:
@@ -330,13 +391,14 @@ EXAMPLES = {
     check: "face-strnn check --root data/ck+",
     prepare: "face-strnn prepare --root data/ck+ --out features --weights imagenet --maps pool4",
     cv: "face-strnn cv --features features --out runs/first",
-    heatmap: "face-strnn heatmap runs/first",
+    heatmap: "face-strnn heatmap runs/first --sequence S005_001 --features features",
+    saliency: "face-strnn saliency runs/first --features features",
     report: "face-strnn report runs/first",
     audit: "face-strnn audit runs/first --features features",
     compare: "face-strnn compare runs/paper runs/best",
     predict: "face-strnn predict --run runs/first smile.mp4",
 }
-POSITIONAL = {predict: "source", report: "run", heatmap: "run", audit: "run", compare: "runs"}
+POSITIONAL = {predict: "source", report: "run", heatmap: "run", audit: "run", compare: "runs", saliency: "run"}
 """Commands whose main argument is given without an option's name."""
 
 
@@ -516,6 +578,55 @@ def _print_audit(audited: "Audit") -> None:
         table.add_row(check.name, check.promise, check.outcome, findings, style=styles[check.outcome])
     (console if console.is_terminal else Console(width=10_000)).print(table)
     console.print(audited.verdict, soft_wrap=True)
+
+
+def _print_saliency(found: dict[str, Any]) -> None:
+    sparsity = Table(title=f"entries below 1 % of their matrix's largest, {found['n_networks']} networks")
+    sparsity.add_column("matrix")
+    sparsity.add_column("per cent, mean ± std", justify="right")
+    for name, share in found["sparsity"].items():
+        spread = "" if share["std"] is None else f" ± {100 * share['std']:.1f}"
+        sparsity.add_row(name, f"{100 * share['mean']:.1f}{spread}")
+    console.print(sparsity)
+    complete = found["completeness"]
+    console.print(
+        f"Integrated gradients account for the logits' differences of {complete['mean_absolute_rise']:.2f} on average "
+        f"up to {complete['mean_absolute_residue']:.3f} (at most {complete['largest_absolute_residue']:.3f}).",
+        highlight=False,
+    )
+    if found["localisation"] is None:
+        console.print(
+            "Which places move is known of drawn faces only: nothing here says how right the maps are.", style="dim"
+        )
+        return
+    emotions = list(found["truth"])
+    wide = console if console.is_terminal and console.width >= 100 else Console(width=120)
+    table = Table(
+        title="synthetic data: area under the ROC curve for the places that the action units move\n"
+        "all: over all places; moved: over those that some emotion moves, where the middle of the face is no answer"
+    )
+    table.add_column("map")
+    for emotion in emotions:
+        table.add_column(emotion, justify="right")
+    table.add_column("all", justify="right", style="bold")
+    table.add_column("moved", justify="right", style="bold")
+    rows = found["localisation"]
+    for row, following in zip(rows, [*rows[1:], None], strict=True):
+        among = row["mean_among_moved"]
+        table.add_row(
+            escape(row["saliency"]),
+            *(f"{row['auc'][emotion]:.2f}" for emotion in emotions),
+            f"{row['mean']:.2f}",
+            "–" if among is None else f"{among:.2f}",
+            style="dim" if row["kind"] == "control" else None,
+            end_section=following is not None and following["kind"] != row["kind"],
+        )
+    wide.print(table)
+    console.print(
+        "The last rows are controls that nothing was learned for. A map that does not do better than they do shows "
+        "where faces move, not what the networks learned. Synthetic: this says nothing about real faces.",
+        style="bold yellow",
+    )
 
 
 def _counts(found: int | None, expected: int | None) -> list[str]:

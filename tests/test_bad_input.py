@@ -348,16 +348,19 @@ def test_predict_of_something_without_a_face(refused, run, vgg_file, tmp_path):
     assert "absent.mp4: no such file" in refused(*options, tmp_path / "absent.mp4")
 
 
-@pytest.mark.parametrize("command", ["report", "heatmap", "predict"])
+@pytest.mark.parametrize("command", ["report", "heatmap", "saliency", "predict"])
 @pytest.mark.parametrize("damage", ["absent", "empty", "no summary", "torn summary"])
-def test_a_run_that_is_not_finished(refused, own_run, standin, tmp_path, command, damage):
+def test_a_run_that_is_not_finished(refused, own_run, standin, features, tmp_path, command, damage):
     folder = {"absent": tmp_path / "absent", "empty": tmp_path / "empty"}.get(damage, own_run)
     (tmp_path / "empty").mkdir()
     if damage == "no summary":
         (own_run / "summary.json").unlink()
     if damage == "torn summary":
         (own_run / "summary.json").write_text('{"accuracy": 0.')
-    options = ["predict", "--run", folder, frames_of(standin)] if command == "predict" else [command, folder]
+    options = {
+        "predict": ["predict", "--run", folder, frames_of(standin)],
+        "saliency": ["saliency", folder, "--features", features],
+    }.get(command, [command, folder])
     said = refused(*options)
     assert str(folder) in said and "face-strnn cv" in said
     assert not (tmp_path / "absent").exists() and not list((tmp_path / "empty").iterdir())
@@ -389,7 +392,7 @@ def test_the_program_itself_ends_with_status_2_and_a_line(tmp_path):
 
 
 def test_help_shows_an_example_of_every_command(capsys):
-    for command in ("demo", "synth", "check", "prepare", "cv", "heatmap", "report", "predict"):
+    for command in ("demo", "synth", "check", "prepare", "cv", "heatmap", "saliency", "report", "predict"):
         with pytest.raises(SystemExit) as ended:
             main([command, "--help"])
         assert ended.value.code == 0

@@ -158,9 +158,12 @@ class Resources(HTMLParser):
 
 
 def test_every_figure_is_drawn_and_no_temporary_file_is_left(run):
-    shapes = {path.name: imread(path).shape for path in (run / "figures").iterdir()}
-    assert sorted(shapes) == ["confusion.png", "history.png", "saliency.png"]
-    assert all(height > 600 and width > 800 for height, width, _ in shapes.values())
+    names = ("confusion", "history", "saliency")
+    files = sorted(path.name for path in (run / "figures").iterdir())
+    assert files == sorted(f"{name}.{ending}" for name in names for ending in ("pdf", "png", "svg"))
+    shapes = [imread(run / "figures" / f"{name}.png").shape for name in names]
+    assert all(height > 600 and width > 800 for height, width, _ in shapes)
+    assert all((run / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF") for name in names)
 
 
 def test_the_page_is_one_file_that_loads_nothing(run):
