@@ -22,8 +22,8 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 class Annotator:
     """Draws moments and writes them as a video; made by :func:`annotator`.
 
-    A video file of OpenCV has one constant rate. Frames are repeated or left out so that each is shown at its own time, to
-    half an interval: at a constant rate every frame is written once.
+    A video file of OpenCV has one constant rate. Frames are repeated or left out so that each is shown at its own time,
+    to half an interval: of a recording with that constant rate every frame is written once.
     """
 
     def __init__(self, path: Path, classes: Sequence[str], rate: float) -> None:

@@ -217,7 +217,7 @@ def predict(
     run: Path,
     source: Path,
     out: Path | None = None,
-    window: str = "0.8s",
+    window: str = "1.2s",
     hop: str = "0.2s",
     seconds: float | None = None,
     annotate: Path | None = None,
@@ -231,7 +231,7 @@ def predict(
         run: a finished run folder.
         source: a video file, a folder of frames, or a camera's number such as 0.
         out: folder for timeline.csv and timeline.png; by default they are written beside the source under its name.
-        window: how much is seen for each answer, in seconds, such as 0.8s, or frames, such as 24.
+        window: how much is seen for each answer, in seconds, such as 1.2s, or frames, such as 24.
         hop: from one answer to the next, in seconds or frames; the frames between get what lies between the answers.
         seconds: stop after so much of the recording; Ctrl-C stops a camera, and what was seen is written.
         annotate: MP4 file for a video with box, emotion and bars drawn into it; it shows the face.

@@ -136,7 +136,7 @@ def predict(
         source: a video file, a folder of frames, or a camera's number where there is no file of that name.
         out: folder for ``timeline.csv`` and ``timeline.png``, made if need be; by default they are written beside the
             source, for a camera into the current folder, with the source's name before theirs.
-        window, hop: length of a window and distance between two, such as ``"0.8s"`` or ``"24"`` frames.
+        window, hop: length of a window and distance between two, such as ``"1.2s"`` or ``"24"`` frames.
         seconds: how much of the recording is taken; all of it by default.
         annotate: MP4 file for a video with the answers drawn into it, which shows the face; none by default.
         weights: the backbone's weights where the run's came from a local file, whose path a run does not know.

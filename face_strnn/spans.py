@@ -44,7 +44,7 @@ class Span:
 
     @classmethod
     def parse(cls, text: str, option: str) -> "Span":
-        """Read ``"0.8s"`` as seconds and ``"24"`` as frames.
+        """Read ``"1.2s"`` as seconds and ``"24"`` as frames.
 
         Args:
             text: the number, with ``s`` behind it for seconds.
@@ -58,7 +58,7 @@ class Span:
             return cls(seconds=float(seconds[1]))
         if frames and int(text) > 0:
             return cls(frames=int(text))
-        raise BadInput(f"{option} {text}: give seconds, such as 0.8s, or a number of frames, such as 24")
+        raise BadInput(f"{option} {text}: give seconds, such as 1.2s, or a number of frames, such as 24")
 
     @property
     def nominal(self) -> float:

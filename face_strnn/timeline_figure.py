@@ -1,5 +1,6 @@
 """``timeline.png``: a curve for each emotion over time. No face is in it."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from face_strnn.timeline_table import PREFIX
 _PIXELS_PER_INCH = 160
 _GREY, _GRID, _GAP = "#5b6470", "#e3e7ec", "#eceff3"
 
-# Colour, dashes and width: each curve is told from the others by its dashes alone, on paper or without colour vision. The
-# colours are Okabe and Ito's, darkened on white.
+# Colour, dashes and width: each curve is told from the others by its dashes alone, on paper or without colour vision.
+# The colours are Okabe and Ito's, darkened on white.
 _STYLES = (
     ("#b3401a", (None, None), 2.4),
     ("#5b6470", (1, 1.2), 2.4),
@@ -120,8 +121,11 @@ def _shade_gaps(panels: list[Axes], time: np.ndarray, parts: list[tuple[int, int
     starts = [time[0], *(time[stop] if stop < len(time) else end for _, stop in parts)]
     stops = [*(time[start] for start, _ in parts), end]
     gaps = [(start, stop) for start, stop in zip(starts, stops, strict=True) if stop > start]
-    for axes in panels:
-        for start, stop in gaps:
+    for start, stop in gaps:
+        if stop - start > 0.09 * (end - time[0]):
+            box = {"facecolor": _GAP, "edgecolor": "none", "pad": 4}
+            panels[-1].text((start + stop) / 2, 0.5, "no face", ha="center", va="center", color=_GREY, bbox=box)
+        for axes in panels:
             axes.axvspan(start, stop, facecolor=_GAP, edgecolor="#c4cad2", hatch="///", linewidth=0, zorder=0)
     return len(gaps)
 
@@ -139,7 +143,7 @@ def _draw_strip(
     for start, stop in parts:
         best = probabilities[start:stop].argmax(1)
         changes = [start, *(start + 1 + np.flatnonzero(np.diff(best))), stop]
-        for first, after in zip(changes, changes[1:], strict=False):
+        for first, after in pairwise(changes):
             left, right = time[first], time[after] if after < len(time) else end
             place = int(best[first - start])
             colour = _STYLES[place % len(_STYLES)][0]

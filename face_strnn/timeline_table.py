@@ -19,8 +19,8 @@ class TimelineTable:
     """Writes rows of moments; made by :func:`timeline_table`.
 
     Columns: ``frame`` (from 0), ``seconds`` (empty for images, which have no times), ``left``, ``top``, ``right``,
-    ``bottom`` (the face's box in pixels), ``confidence`` (MTCNN's, 0 to 1), a probability for each class, ``prediction``
-    (the most probable). Where no face is seen, all but the first two are empty.
+    ``bottom`` (the face's box in pixels), ``confidence`` (MTCNN's, 0 to 1), a probability for each class,
+    ``prediction`` (the most probable). Where no face is seen, all but the first two are empty.
 
     Raises:
         BadInput: the file cannot be made.
