@@ -29,7 +29,7 @@ class TimelineTable:
     def __init__(self, path: Path, classes: Sequence[str]) -> None:
         self.path, self.classes = path, classes
         try:
-            self._file = path.open("w", newline="", encoding="utf-8")
+            self._file = path.open("w", buffering=1, newline="", encoding="utf-8")  # line by line
         except OSError as error:
             raise BadInput(
                 f"{path.parent}: cannot be written into ({error.strerror}); give another folder with --out"

@@ -1,5 +1,6 @@
 """The STRNN against a literal reading of equations (1) to (9)."""
 
+
 import numpy as np
 import pytest
 import torch

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import time
+from inspect import signature
 
 import cv2
 import numpy as np
@@ -24,8 +25,9 @@ from data_prep.frames import frames_at
 from data_prep.images import read_image
 from data_prep.pipeline import wide_crops
 from data_prep.rotation import rotate
-from face_strnn import STRNN
+from face_strnn import STRNN, cli
 from face_strnn.cli import main
+from face_strnn.timeline import HOP, WINDOW
 
 PROBABILITIES = [f"p_{emotion}" for emotion in EMOTIONS]
 SIZE = (320, 246)
@@ -225,6 +227,11 @@ def test_a_recording_without_a_face_is_refused_and_leaves_nothing(run, vgg_file,
     assert main(["predict", "--run", str(run), "--weights", str(vgg_file()), *options]) == 2
     assert "clip.mp4: no frame shows a face" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+def test_the_programs_defaults_are_those_of_the_timeline():
+    parameters = signature(cli.predict).parameters
+    assert (parameters["window"].default, parameters["hop"].default) == (WINDOW, HOP)
 
 
 def test_an_absent_camera_is_named(run, vgg_file, tmp_path, capsys, monkeypatch):
