@@ -56,8 +56,8 @@ def frames_of_video(path: Path, first: int = 0, last: int | None = None) -> Iter
             short or ends before ``last``.
     """
     with _opened(path) as capture:
-        rate = capture.get(cv2.CAP_PROP_FPS)
-        interval = 1 / rate if 0 < rate < 1000 else 0.0
+        rate = _mean_rate(capture)
+        interval = 1 / rate if rate else 0.0
         promised = capture.get(cv2.CAP_PROP_FRAME_COUNT)
         number, seconds = 0, -interval
         while last is None or number <= last:
@@ -81,6 +81,16 @@ def frames_of_video(path: Path, first: int = 0, last: int | None = None) -> Iter
         raise BadInput(f"{path}: {number} of {promised:.0f} frames can be decoded: it is cut short; restore the file")
 
 
+def frame_rate(path: Path) -> float | None:
+    """Return a video's mean rate in frames a second; None where the file says nothing of it.
+
+    Raises:
+        BadInput: no video file that is known, or it is cut short.
+    """
+    with _opened(path) as capture:
+        return _mean_rate(capture)
+
+
 def count_frames(path: Path) -> int:
     """Return the number of frames that can be decoded. Raises :class:`BadInput` as :func:`frames_of_video` does."""
     number = 0
@@ -90,6 +100,11 @@ def count_frames(path: Path) -> int:
     if number == 0:
         raise _no_frame(path)
     return number
+
+
+def _mean_rate(capture: cv2.VideoCapture) -> float | None:
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    return rate if 0 < rate < 1000 else None
 
 
 @contextmanager

@@ -209,10 +209,11 @@ def test_report_and_heatmap_draw_a_finished_run_anew(run, capsys):
     assert "accuracy" in capsys.readouterr().out
 
 
-def test_predict_recognises_a_folder_of_frames(run, standin, features, vgg_file, capsys):
+def test_predict_recognises_a_folder_of_frames(run, standin, features, vgg_file, capsys, tmp_path):
     capsys.readouterr()
     frames = standin / "cohn-kanade-images" / "S010" / "002"
-    assert main(["predict", "--run", str(run), "--weights", str(vgg_file()), str(frames)]) == 0
+    options = ["--run", str(run), "--weights", str(vgg_file()), "--out", str(tmp_path)]
+    assert main(["predict", *options, str(frames)]) == 0
     said = capsys.readouterr().out
     rows = re.findall(rf"({'|'.join(EMOTIONS)})\W+(\d\.\d\d\d)", said)
     found = {emotion: float(probability) for emotion, probability in rows}
