@@ -106,7 +106,8 @@ def prepare(
         catalogue.usable()
     _check(rotations, margin, crop, faces, jobs)
     shaping = recipe(catalogue.data, backbone, margin, crop, faces)
-    store = FeatureStore.create(out, store_name(catalogue.data, backbone), shaping)
+    with _room_on_disk(out):
+        store = FeatureStore.create(out, store_name(catalogue.data, backbone), shaping)
     angles = tuple(dict.fromkeys((0, *rotations)))
     settings = Settings(store, backbone, angles, crop, margin, faces, contact_sheet)
     with _room_on_disk(store.folder), sole_writer(store.folder):
@@ -128,6 +129,7 @@ def prepare(
         problems = (*catalogue.problems, *damages)
         readable = [sequence for sequence in sequences if not outcomes[sequence.name].problem]
         pages = write_tables(store, readable, problems, contact_sheet)
+        store.remove_unfinished()
     if not any(outcome.n_used for outcome in in_order):
         if problems:
             raise BadInput(f"{catalogue.root}: no sequence can be used; the first problem: {problems[0]}")
