@@ -56,17 +56,19 @@ class Ensemble:
         try:
             features = json.loads((run / "summary.json").read_text(encoding="utf-8"))["features"]
             crop, fingerprint = features["crop"], features["fingerprint"]
-            if crop["detector"] == "given":
-                raise BadInput(
-                    f"{run}: its features are of images that were given as crops; how to cut such faces out of a "
-                    "recording is not known. Make the features with `face-strnn prepare --faces mtcnn` to predict"
-                )
-            kind, margin = _KINDS[crop.get("per", "sequence")], float(crop["margin"])
+            given = crop["detector"] == "given"
+            kind = _KINDS[crop.get("per", "sequence")]
+            margin = 0.0 if given else float(crop["margin"])
             architecture, known_as, checksum = (features[key] for key in ("backbone", "weights", "weights_sha256"))
             maps, preprocessing, data = (features[key] for key in ("maps", "preprocessing", "data"))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadInput(f"{run}: not a finished run ({error}); `face-strnn cv --out {run}` makes or ends one") from (
                 error
+            )
+        if given:
+            raise BadInput(
+                f"{run}: its features are of images that were given as crops; how to cut such faces out of a "
+                "recording is not known. Make the features with `face-strnn prepare --faces mtcnn` to predict"
             )
         models = _models(run, fingerprint)
         if weights is None and known_as not in ("imagenet", "hed"):
