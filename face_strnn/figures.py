@@ -13,24 +13,21 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from matplotlib.patheffects import withStroke
 
-from data_prep.whole_files import written_whole
+from face_strnn.figure_files import BLUE, FORMATS, GREY, ORANGE, entitle, save_figure
 from face_strnn.run_folder import checkpoints_of, read_summary, read_table
 from face_strnn.saliency import Saliency, has_projection, projection_saliency
 
 _HISTORY_COLUMNS = ("fold", "epoch", "loss", "train_accuracy")
 
-_PIXELS_PER_INCH = 160
-_BLUE, _ORANGE, _GREY = "#1f5fa8", "#c8591a", "#5b6470"  # apart in lightness too: safe for the colour-blind, on paper
-
 
 def write_figures(run: FilePath) -> list[FilePath]:
-    """Draw every figure of a run folder into its ``figures/``, each file replaced as a whole.
+    """Draw the figures of a run's page into its ``figures/``, as PNG, PDF and SVG, each file replaced as a whole.
 
     The saliency map is left out for a network without a spatial projection (an ablation); one that an earlier
     network left there is removed.
 
     Returns:
-        The files written.
+        The PNG files written.
 
     Raises:
         BadInput: a file of the run is missing or broken.
@@ -38,19 +35,22 @@ def write_figures(run: FilePath) -> list[FilePath]:
     summary = read_summary(run)
     data, selection = summary["data"], summary["selection"]
     drawn = {
-        "confusion.png": draw_confusion(
+        "confusion": draw_confusion(
             np.array(summary["confusion_matrix"]), summary["classes"], data=data, selection=selection
         ),
-        "history.png": draw_history(read_table(run, "history.csv", _HISTORY_COLUMNS), data=data, selection=selection),
+        "history": draw_history(
+            read_table(run, "history.csv", _HISTORY_COLUMNS, numbers=_HISTORY_COLUMNS), data=data, selection=selection
+        ),
     }
     checkpoints = checkpoints_of(run, n_networks=len(summary["fold_accuracies"]) * summary["seeds"])
     folder = run / "figures"
     folder.mkdir(exist_ok=True)
     if has_projection(checkpoints[0]):
-        drawn["saliency.png"] = draw_saliency(projection_saliency(checkpoints), data=data, selection=selection)
+        drawn["saliency"] = draw_saliency(projection_saliency(checkpoints), data=data, selection=selection)
     else:
-        (folder / "saliency.png").unlink(missing_ok=True)
-    return [_save(figure, folder / name) for name, figure in drawn.items()]
+        for ending in FORMATS:
+            (folder / f"saliency.{ending}").unlink(missing_ok=True)
+    return [save_figure(figure, folder / name) for name, figure in drawn.items()]
 
 
 def draw_confusion(confusion: np.ndarray, classes: list[str], *, data: str, selection: str) -> Figure:
@@ -80,7 +80,7 @@ def draw_confusion(confusion: np.ndarray, classes: list[str], *, data: str, sele
                 color="white" if share[row, column] > 0.55 else "#16202c",
             )
         elif not occurrences[row]:
-            axes.text(column, row, "–", ha="center", va="center", fontsize=11.5, color=_GREY)
+            axes.text(column, row, "–", ha="center", va="center", fontsize=11.5, color=GREY)
     counts = occurrences[:, 0]
     axes.set_xticks(range(len(classes)), classes, rotation=35, ha="right", rotation_mode="anchor", fontsize=12)
     axes.set_yticks(
@@ -94,7 +94,7 @@ def draw_confusion(confusion: np.ndarray, classes: list[str], *, data: str, sele
     axes.set_ylabel("truth (sequences)", fontsize=12.5)
     bar = figure.colorbar(image, ax=axes, shrink=0.82, pad=0.02, format=lambda value, _: f"{100 * value:.0f} %")
     bar.set_label("per cent of the true class", fontsize=11.5)
-    _entitle(figure, "Confusion matrix, all held-out sequences", data, selection)
+    entitle(figure, "Confusion matrix, all held-out sequences", data, selection)
     return figure
 
 
@@ -130,30 +130,30 @@ def draw_saliency(saliency: Saliency, *, data: str, selection: str) -> Figure:
     places.set_title(
         f"each place, per cent:\nmean ± std over {n_networks} network{'s' * (n_networks != 1)}", fontsize=10.5
     )
-    _entitle(figure, "Where the spatial projection looks: mean |G| over directions and columns", data, selection)
+    entitle(figure, "Where the spatial projection looks: mean |G| over directions and columns", data, selection)
     return figure
 
 
 def draw_history(history: pd.DataFrame, *, data: str, selection: str) -> Figure:
-    """Draw loss and accuracy by epoch: a thin line per fold, a thick one for their mean.
+    """Draw loss and accuracy by epoch: a thin line per network, a thick one for their mean.
 
     Args:
-        history: columns ``fold``, ``epoch``, ``loss``, ``train_accuracy``; ``validation_accuracy`` and
-            ``test_accuracy`` are drawn where they exist.
+        history: columns ``fold``, ``epoch``, ``loss``, ``train_accuracy``; ``seed`` where there are several;
+            ``validation_accuracy`` and ``test_accuracy`` are drawn where they exist.
         data: the data set's name, or "synthetic".
         selection: how the epoch was chosen; "oracle" is labelled not comparable.
     """
     figure = Figure(figsize=(9.6, 4.6), layout="constrained")
     loss, accuracies = figure.subplots(1, 2)
-    _draw_curves(loss, history, "loss", "training", _BLUE)
+    _draw_curves(loss, history, "loss", "training", BLUE)
     loss.set(xlabel="epoch", ylabel="loss (cross entropy + sparsity)")
     loss.set_ylim(bottom=0)
 
-    _draw_curves(accuracies, history, "train_accuracy", "training", _BLUE)
+    _draw_curves(accuracies, history, "train_accuracy", "training", BLUE)
     if "validation_accuracy" in history:
-        _draw_curves(accuracies, history, "validation_accuracy", "inner validation (training subjects)", _ORANGE)
+        _draw_curves(accuracies, history, "validation_accuracy", "inner validation (training subjects)", ORANGE)
     if "test_accuracy" in history:
-        _draw_curves(accuracies, history, "test_accuracy", "test (chooses the epoch: not comparable)", _GREY)
+        _draw_curves(accuracies, history, "test_accuracy", "test (chooses the epoch: not comparable)", GREY)
     accuracies.set(xlabel="epoch", ylabel="accuracy")
     accuracies.set_ylim(0, 1.02)
     accuracies.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
@@ -162,29 +162,26 @@ def draw_history(history: pd.DataFrame, *, data: str, selection: str) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
         axes.xaxis.get_major_locator().set_params(integer=True)
     accuracies.legend(loc="lower right", frameon=False, fontsize=9.5)
-    n_folds = history["fold"].nunique()
+    n_networks = len(history[_network_columns(history)].drop_duplicates())
     figure.supxlabel(
-        f"{n_folds} fold{'s' * (n_folds != 1)}: thin lines; their mean: thick. Training-set curves show that training "
-        "ran, not how well the network does on new subjects.",
+        f"{n_networks} network{'s' * (n_networks != 1)}: thin lines; their mean: thick. Training-set curves show that "
+        "training ran, not how well the network does on new subjects.",
         fontsize=9.5,
-        color=_GREY,
+        color=GREY,
     )
-    _entitle(figure, "Training curves", data, selection)
+    entitle(figure, "Training curves", data, selection)
     return figure
 
 
 def _draw_curves(axes: Axes, history: pd.DataFrame, column: str, label: str, colour: str) -> None:
-    by_fold = history.pivot_table(index="epoch", columns="fold", values=column)
-    lone_epoch = "o" if len(by_fold) == 1 else None  # a line of one point would be invisible
-    axes.plot(by_fold.index, by_fold, color=colour, alpha=0.28, linewidth=0.9, marker=lone_epoch)
-    axes.plot(by_fold.index, by_fold.mean(axis=1), color=colour, linewidth=2.4, label=label, marker=lone_epoch)
+    by_network = history.pivot_table(index="epoch", columns=_network_columns(history), values=column)
+    lone_epoch = "o" if len(by_network) == 1 else None  # a line of one point would be invisible
+    axes.plot(by_network.index, by_network, color=colour, alpha=0.28, linewidth=0.9, marker=lone_epoch)
+    axes.plot(by_network.index, by_network.mean(axis=1), color=colour, linewidth=2.4, label=label, marker=lone_epoch)
 
 
-def _entitle(figure: Figure, title: str, data: str, selection: str) -> None:
-    """Name the data above the figure, so that a picture that travels alone still says what it shows."""
-    source = "synthetic data: says nothing about real faces" if data == "synthetic" else data
-    warning = "; epoch chosen by test accuracy (oracle): not comparable" if selection == "oracle" else ""
-    figure.suptitle(f"{title}\n{source}{warning}", fontsize=13)
+def _network_columns(history: pd.DataFrame) -> list[str]:
+    return [column for column in ("fold", "seed") if column in history]
 
 
 def _draw_face(axes: Axes) -> None:
@@ -224,9 +221,3 @@ def _curve(*points: tuple[float, float]) -> Path:
 
 def _mirrored(path: Path) -> Path:
     return Path(path.vertices * (-1, 1) + (1, 0), path.codes)
-
-
-def _save(figure: Figure, path: FilePath) -> FilePath:
-    with written_whole(path) as unfinished:
-        figure.savefig(unfinished, format="png", dpi=_PIXELS_PER_INCH, metadata={"Software": None})
-    return path
