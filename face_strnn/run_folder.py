@@ -109,13 +109,14 @@ def read_predictions(run: Path, summary: Mapping[str, Any]) -> pd.DataFrame:
         summary: its ``summary.json``, for the class names and the number of seeds.
 
     Raises:
-        BadInput: it cannot be read as :func:`read_table` says, names another class, or holds a probability that is none.
+        BadInput: it cannot be read as :func:`read_table` says, names another class, or holds a probability that is
+            none.
     """
     path = run / "predictions.csv"
     classes = summary["classes"]
     probabilities = [f"p_{name}" for name in classes]
     numbers = ["fold", *(["seed"] if summary["seeds"] > 1 else []), *probabilities]
-    table = read_table(run, path.name, ["sequence", "subject", "truth", "prediction", *numbers], numbers)
+    table = read_table(run, path.name, ["sequence", "subject", "fold", "truth", "prediction", *numbers[1:]], numbers)
     if unknown := (set(table["truth"]) | set(table["prediction"])) - set(classes):
         raise BadInput(
             f"{path}: names {', '.join(sorted(map(str, unknown)))}, which summary.json does not list among its "

@@ -29,8 +29,8 @@ def require_summary_kinds(run: Path, summary: Mapping[str, Any]) -> None:
             wrong.append("seed_accuracies")
     if wrong:
         raise BadInput(
-            f"{run / 'summary.json'}: {', '.join(wrong)} not as a run writes {'it' if len(wrong) == 1 else 'them'}: the "
-            f"file was edited; delete it and {RESUME}"
+            f"{run / 'summary.json'}: {', '.join(wrong)} not as a run writes {'it' if len(wrong) == 1 else 'them'}: "
+            f"the file was edited; delete it and {RESUME}"
         )
 
 

@@ -120,7 +120,7 @@ def browser_page(program: str, profile: Path) -> Iterator[Page]:
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run"]
     options += ["--disable-dev-shm-usage", "--disable-background-networking", f"--user-data-dir={profile}"]
     # The browser wants its pipe as file descriptors 3 and 4; they are moved out of each other's way first.
-    moved = f"exec 8<&{browser_in} 9>&{browser_out}; exec 3<&8 4>&9 8<&- 9>&-; exec \"$@\""
+    moved = f'exec 8<&{browser_in} 9>&{browser_out}; exec 3<&8 4>&9 8<&- 9>&-; exec "$@"'
     process = subprocess.Popen(
         ["bash", "-c", moved, "bash", program, *options],
         pass_fds=(browser_in, browser_out),
