@@ -193,6 +193,7 @@ def cv(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     network: NetworkConfig = NetworkConfig(),  # noqa: B008
     training: TrainingConfig = TrainingConfig(),  # noqa: B008
+    tensorboard: bool = False,
 ) -> None:
     """Cross-validate an STRNN, subjects held out, and write a run folder. An interrupted run is taken up.
 
@@ -209,19 +210,28 @@ def cv(
         device: where the networks are trained; auto takes a GPU where there is one.
         network: sizes of the network.
         training: how it is trained.
+        tensorboard: write every network's curves to the folder tensorboard of the run folder while it trains.
     """
     from data_prep.device import compute_device
     from data_prep.store import FeatureStore
     from face_strnn.audit import audit_run, write_audit
     from face_strnn.crossval import cross_validate
     from face_strnn.spatial import scan_path
+    from face_strnn.training_scalars import TrainingScalars
 
+    scalars = TrainingScalars(out / "tensorboard", selection) if tensorboard else None
     if epochs is not None:
         training = replace(training, epochs=epochs)
     store = FeatureStore.open(features)
     where = compute_device(device)
     console.print(f"scan: {scan_path(Config(network, training), where)}", highlight=False)
-    with _training_progress(training.epochs) as watch:
+    with _training_progress(training.epochs) as show:
+
+        def watch(stack: "Stack") -> None:
+            show(stack)
+            if scalars:
+                scalars.write(stack)
+
         cross_validate(
             store,
             out,
@@ -235,6 +245,8 @@ def cv(
             _command_line(),
             watch,
         )
+    if scalars:
+        scalars.complete(out)
     audited = audit_run(out, store)
     write_audit(out, audited)
     report(out)
@@ -250,7 +262,7 @@ def report(run: Path) -> None:
     Args:
         run: a finished run folder.
     """
-    from face_strnn.audit import standing_audit
+    from face_strnn.audit import changed_files, standing_audit
     from face_strnn.report import print_summary, render_report
     from face_strnn.run_folder import read_summary
 
@@ -258,6 +270,8 @@ def report(run: Path) -> None:
     audited = standing_audit(run)
     page = render_report(run, audited)
     print_summary(summary, console)
+    if changed := changed_files(run):
+        console.print(f"changed since the run was audited: {', '.join(changed)}", style="bold red", soft_wrap=True)
     console.print(f"audit: {audited.verdict}", style=None if audited.passed else "bold red", soft_wrap=True)
     console.print(f"report: [b]{escape(str(page.resolve()))}[/b]", soft_wrap=True)
 

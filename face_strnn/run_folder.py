@@ -72,16 +72,17 @@ def read_summary(run: Path) -> dict:
     return summary
 
 
-def read_table(run: Path, name: str, columns: Collection[str]) -> pd.DataFrame:
+def read_table(run: Path, name: str, columns: Collection[str], numbers: Collection[str] = ()) -> pd.DataFrame:
     """Return one of a run's CSV files, for example ``predictions.csv``.
 
     Args:
         run: the run folder.
         name: the file's name in it.
         columns: those it must have.
+        numbers: those of them that must hold numbers.
 
     Raises:
-        BadInput: it is missing, is not a table, is empty, or lacks a column.
+        BadInput: it is missing, is not a table, is empty, lacks a column, or holds something else for a number.
     """
     path = run / name
     try:
@@ -95,6 +96,34 @@ def read_table(run: Path, name: str, columns: Collection[str]) -> pd.DataFrame:
     if table.empty or table[list(columns)].isna().any(axis=None):
         state = "has no rows" if table.empty else "has empty cells"
         raise BadInput(f"{path}: {state}; delete it and {RESUME}")
+    if wrong := [column for column in numbers if not pd.api.types.is_numeric_dtype(table[column])]:
+        raise BadInput(f"{path}: {', '.join(wrong)} not a number in every row; delete it and {RESUME}")
+    return table
+
+
+def read_predictions(run: Path, summary: Mapping[str, Any]) -> pd.DataFrame:
+    """Return a run's ``predictions.csv``.
+
+    Args:
+        run: the run folder.
+        summary: its ``summary.json``, for the class names and the number of seeds.
+
+    Raises:
+        BadInput: it cannot be read as :func:`read_table` says, names another class, or holds a probability that is
+            none.
+    """
+    path = run / "predictions.csv"
+    classes = summary["classes"]
+    probabilities = [f"p_{name}" for name in classes]
+    numbers = ["fold", *(["seed"] if summary["seeds"] > 1 else []), *probabilities]
+    table = read_table(run, path.name, ["sequence", "subject", "fold", "truth", "prediction", *numbers[1:]], numbers)
+    if unknown := (set(table["truth"]) | set(table["prediction"])) - set(classes):
+        raise BadInput(
+            f"{path}: names {', '.join(sorted(map(str, unknown)))}, which summary.json does not list among its "
+            f"classes; delete both and {RESUME}"
+        )
+    if not table[probabilities].stack().between(0, 1).all():
+        raise BadInput(f"{path}: holds probabilities below 0 or above 1; delete it and {RESUME}")
     return table
 
 
