@@ -155,6 +155,7 @@ def cv(
     epochs: int | None = None,
     seed: int = 0,
     seeds: int = 1,
+    augmentation: Literal["rotations", "none"] = "rotations",
     device: Literal["auto", "cpu", "cuda"] = "auto",
     network: NetworkConfig = NetworkConfig(),  # noqa: B008
     training: TrainingConfig = TrainingConfig(),  # noqa: B008
@@ -171,6 +172,7 @@ def cv(
             the best on the test subjects, whose accuracy is not comparable with anything.
         seed: of the initial parameters.
         seeds: number of times that every fold is trained, with seeds from --seed upwards.
+        augmentation: whether networks learn from the rotated copies that the features hold.
         device: where the networks are trained; auto takes a GPU where there is one.
         network: sizes of the network.
         training: how it is trained.
@@ -199,6 +201,7 @@ def cv(
             where,
             _command_line(),
             watch,
+            augmentation,
         )
     audited = audit_run(out, store)
     write_audit(out, audited)

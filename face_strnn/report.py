@@ -32,6 +32,9 @@ _SELECTIONS = {
     "oracle": f"the epoch chosen by test accuracy: {NOT_COMPARABLE}",
 }
 
+VARIANTS = {"strnn": "STRNN", "srnn": "SRNN only", "trnn": "TRNN only"}
+"""How the paper calls them."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -168,7 +171,8 @@ def compare(summary: dict) -> list[Comparison]:
     """Return the run, its baselines, and the published figures for its classes, in this order."""
     own_folds = f"{summary['data']}, {len(summary['fold_accuracies'])} folds"
     run = Comparison(
-        "STRNN, this run" + (f" ({NOT_COMPARABLE})" if summary["selection"] == "oracle" else ""),
+        f"{VARIANTS[summary.get('variant', 'strnn')]}, this run"
+        + (f" ({NOT_COMPARABLE})" if summary["selection"] == "oracle" else ""),
         100 * summary["accuracy"],
         _interval_in_percent(summary["accuracy_interval"]),
         100 * summary["mean_class_recall"],

@@ -9,6 +9,7 @@ import pandas as pd
 import yaml
 
 from data_prep.errors import BadInput
+from data_prep.whole_files import write_text_whole
 
 RESUME = "run `face-strnn cv` again with the same --out: it resumes"
 RESTART = "run `face-strnn cv` again with another --out"
@@ -31,6 +32,53 @@ def checkpoint_name(fold: int, seed: int, first_seed: int) -> str:
     """Return the name of the file that holds the network of a fold, from 1, and a seed."""
     of_seed = "" if seed == first_seed else f"-seed-{seed}"
     return f"fold-{fold:02d}{of_seed}.safetensors"
+
+
+def take_folder(out: Path, settings: dict[str, Any], name: str = "config.yaml") -> None:
+    """Begin a folder of results, or take up the one that was begun with the same settings.
+
+    Args:
+        out: the folder; made where it is missing.
+        settings: what the results depend on.
+        name: of the file in it that holds the settings.
+
+    Raises:
+        BadInput: the folder holds something else, results with other settings, or cannot be written.
+    """
+    file = out / name
+    text = yaml.safe_dump(json.loads(json.dumps(settings)), sort_keys=False)
+    if file.is_file():
+        try:
+            found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise BadInput(f"{file}: damaged ({' '.join(str(error).split())}); give another --out") from error
+        wanted = yaml.safe_load(text)
+        if found != wanted:
+            raise BadInput(
+                f"{file}: this run was made with {_differences(found, wanted)}; "
+                "give another --out, or the same settings to take it up"
+            )
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BadInput(f"{out}: exists and is no run folder; give another --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_text_whole(file, text)
+    except OSError as error:
+        raise BadInput(f"{out}: cannot be written ({error.strerror}); give another --out") from error
+
+
+def _differences(found: Any, wanted: dict[str, Any], prefix: str = "") -> str:  # noqa: ANN401
+    """Name the settings of a run that are not those wanted now, with both values."""
+    if not isinstance(found, dict):
+        return "other settings"
+    named = []
+    for key in sorted(found.keys() | wanted.keys()):
+        before, now = found.get(key), wanted.get(key)
+        if isinstance(before, dict) and isinstance(now, dict) and before != now:
+            named.append(_differences(before, now, f"{prefix}{key}."))
+        elif before != now:
+            named.append(f"{prefix}{key} {before} (now {now})")
+    return ", ".join(named)
 
 
 def read_settings(run: Path) -> dict[str, Any]:
