@@ -20,13 +20,13 @@ from face_strnn.protocols import NOT_COMPARABLE
 from face_strnn.published import STRNN_CLASS_RECALLS, published_for
 from face_strnn.run_folder import RESUME, read_summary, read_table
 
-_PROTOCOLS = {
+PROTOCOLS = {
     "interleaved": "subjects in ascending order of ID are dealt to the folds in turn",
     "contiguous": "each fold is a block of consecutive subject IDs",
     "leave-one-subject-out": "each fold is one subject",
     "given": "the folds that the data set itself gives, no subject in two of them",
 }
-_SELECTIONS = {
+SELECTIONS = {
     "last": "the model after the last epoch",
     "inner": "the epoch chosen by validation on training subjects",
     "oracle": f"the epoch chosen by test accuracy: {NOT_COMPARABLE}",
@@ -90,8 +90,8 @@ def render_report(run: Path, audit: Audit | None = None) -> Path:
         summary=summary,
         synthetic=summary["data"] == "synthetic",
         oracle=summary["selection"] == "oracle",
-        protocol_meaning=_PROTOCOLS.get(summary["protocol"]),
-        selection_meaning=_SELECTIONS.get(summary["selection"], summary["selection"]),
+        protocol_meaning=PROTOCOLS.get(summary["protocol"]),
+        selection_meaning=SELECTIONS.get(summary["selection"], summary["selection"]),
         comparisons=compare(summary),
         class_rows=_class_rows(summary),
         fold_rows=_fold_rows(predictions),

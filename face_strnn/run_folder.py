@@ -120,13 +120,14 @@ def read_summary(run: Path) -> dict:
     return summary
 
 
-def read_table(run: Path, name: str, columns: Collection[str]) -> pd.DataFrame:
+def read_table(run: Path, name: str, columns: Collection[str], resume: str = RESUME) -> pd.DataFrame:
     """Return one of a run's CSV files, for example ``predictions.csv``.
 
     Args:
         run: the run folder.
         name: the file's name in it.
         columns: those it must have.
+        resume: what to do where it is missing or damaged.
 
     Raises:
         BadInput: it is missing, is not a table, is empty, or lacks a column.
@@ -135,14 +136,14 @@ def read_table(run: Path, name: str, columns: Collection[str]) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype={"sequence": str, "subject": str})
     except FileNotFoundError as error:
-        raise BadInput(f"{path}: does not exist; {RESUME}") from error
+        raise BadInput(f"{path}: does not exist; {resume}") from error
     except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: is not readable as a table ({error}); delete it and {RESUME}") from error
+        raise BadInput(f"{path}: is not readable as a table ({error}); delete it and {resume}") from error
     if missing := [column for column in columns if column not in table]:
-        raise BadInput(f"{path}: lacks the column {', '.join(missing)}; delete it and {RESUME}")
+        raise BadInput(f"{path}: lacks the column {', '.join(missing)}; delete it and {resume}")
     if table.empty or table[list(columns)].isna().any(axis=None):
         state = "has no rows" if table.empty else "has empty cells"
-        raise BadInput(f"{path}: {state}; delete it and {RESUME}")
+        raise BadInput(f"{path}: {state}; delete it and {resume}")
     return table
 
 
