@@ -62,7 +62,8 @@ def latex_table(table: pd.DataFrame, about: str, with_spread: bool) -> str:
 \\begin{{document}}
 \\begin{{table}}
 \\centering
-\\small
+\\footnotesize
+\\setlength{{\\tabcolsep}}{{4pt}}
 \\caption{{{caption}}}
 \\begin{{tabular}}{{l{"r" * (len(headings) - 1)}}}
 {body}

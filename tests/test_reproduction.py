@@ -333,3 +333,40 @@ def test_a_cell_whose_predictions_are_not_of_the_references_folds_is_refused(sto
     with pytest.raises(BadInput, match=r"predictions.csv: lacks .* `face-strnn reproduce`"):
         results_of(whole)
     assert reproduction.audit_state(whole.cells[0]) == "14 of 14 checks passed"
+
+
+def test_seeds_and_methods_are_added_to_what_is_there_and_mcnemar_is_of_one_seed(store, tmp_path):
+    out = tmp_path / "out"
+    first, *others = options(store, out)
+    given = [first, "--config", "paper", *others, "--only"]
+    assert main([*given, "trnn"]) == 0
+    settings = yaml.safe_load((out / "trnn" / "seed-0" / "config.yaml").read_text())
+    assert settings["training"]["schedule"] == "constant" and settings["network"]["temporal_hidden"] == 4
+    table = pd.read_csv(out / "results.csv").set_index(["method", "seed"])
+    assert set(table.index) == {(name, seed) for name in ("strnn", "trnn") for seed in ("0", "mean")}
+    pair = [right_of(predictions_of(out, name)) == 1 for name in ("strnn", "trnn")]
+    assert table.loc[("trnn", "mean"), "mcnemar_p"] == pytest.approx(mcnemar(*pair))
+    assert table["std_over_seeds"].isna().all()
+    kept = (out / "strnn" / "seed-0" / "summary.json").stat().st_mtime_ns
+    assert main([*given, "trnn", "svm", "--seeds", "2"]) == 0
+    table = pd.read_csv(out / "results.csv").set_index(["method", "seed"])
+    assert len(table) == 3 + 3 + 1 and table.loc[("svm", "mean"), "seeds"] == 1
+    assert (out / "strnn" / "seed-0" / "summary.json").stat().st_mtime_ns == kept
+
+
+def test_a_cell_whose_audit_fails_is_named_and_ends_with_status_2(store, done, tmp_path, capsys):
+    out = shutil.copytree(done, tmp_path / "paper")
+    path = out / "trnn" / "seed-1" / "predictions.csv"
+    table = pd.read_csv(path)
+    table.assign(prediction=table["truth"]).to_csv(path, index=False)
+    assert main(options(store, out, "--seeds", "2")) == 2
+    assert "the audit of TRNN only failed" in capsys.readouterr().err
+    assert "failed: answers, figures" in (out / "report.html").read_text()
+
+
+def test_the_help_shows_an_example_and_the_names(capsys):
+    with pytest.raises(SystemExit):
+        main(["reproduce", "-h"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "face-strnn reproduce --features features --out paper --seeds 5" in said
+    assert "--only NAME [NAME ...]" in said and "--config" in said
