@@ -10,7 +10,7 @@ from literal import CORNERS, assert_same, grid_visits, literal_projection, liter
 from data_prep.emotions import EMOTIONS
 from data_prep.errors import BadInput
 from data_prep.store import FeatureStore, StoredSequence
-from face_strnn import STRNN
+from face_strnn import STRNN, STRNNClassifier
 from face_strnn.audit import audit_run
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
 from face_strnn.crossval import cross_validate
@@ -206,3 +206,12 @@ def test_without_augmentation_a_store_with_rotated_copies_teaches_what_one_witho
     assert left_out == lacking != with_them
     assert audit_run(tmp_path / "left-out", stores[0]).verdict == "14 of 14 checks passed"
     assert "rotation" not in {check.name for check in audit_run(tmp_path / "with", stores[0]).failed}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_classifier_takes_a_variant(variant):
+    rng = np.random.default_rng(0)
+    X = [rng.normal(size=(3, *GRID, 3)) for _ in range(6)]
+    sizes = {"spatial_hidden": 3, "temporal_hidden": 4, "length": LENGTH, "epochs": 1, "dropout": 0.5}
+    classifier = STRNNClassifier(variant=variant, **sizes).fit(X, [0, 1] * 3)
+    assert classifier.network_.config.variant == variant and classifier.predict_proba(X).shape == (6, 2)
