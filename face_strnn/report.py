@@ -19,17 +19,20 @@ from face_strnn.published import published_for
 from face_strnn.run_folder import read_predictions, read_summary
 from face_strnn.summary_kinds import require_summary_kinds
 
-_PROTOCOLS = {
+PROTOCOLS = {
     "interleaved": "subjects in ascending order of ID are dealt to the folds in turn",
     "contiguous": "each fold is a block of consecutive subject IDs",
     "leave-one-subject-out": "each fold is one subject",
     "given": "the folds that the data set itself gives, no subject in two of them",
 }
-_SELECTIONS = {
+SELECTIONS = {
     "last": "the model after the last epoch",
     "inner": "the epoch chosen by validation on training subjects",
     "oracle": f"the epoch chosen by test accuracy: {NOT_COMPARABLE}",
 }
+
+VARIANTS = {"strnn": "STRNN", "srnn": "SRNN only", "trnn": "TRNN only"}
+"""How the paper calls them."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,8 @@ def render_report(run: Path, audit: Audit | None = None) -> Path:
         summary=summary,
         synthetic=summary["data"] == "synthetic",
         oracle=summary["selection"] == "oracle",
-        protocol_meaning=_PROTOCOLS.get(summary["protocol"]),
-        selection_meaning=_SELECTIONS.get(summary["selection"], summary["selection"]),
+        protocol_meaning=PROTOCOLS.get(summary["protocol"]),
+        selection_meaning=SELECTIONS.get(summary["selection"], summary["selection"]),
         comparisons=compare(summary),
         class_rows=class_rows(summary),
         folds=parts(predictions, "fold", summary["classes"]),
@@ -175,7 +178,8 @@ def compare(summary: dict) -> list[Comparison]:
     """Return the run, its baselines, and the published figures for its classes, in this order."""
     own_folds = f"{summary['data']}, {len(summary['fold_accuracies'])} folds"
     run = Comparison(
-        "STRNN, this run" + (f" ({NOT_COMPARABLE})" if summary["selection"] == "oracle" else ""),
+        f"{VARIANTS[summary.get('variant', 'strnn')]}, this run"
+        + (f" ({NOT_COMPARABLE})" if summary["selection"] == "oracle" else ""),
         100 * summary["accuracy"],
         _interval_in_percent(summary["accuracy_interval"]),
         100 * summary["mean_class_recall"],
