@@ -112,7 +112,8 @@ def _name_peaks(axes: Axes, time: np.ndarray, probabilities: np.ndarray, classes
     middle = (time[0] + time[-1]) / 2
     for place, name in enumerate(classes):
         of_class = probabilities[:, place]
-        row = int(np.nanargmax(of_class))
+        # The last of equals: there the window ends whose answer the frames before it share.
+        row = int(np.flatnonzero(of_class == np.nanmax(of_class))[-1])
         if of_class[row] >= _NAMED_FROM:
             left = time[row] <= middle
             axes.annotate(
