@@ -70,8 +70,7 @@ class ContactSheet:
         left, top = GAP + column * (3 * THUMBNAIL + GAP), GAP + LINE + row * (LINE + THUMBNAIL + GAP)
         self._write(left, top, f"{_shortened(name, 28)}  {emotion}")
         for place, crop in enumerate(crops):
-            small = cv2.resize(crop, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
-            self._page.paste(Image.fromarray(small), (left + place * THUMBNAIL, top + LINE))
+            self._page.paste(Image.fromarray(thumbnail(crop)), (left + place * THUMBNAIL, top + LINE))
         self._on_page += 1
         if self._on_page == COLUMNS * ROWS:
             self._save()
@@ -93,6 +92,11 @@ class ContactSheet:
             self._page.save(unfinished, "PNG")
         self.pages.append(path)
         self._page, self._on_page = None, 0
+
+
+def thumbnail(crop: np.ndarray) -> np.ndarray:
+    """Shrink a crop uint8 (n, n, 3) to the :data:`THUMBNAIL` pixels a side that a sheet shows."""
+    return cv2.resize(crop, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
 
 
 def _shortened(text: str, length: int) -> str:

@@ -152,6 +152,27 @@ def cut(frame: np.ndarray, crop: SquareCrop, pixels: int, room: float = 1.0) -> 
     return cv2.resize(inside, (n, n), interpolation=interpolation)
 
 
+def whole(frame: np.ndarray, pixels: int, room: float = 1.0) -> np.ndarray:
+    """Take a frame that is a face's crop already, resized, with room for a rotation around it.
+
+    Args:
+        frame: uint8 (height, width, 3); one that is not square is made so by repeating its border.
+        pixels: side in pixels of the result without the room.
+        room: as for :func:`cut`. No pixels are there: the border is repeated.
+
+    Returns:
+        uint8 (n, n, 3), n as for :func:`cut`; its middle ``pixels`` x ``pixels`` are the frame.
+    """
+    height, width = frame.shape[:2]
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    beyond = (top, side - height - top, left, side - width - left)
+    square = cv2.copyMakeBorder(frame, *beyond, cv2.BORDER_REPLICATE) if height != width else frame
+    interpolation = cv2.INTER_AREA if side > pixels else cv2.INTER_LINEAR
+    resized = cv2.resize(square, (pixels, pixels), interpolation=interpolation)
+    return cv2.copyMakeBorder(resized, *[round(pixels * (room - 1) / 2)] * 4, cv2.BORDER_REPLICATE)
+
+
 def _slice(frame: np.ndarray, crop: SquareCrop, side: float) -> np.ndarray:
     """Take the whole pixels of a square that is not tilted."""
     left, top = round(crop.center_x - side / 2), round(crop.center_y - side / 2)

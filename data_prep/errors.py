@@ -6,3 +6,7 @@ class BadInput(ValueError):
 
     The command line prints the message alone, without a traceback, and ends with exit status 2.
     """
+
+
+class DataWarning(UserWarning):
+    """Data that can be used, and of which the user must know something."""

@@ -18,7 +18,7 @@ LANDMARKS = tuple(
 )
 """Left and right as the image shows them, not the subject's."""
 
-COLUMNS = ("sequence", "frame", "how", *BOX, "probability", *LANDMARKS)
+COLUMNS = ("sequence", "frame", "how", "used", *BOX, "probability", *LANDMARKS)
 
 NO_FACE = "none"
 
@@ -27,8 +27,9 @@ def write_faces(path: Path, tracks: Iterable[tuple[str, FaceTrack]]) -> None:
     """Write one row for every frame of every sequence, whole or not at all.
 
     Columns are :data:`COLUMNS`: the sequence's name, the frame's number counted from 1, ``detected``, ``checked``,
-    ``bridged`` or ``none`` (see :class:`data_prep.faces.Face`), box and landmarks in pixels, to a hundredth, and the
-    probability, to a millionth. A row without a face has no numbers. No picture is in it.
+    ``bridged`` or ``none`` (see :class:`data_prep.faces.Face`), ``yes`` or ``no`` for whether the frame is in the part
+    that is used (see :attr:`data_prep.face_track.FaceTrack.usable`), box and landmarks in pixels, to a hundredth, and
+    the probability, to a millionth. A row without a face has no numbers. No picture is in it.
 
     Args:
         path: the file.
@@ -38,8 +39,9 @@ def write_faces(path: Path, tracks: Iterable[tuple[str, FaceTrack]]) -> None:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
         for name, track in tracks:
+            used = track.usable
             for number, face in enumerate(track.faces, 1):
-                table.writerow([name, number, *_cells(face)])
+                table.writerow([name, number, *_cells(face, "yes" if number - 1 in used else "no")])
 
 
 def read_faces(path: Path) -> dict[str, FaceTrack]:
@@ -69,14 +71,16 @@ def read_faces(path: Path) -> dict[str, FaceTrack]:
     return {name: FaceTrack(tuple(of_sequence)) for name, of_sequence in faces.items()}
 
 
-def _cells(face: Face | None) -> list[str]:
+def _cells(face: Face | None, used: str) -> list[str]:
     if face is None:
-        return [NO_FACE, *[""] * (len(COLUMNS) - 3)]
+        return [NO_FACE, used, *[""] * (len(COLUMNS) - 4)]
     pixels = [[f"{value:.2f}" for value in values] for values in (face.box, face.landmarks.ravel())]
-    return [face.how, *pixels[0], f"{face.probability:.6f}", *pixels[1]]
+    return [face.how, used, *pixels[0], f"{face.probability:.6f}", *pixels[1]]
 
 
 def _face(row: dict[str, str]) -> Face | None:
+    if row["used"] not in ("yes", "no"):
+        raise ValueError(f"used is {row['used']!r}")
     if row["how"] == NO_FACE:
         return None
     if row["how"] not in ("detected", "checked", "bridged"):

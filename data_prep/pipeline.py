@@ -1,21 +1,45 @@
-"""From a catalogue of image files to a feature store: crop, rotation, backbone, strung together."""
+"""From a catalogue of image files to a feature store: the whole job, its checks before and its tables after."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import errno
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
+import joblib
 import numpy as np
 import torch
 
 from data_prep.backbone import Backbone
 from data_prep.catalogue import Catalogue, LabelledSequence
-from data_prep.crops import MARGIN, MAXIMUM_MARGIN, crops_of, cut
+from data_prep.crops import MARGIN, MAXIMUM_MARGIN, CropKind, crops_of, cut
 from data_prep.errors import BadInput
-from data_prep.face_search import EVERY
 from data_prep.face_track import FaceFollower
-from data_prep.frames import frames_of, source_sha256
-from data_prep.rotation import ROOM, ROTATIONS, STEEPEST, rotate
-from data_prep.store import FeatureStore, StoredSequence
+from data_prep.problems import Problem
+from data_prep.recipe import Faces, recipe, store_name
+from data_prep.rotation import ROOM, ROTATIONS, STEEPEST
+from data_prep.sequence_work import Outcome, Settings
+from data_prep.side_by_side import in_processes, in_threads
+from data_prep.store import FeatureStore
+from data_prep.store_lock import sole_writer
+from data_prep.store_tables import write_tables
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@dataclass(frozen=True)
+class Partial:
+    """A sequence of which a part is used: around the rest the face is not seen for too long.
+
+    Attributes:
+        sequence: its name.
+        n_used, n_frames: number of frames in the part and in the whole.
+    """
+
+    sequence: str
+    n_used: int
+    n_frames: int
 
 
 @dataclass(frozen=True)
@@ -27,12 +51,18 @@ class Prepared:
         computed: number of files written.
         kept: number of files that were there and whole.
         without_face: names of the sequences in which no frame shows a face; they are not in the store.
+        partial: the sequences of which a part is used.
+        problems: what is wrong with the copy; the sequences concerned are not in the store.
+        contact_sheet: the pages, which show subjects' faces.
     """
 
     store: FeatureStore
     computed: int
     kept: int
     without_face: tuple[str, ...]
+    partial: tuple[Partial, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    contact_sheet: tuple[Path, ...] = ()
 
 
 def prepare(
@@ -42,104 +72,132 @@ def prepare(
     rotations: Sequence[int] = ROTATIONS,
     margin: float = MARGIN,
     progress: Callable[[str], None] | None = None,
+    *,
+    crop: CropKind = "per-sequence",
+    faces: Faces = "mtcnn",
+    jobs: int = 1,
+    strict: bool = False,
+    contact_sheet: bool = True,
 ) -> Prepared:
     """Write the pooling maps of every sequence and rotation of a data set.
 
-    What is there, whole and made from the same image files, is not computed again.
+    What is there, whole and made from the same image files, is not computed again. Damaged sequences are left out and
+    listed in the store's ``problems.csv``. Only one process at a time writes to a store.
 
     Args:
-        catalogue: a usable catalogue.
+        catalogue: of the data set's copy.
         out: folder in which the store's folder is made or taken up.
         backbone: the frozen network.
         rotations: degrees of the copies beside the unrotated sequence; empty for none.
-        margin: see :func:`data_prep.crops.sequence_crop`.
+        margin: see :func:`data_prep.crops.crops_of`.
         progress: called with the name of each sequence that is done.
+        crop: see :func:`data_prep.crops.crops_of`.
+        faces: ``"mtcnn"``, or ``"given"``: the images are the crops.
+        jobs: processes, -1 for one per core; the cores are divided among them.
+        strict: stop at the first problem.
+        contact_sheet: draw one.
 
     Raises:
-        BadInput: the catalogue is not usable, margin or rotation is out of range, no sequence shows a face, an image
-            cannot be decoded, or the store holds sequences that the data set does not have.
+        BadInput: an option is out of range, no sequence is whole and shows a face, the store holds sequences that the
+            data set does not have, another process writes to it, the disk is full, or, if ``strict``, something is
+            wrong with the copy.
     """
-    catalogue.usable()
+    if strict or not catalogue.sequences:
+        catalogue.usable()
+    _check(rotations, margin, crop, faces, jobs)
+    shaping = recipe(catalogue.data, backbone, margin, crop, faces)
+    with _room_on_disk(out):
+        store = FeatureStore.create(out, store_name(catalogue.data, backbone), shaping)
+    angles = tuple(dict.fromkeys((0, *rotations)))
+    settings = Settings(store, backbone, angles, crop, margin, faces, contact_sheet)
+    with _room_on_disk(store.folder), sole_writer(store.folder):
+        store.remove_unfinished()
+        sequences, left_out = _sound(catalogue)
+        _refuse_strangers(store, catalogue, left_out)
+        for name in left_out:
+            store.remove_outdated(name, [])
+        outcomes: dict[str, Outcome] = {}
+        with closing(_work(sequences, settings, jobs, strict)) as done:
+            for outcome in done:
+                outcomes[outcome.sequence] = outcome
+                if progress:
+                    progress(outcome.sequence)
+        in_order = [outcomes[sequence.name] for sequence in sequences if sequence.name in outcomes]
+        damages = [outcome.problem for outcome in in_order if outcome.problem]
+        if strict and damages:
+            raise BadInput(str(damages[0]))
+        problems = (*catalogue.problems, *damages)
+        readable = [sequence for sequence in sequences if not outcomes[sequence.name].problem]
+        pages = write_tables(store, readable, problems, contact_sheet)
+        store.remove_unfinished()
+    if not any(outcome.n_used for outcome in in_order):
+        if problems:
+            raise BadInput(f"{catalogue.root}: no sequence can be used; the first problem: {problems[0]}")
+        raise BadInput(f"{catalogue.root}: no sequence shows a face; see that its images are upright and of faces")
+    return Prepared(
+        store,
+        sum(outcome.computed for outcome in in_order),
+        sum(outcome.kept for outcome in in_order),
+        tuple(outcome.sequence for outcome in in_order if not outcome.n_used and not outcome.problem),
+        tuple(Partial(o.sequence, o.n_used, o.n_frames) for o in in_order if 0 < o.n_used < o.n_frames),
+        problems,
+        tuple(pages),
+    )
+
+
+def wide_crops(
+    frames: Sequence[np.ndarray], follower: FaceFollower, pixels: int, margin: float, kind: CropKind = "per-sequence"
+) -> np.ndarray | None:
+    """Follow the face through frames that are in memory and cut out the usable part's crops.
+
+    Returns:
+        uint8 (usable frames, n, n, 3) with n = ``pixels`` times :data:`data_prep.rotation.ROOM`, for a rotation, or
+        None where no frame shows a face.
+    """
+    track = follower.track(frames)
+    crops = crops_of(track, kind, margin)
+    if not crops:
+        return None
+    return np.stack([cut(frames[i], crop, pixels, ROOM) for i, crop in zip(track.usable, crops, strict=True)])
+
+
+def _check(rotations: Sequence[int], margin: float, crop: str, faces: str, jobs: int) -> None:
     if not 0 <= margin <= MAXIMUM_MARGIN:
         raise BadInput(f"--margin {margin}: must be from 0 to {MAXIMUM_MARGIN}, as a share of the face's box")
-    store = FeatureStore.create(out, _store_name(catalogue, backbone), recipe(catalogue.data, backbone, margin))
-    _refuse_strangers(store, catalogue)
-    follower = FaceFollower(backbone.device)
+    for option, value, known in (("--crop", crop, CropKind), ("--faces", faces, Faces)):
+        if value not in get_args(known):
+            raise BadInput(f"{option} {value}: must be one of {', '.join(get_args(known))}")
+    if faces == "given" and (crop, margin) != ("per-sequence", MARGIN):
+        raise BadInput("--faces given: the images are the crops, so that --crop and --margin mean nothing; leave them")
+    if jobs < 1 and jobs != -1:
+        raise BadInput(f"--jobs {jobs}: must be a number of processes, or -1 for one per core")
     steep = [angle for angle in rotations if abs(angle) > STEEPEST]
     if steep:
         raise BadInput(f"--rotations {steep[0]}: beyond {STEEPEST} degrees the corners of a crop would be empty")
-    angles = tuple(dict.fromkeys((0, *rotations)))
-    entries: list[StoredSequence] = []
-    without_face: list[str] = []
-    computed = 0
-    for sequence in catalogue.sequences:
-        source = source_sha256(sequence)
-        wanted = [_entry(sequence, angle, source) for angle in angles]
-        store.remove_outdated(sequence.name, wanted)
-        missing = [entry for entry in wanted if not store.holds(entry)]
-        if missing:
-            frames = [frame.image for frame in frames_of(sequence)]
-            # Only now is the number of a video's frames known.
-            missing = [replace(entry, frames=len(frames)) for entry in missing]
-            crops = wide_crops(frames, follower, backbone.crop_pixels, margin)
-            if crops is None:
-                without_face.append(sequence.name)
-                store.remove_outdated(sequence.name, [])
-                wanted = missing = []
-        for entry in missing:
-            store.write(entry, backbone(torch.from_numpy(rotate(crops, entry.rotation, backbone.crop_pixels))))
-            computed += 1
-        entries.extend(wanted)
-        if progress:
-            progress(sequence.name)
-    if not entries:
-        raise BadInput(f"{catalogue.root}: no sequence shows a face; see that its images are upright and of faces")
-    # Rotations of an earlier call stay in the store; the index lists them too.
-    store.rebuild_index()
-    store.write_left_out(without_face)
-    return Prepared(store, computed, len(entries) - computed, tuple(without_face))
 
 
-def wide_crops(frames: Sequence[np.ndarray], follower: FaceFollower, pixels: int, margin: float) -> np.ndarray | None:
-    """Cut the sequence's one square crop out of every frame, with room for a rotation around it.
-
-    Returns:
-        uint8 (frames, n, n, 3) with n = ``pixels`` times :data:`data_prep.rotation.ROOM`, or None where no frame shows
-        a face.
-    """
-    crops = crops_of(follower.track(frames), "per-sequence", margin)
-    return np.stack([cut(frame, crops[0], pixels, ROOM) for frame in frames]) if crops else None
+def _work(sequences: Sequence[LabelledSequence], settings: Settings, jobs: int, strict: bool) -> Iterator[Outcome]:
+    cores = torch.get_num_threads()
+    processes = joblib.cpu_count() if jobs == -1 else jobs
+    if processes == 1:
+        return in_threads(sequences, settings, cores, strict)
+    return in_processes(sequences, settings, processes, max(cores // processes, 1), strict)
 
 
-def recipe(data: str, backbone: Backbone, margin: float) -> dict[str, object]:
-    """Return everything that shapes a store's maps; its fingerprint names the store."""
-    preprocessing = backbone.preprocessing
-    return {
-        "data": data,
-        "backbone": backbone.architecture,
-        "weights": backbone.weights.name,
-        "weights_sha256": backbone.weights.sha256,
-        "maps": backbone.maps,
-        "preprocessing": [
-            preprocessing.channels, preprocessing.scale, list(preprocessing.mean), list(preprocessing.std)
-        ],
-        "crop": {
-            "detector": "mtcnn", "every": EVERY, "per": "sequence", "margin": margin, "pixels": backbone.crop_pixels
-        },
-        "rotation": {"interpolation": "linear", "room": ROOM},
-        "format": 1,
-    }  # fmt: skip
+def _sound(catalogue: Catalogue) -> tuple[list[LabelledSequence], set[str]]:
+    """The sequences that no problem of the catalogue concerns, and the names of the others."""
+    concerned = {problem.sequence for problem in catalogue.problems if problem.sequence}
+    places = [problem.path for problem in catalogue.problems]
+    concerned |= {
+        sequence.name
+        for sequence in catalogue.sequences
+        if not sequence.clip and any(place.is_relative_to(sequence.path) for place in places)
+    }
+    return [sequence for sequence in catalogue.sequences if sequence.name not in concerned], concerned
 
 
-def _store_name(catalogue: Catalogue, backbone: Backbone) -> str:
-    data = catalogue.data.lower().replace("+", "plus")
-    weights = Path(backbone.weights.name).stem
-    return f"{data}-{backbone.architecture}-{weights}-{backbone.maps}"
-
-
-def _refuse_strangers(store: FeatureStore, catalogue: Catalogue) -> None:
-    known = {sequence.name for sequence in catalogue.sequences}
-    strangers = sorted(store.sequence_names() - known)
+def _refuse_strangers(store: FeatureStore, catalogue: Catalogue, left_out: set[str]) -> None:
+    strangers = sorted(store.sequence_names() - {sequence.name for sequence in catalogue.sequences} - left_out)
     if strangers:
         raise BadInput(
             f"{store.folder}: holds {len(strangers)} sequences that {catalogue.root} does not have "
@@ -147,7 +205,14 @@ def _refuse_strangers(store: FeatureStore, catalogue: Catalogue) -> None:
         )
 
 
-def _entry(sequence: LabelledSequence, rotation: int, source: str) -> StoredSequence:
-    return StoredSequence(
-        sequence.name, sequence.subject, sequence.emotion, rotation, sequence.n_frames, source, sequence.fold
-    )
+@contextmanager
+def _room_on_disk(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise BadInput(
+            f"{folder}: nothing more can be written ({error.strerror}); make room on the disk and run the same command "
+            "again: it goes on where this one stopped"
+        ) from error

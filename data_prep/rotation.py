@@ -2,6 +2,7 @@
 
 import os
 from functools import cache
+from threading import Lock
 
 import numpy as np
 
@@ -31,7 +32,12 @@ def rotate(frames: np.ndarray, degrees: int, pixels: int) -> np.ndarray:
     Returns:
         uint8 (frames, pixels, pixels, 3).
     """
-    return _transform(degrees, pixels)(images=frames)["images"]
+    with _one_at_a_time:
+        return _transform(degrees, pixels)(images=frames)["images"]
+
+
+_one_at_a_time = Lock()
+"""A composed transform keeps what it draws for a call in itself, so that two threads must not call it at once."""
 
 
 @cache

@@ -7,7 +7,8 @@ about its sequence in its header, so that the index is only a convenience and ca
 import csv
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from data_prep.errors import BadInput
-from data_prep.tensor_files import write_tensors
-from data_prep.whole_files import write_text_whole
+from data_prep.tensor_files import tensor_in_parts, write_tensors
+from data_prep.whole_files import UNFINISHED, write_text_whole
 
 RECIPE_FILE = "store.json"
 INDEX_FILE = "index.csv"
@@ -34,7 +35,7 @@ class StoredSequence:
         subject: the subject's ID.
         emotion: the label.
         rotation: degrees, counter-clockwise; 0 for the unrotated sequence.
-        frames: number of frames.
+        frames: number of frames: those of the part in which the face was followed.
         source: SHA-256 over the files from which the maps were made, see :func:`data_prep.frames.source_sha256`.
         fold: the fold that the data set itself gives to the sequence; empty where it gives none.
     """
@@ -163,8 +164,18 @@ class FeatureStore:
             entry: the facts about it.
             maps: float16 (frames, h, w, channels).
         """
-        header = {name: str(value) for name, value in entry.facts().items()} | {"fingerprint": self.fingerprint}
-        write_tensors(self.path_of(entry), {TENSOR: maps}, header)
+        write_tensors(self.path_of(entry), {TENSOR: maps}, self._header_of(entry))
+
+    def write_in_parts(
+        self, entry: StoredSequence, shape: Sequence[int]
+    ) -> AbstractContextManager[Callable[[torch.Tensor], None]]:
+        """Write one file some frames at a time, whole or not at all: :func:`data_prep.tensor_files.tensor_in_parts`.
+
+        Args:
+            entry: the facts about it, with the number of frames.
+            shape: (h, w, channels) of a frame's maps.
+        """
+        return tensor_in_parts(self.path_of(entry), TENSOR, (entry.frames, *shape), self._header_of(entry))
 
     def entries(self) -> list[StoredSequence]:
         """Return the facts about every file, in ascending order of sequence and rotation.
@@ -226,6 +237,14 @@ class FeatureStore:
             header = self._try_header(path)
             if header is None or (header.subject, header.emotion, header.source, header.fold) not in facts:
                 path.unlink()
+
+    def remove_unfinished(self) -> None:
+        """Delete what killed writers left half-written. Only whoever is the folder's one writer may call this."""
+        for half in self.folder.rglob(f".*{UNFINISHED}"):
+            half.unlink(missing_ok=True)
+
+    def _header_of(self, entry: StoredSequence) -> dict[str, str]:
+        return {name: str(value) for name, value in entry.facts().items()} | {"fingerprint": self.fingerprint}
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("*.safetensors"))

@@ -1,9 +1,12 @@
 """Tensors on disk: safetensors files whose bytes depend on their content alone."""
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from safetensors.torch import save
 from torch import Tensor
 
@@ -27,9 +30,47 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
     header_end = _LENGTH_BYTES + int.from_bytes(written[:_LENGTH_BYTES], "little")
     header = json.loads(written[_LENGTH_BYTES:header_end])
     header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
-    in_order = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    in_order += b" " * (-len(in_order) % 8)  # the format aligns the tensors behind the header
     with written_whole(path) as unfinished, unfinished.open("wb") as file:
-        file.write(len(in_order).to_bytes(_LENGTH_BYTES, "little"))
-        file.write(in_order)
+        file.write(_start(header))
         file.write(memoryview(written)[header_end:])
+
+
+@contextmanager
+def tensor_in_parts(
+    path: Path, name: str, shape: Sequence[int], facts: Mapping[str, str]
+) -> Iterator[Callable[[Tensor], None]]:
+    """Write a file of one float16 tensor part by part: the bytes of :func:`write_tensors`, without all in memory.
+
+    Gives a function that takes the next part along the first axis, on the CPU and contiguous. The file appears, whole,
+    when the block ends, and not at all when it raises.
+
+    Args:
+        path: the file.
+        name: the tensor's.
+        shape: of the whole tensor.
+        facts: strings for the header's metadata.
+
+    Raises:
+        ValueError: the parts do not make up the shape.
+    """
+    n_bytes = 2 * math.prod(shape)
+    tensor = {"dtype": "F16", "shape": list(shape), "data_offsets": [0, n_bytes]}
+    with written_whole(path) as unfinished, unfinished.open("wb") as file:
+        start = _start({"__metadata__": dict(sorted(facts.items())), name: tensor})
+        file.write(start)
+
+        def append(part: Tensor) -> None:
+            if part.dtype != torch.float16 or list(part.shape[1:]) != list(shape[1:]):
+                raise ValueError(f"{path}: a part {part.dtype} {tuple(part.shape)} of {tuple(shape)}")
+            file.write(part.numpy().data)
+
+        yield append
+        if file.tell() != len(start) + n_bytes:
+            raise ValueError(f"{path}: {file.tell() - len(start)} bytes of the {n_bytes} that {tuple(shape)} takes")
+
+
+def _start(header: Mapping[str, object]) -> bytes:
+    """Length and header, as a safetensors file begins; the format aligns the tensors behind them."""
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(_LENGTH_BYTES, "little") + text

@@ -58,12 +58,14 @@ class Weights:
         sha256: of the file that they came from.
         state: tensors in torchvision's naming without the prefix ``features.``, for example ``"0.weight"``.
         preprocessing: what the network expects as its input.
+        path: the local file, absolute; None for ``"imagenet"`` and ``"hed"``.
     """
 
     name: str
     sha256: str
     state: Mapping[str, torch.Tensor]
     preprocessing: Preprocessing
+    path: Path | None = None
 
 
 def load_weights(name: str, architecture: str) -> Weights:
@@ -123,7 +125,7 @@ def _local(path: Path, architecture: str) -> Weights:
     sha256 = _sha256(path)
     published = [entry for entry in get_model_weights(architecture) if sha256.startswith(_url_checksum(entry))]
     weights = published[0] if published else get_model_weights(architecture).IMAGENET1K_V1
-    return Weights(path.name, sha256, _features(state), _preprocessing_of(weights))
+    return Weights(path.name, sha256, _features(state), _preprocessing_of(weights), path.resolve())
 
 
 def _url_checksum(weights: WeightsEnum) -> str:

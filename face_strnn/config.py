@@ -48,9 +48,9 @@ class NetworkConfig:
         if self.activation not in ("relu", "sigmoid"):
             raise BadInput(f"network: activation is {self.activation}; it must be relu or sigmoid")
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
+    def shapes(self, n_directions: int = 4) -> dict[str, tuple[int, ...]]:
         """Return the name and shape of every parameter; saved models depend on them."""
-        n_directions, n_nodes = 4, self.grid[0] * self.grid[1]
+        n_nodes = self.grid[0] * self.grid[1]
         return {
             "spatial.U": (n_directions, self.spatial_hidden, self.input_size),
             "spatial.W": (n_directions, self.spatial_hidden, self.spatial_hidden),
@@ -72,13 +72,15 @@ class TrainingConfig:
     Attributes:
         epochs: passes over the training samples.
         batch_size: sequences per step, over all folds; a fold skips those of its held-out subjects.
-        learning_rate: of AdamW, reached after ``warmup``.
+        optimiser: ``adamw``, or ``sgd`` with Nesterov's momentum of 0.9.
+        learning_rate: highest one, reached after ``warmup``.
         schedule: ``cosine`` lets the learning rate fall to 0 from there, ``constant`` keeps it.
         warmup: share of all steps in which the learning rate rises from 0.
-        weight_decay: of AdamW, on U, W, V and R; biases have none, and G has its own penalty.
+        weight_decay: on U, W, V and R; biases have none, and G has its own penalty.
         gradient_clip: longest gradient that a step takes, per network; infinite for no limit.
         lambda1: weight of sum |G^r| in the loss, equation (10).
         lambda2: weight of sum |G^f| + sum |G^b|.
+        dropout: share of the temporal projections q, equation (7), that a step leaves out.
         label_smoothing: share of the label that is spread over all classes.
         interpolation: how a sequence becomes L time steps.
         precision: ``bfloat16`` computes the spatial layer in that type.
@@ -86,6 +88,7 @@ class TrainingConfig:
 
     epochs: int = 15
     batch_size: int = 16
+    optimiser: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = 2e-3
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: float = 0.1
@@ -93,6 +96,7 @@ class TrainingConfig:
     gradient_clip: float = 1.0
     lambda1: float = 1e-2
     lambda2: float = 3e-3
+    dropout: float = 0.0
     label_smoothing: float = 0.0
     interpolation: Interpolation = "linear"
     precision: Precision = "float32"
@@ -109,7 +113,9 @@ class TrainingConfig:
                 raise BadInput(f"training: {name} is {getattr(self, name)}; it must not be negative")
         if self.schedule not in ("cosine", "constant"):
             raise BadInput(f"training: schedule is {self.schedule}; it must be cosine or constant")
-        for name in ("warmup", "label_smoothing"):
+        if self.optimiser not in ("adamw", "sgd"):
+            raise BadInput(f"training: optimiser is {self.optimiser}; it must be adamw or sgd")
+        for name in ("warmup", "dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise BadInput(f"training: {name} is {getattr(self, name)}; it must be at least 0 and below 1")
 

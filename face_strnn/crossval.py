@@ -3,6 +3,7 @@
 import json
 import platform
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
@@ -16,20 +17,22 @@ import yaml
 from sklearn.model_selection import BaseCrossValidator
 from torch import Tensor
 
-from data_prep.errors import BadInput
+from data_prep.errors import BadInput, DataWarning
 from data_prep.store import FeatureStore
 from data_prep.whole_files import write_text_whole
-from face_strnn.baselines import apex_svm, most_frequent
+from face_strnn.baselines import BASELINES
 from face_strnn.config import Config
+from face_strnn.gpu_memory import networks_that_fit
 from face_strnn.metrics import accuracy, summarise
 from face_strnn.network import STRNN
 from face_strnn.protocols import Protocol, Selection, splitter
-from face_strnn.run_folder import read_summary
-from face_strnn.samples import Samples, channel_moments
-from face_strnn.training import Member, Stack, train
+from face_strnn.run_folder import checkpoint_name, read_summary
+from face_strnn.samples import Samples, channel_moments, names_sha256
+from face_strnn.spatial import scan_path
+from face_strnn.training import Epoch, Member, Stack, train
 
 NETWORKS_PER_STACK = 10
-"""Networks that are trained together. Their states take about 60 MB each per batch of 32 sequences."""
+"""Networks that are trained together on a CPU. Their states take about 30 MB each per batch of 16 sequences."""
 
 SEQUENCES_PER_TEST_BATCH = 16
 
@@ -48,6 +51,8 @@ def cross_validate(
     progress: Callable[[Stack], None] | None = None,
 ) -> dict[str, Any]:
     """Train and test one network per fold and seed and write the run folder, all but its figures and page.
+
+    Warns (:mod:`warnings`) by name of classes that a fold's network is never taught.
 
     A run that was interrupted is taken up where it stopped: finished folds are kept, and folds in training go on after
     the last epoch that they finished. A finished run is left as it is.
@@ -100,8 +105,11 @@ def cross_validate(
         _member(samples, assignment, fold, one_seed, selection) for one_seed in seeds for fold in range(len(assignment))
     ]
     _take_folder(out, settings)
+    lacking = _lacking_classes(samples, members)
     if _is_finished(out, members):
         return read_summary(out)
+    for one in lacking:
+        warnings.warn(one, DataWarning, stacklevel=2)
     write_text_whole(out / "folds.csv", _folds_table(samples, assignment, selection).to_csv(index=False))
     checkpoints = _train_members(members, samples, config, out / "checkpoints", settings, device, progress)
     models = [STRNN.load(checkpoint) for checkpoint in checkpoints]
@@ -120,8 +128,10 @@ def cross_validate(
         "seed_accuracies": [accuracy(rows) for _, rows in predictions.groupby("seed")],
         "n_samples": len(samples),
         "left_out": store.left_out(),
+        "warnings": lacking,
         "baselines": _baselines(samples, folds),
         "features": {**store.recipe, **settings["features"]},
+        "spatial_scan": scan_path(config, device),
         "versions": _versions(),
         "command": command,
         "seconds": round(time.perf_counter() - started, 1),
@@ -197,7 +207,7 @@ def _differences(found: Any, wanted: dict[str, Any], prefix: str = "") -> str:  
 def _is_finished(out: Path, members: Sequence[Member]) -> bool:
     """Whether a run with these settings has been here to its end, and its models are whole."""
     tables = [out / name for name in ("summary.json", "predictions.csv", "history.csv", "folds.csv")]
-    checkpoints = [out / "checkpoints" / _checkpoint_name(member, members[0].seed) for member in members]
+    checkpoints = [out / "checkpoints" / checkpoint_name(m.fold, m.seed, members[0].seed) for m in members]
     if not all(file.is_file() for file in (*tables, *checkpoints)):
         return False
     for checkpoint in checkpoints:
@@ -244,10 +254,9 @@ def _train_members(
     progress: Callable[[Stack], None] | None,
 ) -> list[Path]:
     """Train what is not trained yet; return the members' checkpoints."""
-    checkpoints = [folder / _checkpoint_name(member, first_seed=members[0].seed) for member in members]
+    checkpoints = [folder / checkpoint_name(m.fold, m.seed, first_seed=members[0].seed) for m in members]
     moments: Tensor | None = None
-    for first in range(0, len(members), NETWORKS_PER_STACK):
-        last = min(first + NETWORKS_PER_STACK, len(members))
+    for first, last in _stacks(len(members), _stack_size(samples, config, device), folder):
         if all(checkpoint.is_file() for checkpoint in checkpoints[first:last]):
             continue
         if moments is None:
@@ -255,12 +264,18 @@ def _train_members(
         state_file = folder / f"networks-{first + 1:02d}-{last:02d}.training"
         stack = train(members[first:last], samples, samples.labels, moments, config, state_file, progress, device)
         for checkpoint, member, model in zip(checkpoints[first:last], stack.members, stack.models(), strict=True):
-            history = [
-                asdict(epoch) for epoch in stack.history if (epoch.fold, epoch.seed) == (member.fold, member.seed)
-            ]
+            history = [epoch for epoch in stack.history if (epoch.fold, epoch.seed) == (member.fold, member.seed)]
             model.save(
                 checkpoint,
-                history=json.dumps(history),
+                # What an audit holds against the protocol: who this network is and what it was really taught.
+                fold=str(member.fold),
+                seed=str(member.seed),
+                selection=settings["selection"],
+                epoch=str(_kept_epoch(history)),
+                taught_sha256=names_sha256(samples.names(member.taught)),
+                watched_sha256="" if member.watched is None else names_sha256(samples.names(member.watched)),
+                samples_sha256=settings["features"]["samples_sha256"],
+                history=json.dumps([asdict(epoch) for epoch in history]),
                 classes=json.dumps(samples.class_names),
                 features=settings["features"]["fingerprint"],
                 data=settings["data"],
@@ -270,17 +285,53 @@ def _train_members(
     return checkpoints
 
 
-def _checkpoint_name(member: Member, first_seed: int) -> str:
-    seed = "" if member.seed == first_seed else f"-seed-{member.seed}"
-    return f"fold-{member.fold:02d}{seed}.safetensors"
+def _stack_size(samples: Samples, config: Config, device: torch.device | str) -> int:
+    if torch.device(device).type == "cpu":
+        return NETWORKS_PER_STACK
+    longest = sorted(entry.frames for entry in samples.entries)[-config.training.batch_size :]
+    return networks_that_fit(config, sum(longest), torch.cuda.mem_get_info(device)[0])
+
+
+def _stacks(n_members: int, size: int, folder: Path) -> list[tuple[int, int]]:
+    """Deal the networks to stacks of ``size``, but leave stacks together whose training was begun."""
+    begun = {}
+    for file in folder.glob("networks-*.training"):
+        first, last = map(int, file.stem.split("-")[1:])
+        begun[first - 1] = last
+    stacks, first = [], 0
+    while first < n_members:
+        end = min([first + size, n_members, *(other for other in begun if other > first)])
+        last = begun.get(first, end)
+        stacks.append((first, last))
+        first = last
+    return stacks
+
+
+def _lacking_classes(samples: Samples, members: Sequence[Member]) -> list[str]:
+    """Say by name which classes a fold's network is never shown: it cannot recognise them."""
+    said = []
+    labels = samples.labels.numpy()
+    for fold, member in {member.fold: member for member in members}.items():
+        lacking = [name for number, name in enumerate(samples.class_names) if number not in labels[member.taught]]
+        if lacking:
+            said.append(f"fold {fold}: no training sequence shows {', '.join(lacking)}; its network cannot learn it")
+    if said and len(said) == len({member.fold for member in members}) and len({one.split(":")[1] for one in said}) == 1:
+        return [f"all folds:{said[0].split(':', 1)[1]}"]
+    return said
+
+
+def _kept_epoch(history: Sequence[Epoch]) -> int:
+    if history[-1].watched_accuracy is None:
+        return history[-1].epoch
+    return max(history, key=lambda epoch: (epoch.watched_accuracy, -(epoch.watched_cross_entropy or 0.0))).epoch
 
 
 def _history_table(models: Sequence[STRNN], selection: Selection) -> pd.DataFrame:
     history = pd.DataFrame([epoch for model in models for epoch in json.loads(model.facts["history"])])
-    watched = {"inner": "validation_accuracy", "oracle": "test_accuracy"}
+    watched = {"inner": "validation", "oracle": "test"}
     if selection in watched:
-        return history.rename(columns={"watched_accuracy": watched[selection]})
-    return history.drop(columns="watched_accuracy")
+        return history.rename(columns=lambda name: name.replace("watched", watched[selection]))
+    return history.drop(columns=["watched_accuracy", "watched_cross_entropy"], errors="ignore")
 
 
 @torch.inference_mode()
@@ -323,10 +374,7 @@ def _folds_table(
 
 
 def _baselines(samples: Samples, folds: BaseCrossValidator) -> list[dict[str, Any]]:
-    tested = {
-        "linear SVM on the apex frame's maps": apex_svm(samples, folds),
-        "chance: the most frequent emotion": most_frequent(samples, folds),
-    }
+    tested = {name: test(samples, folds) for name, test in BASELINES.items()}
     kept = ("accuracy", "accuracy_interval", "mean_class_recall")
     results = {name: summarise(predictions, samples.class_names) for name, predictions in tested.items()}
     return [{"name": name, **{key: result[key] for key in kept}} for name, result in results.items()]

@@ -56,6 +56,11 @@ class Ensemble:
         try:
             features = json.loads((run / "summary.json").read_text(encoding="utf-8"))["features"]
             crop, fingerprint = features["crop"], features["fingerprint"]
+            if crop["detector"] == "given":
+                raise BadInput(
+                    f"{run}: its features are of images that were given as crops; how to cut such faces out of a "
+                    "recording is not known. Make the features with `face-strnn prepare --faces mtcnn` to predict"
+                )
             kind, margin = _KINDS[crop.get("per", "sequence")], float(crop["margin"])
             architecture, known_as, checksum = (features[key] for key in ("backbone", "weights", "weights_sha256"))
             maps, preprocessing, data = (features[key] for key in ("maps", "preprocessing", "data"))

@@ -15,6 +15,7 @@ from data_prep.device import compute_device
 from data_prep.errors import BadInput
 from face_strnn.config import Config, Interpolation, NetworkConfig, Precision, TrainingConfig
 from face_strnn.samples import channel_moments
+from face_strnn.scan import Scan
 from face_strnn.training import Member, train
 
 MapSequences = Sequence[np.ndarray] | Sequence[Tensor] | np.ndarray | Tensor
@@ -27,8 +28,9 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
         spatial_hidden, spatial_output, spatial_projection, temporal_hidden, length, temporal_projection, activation:
             sizes of the network, see :class:`face_strnn.config.NetworkConfig`; input size, grid and classes are those
             of the data.
-        epochs, batch_size, learning_rate, schedule, warmup, weight_decay, gradient_clip, lambda1, lambda2,
-            label_smoothing, interpolation, precision: see :class:`face_strnn.config.TrainingConfig`.
+        epochs, batch_size, optimiser, learning_rate, schedule, warmup, weight_decay, gradient_clip, lambda1, lambda2,
+            dropout, label_smoothing, interpolation, precision: see :class:`face_strnn.config.TrainingConfig`.
+        scan: traversals of nodes that are no grid, such as sensors; sequences are (frames, K, C) then.
         random_state: seed of the initial parameters.
         device: ``"auto"`` trains on a GPU where there is one.
 
@@ -59,6 +61,7 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
         activation: Literal["relu", "sigmoid"] = "relu",
         epochs: int = TrainingConfig.epochs,
         batch_size: int = TrainingConfig.batch_size,
+        optimiser: Literal["adamw", "sgd"] = TrainingConfig.optimiser,
         learning_rate: float = TrainingConfig.learning_rate,
         schedule: Literal["cosine", "constant"] = TrainingConfig.schedule,
         warmup: float = TrainingConfig.warmup,
@@ -66,9 +69,11 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
         gradient_clip: float = TrainingConfig.gradient_clip,
         lambda1: float = TrainingConfig.lambda1,
         lambda2: float = TrainingConfig.lambda2,
+        dropout: float = TrainingConfig.dropout,
         label_smoothing: float = TrainingConfig.label_smoothing,
         interpolation: Interpolation = TrainingConfig.interpolation,
         precision: Precision = TrainingConfig.precision,
+        scan: Scan | None = None,
         random_state: int = 0,
         device: Literal["auto", "cpu", "cuda"] = "auto",
     ) -> None:
@@ -81,6 +86,7 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
         self.activation = activation
         self.epochs = epochs
         self.batch_size = batch_size
+        self.optimiser = optimiser
         self.learning_rate = learning_rate
         self.schedule = schedule
         self.warmup = warmup
@@ -88,9 +94,11 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
         self.gradient_clip = gradient_clip
         self.lambda1 = lambda1
         self.lambda2 = lambda2
+        self.dropout = dropout
         self.label_smoothing = label_smoothing
         self.interpolation = interpolation
         self.precision = precision
+        self.scan = scan
         self.random_state = random_state
         self.device = device
 
@@ -104,7 +112,7 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             BadInput: no sequences, maps that differ in size or hold NaN, a single class, or a setting out of range.
         """
-        maps = _sequences(X)
+        maps = _sequences(X, self.scan)
         y = column_or_1d(y)
         check_consistent_length(maps, y)
         self.classes_, labels = np.unique(y, return_inverse=True)
@@ -115,11 +123,13 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
             field.name: getattr(self, field.name) for field in fields(NetworkConfig) if hasattr(self, field.name)
         }
         training = {field.name: getattr(self, field.name) for field in fields(TrainingConfig)}
-        sizes = {"input_size": channels, "grid": tuple(grid), "n_classes": len(self.classes_)}
+        nodes = tuple(grid) if self.scan is None else (self.scan.n_nodes, 1)
+        sizes = {"input_size": channels, "grid": nodes, "n_classes": len(self.classes_)}
         config = Config(NetworkConfig(**network, **sizes), TrainingConfig(**training))
         alone = Member(1, self.random_state, np.ones(len(maps), bool))
         labels = torch.from_numpy(labels)
-        stack = train([alone], maps, labels, channel_moments(maps), config, device=compute_device(self.device))
+        device, moments = compute_device(self.device), channel_moments(maps)
+        stack = train([alone], maps, labels, moments, config, device=device, scan=self.scan)
         self.network_ = stack.models()[0]
         return self
 
@@ -131,7 +141,7 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
             BadInput: maps of other sizes than those of the training, or NaN in them.
         """
         check_is_fitted(self)
-        maps = _sequences(X)
+        maps = _sequences(X, self.scan)
         batches = [maps[start : start + self.batch_size] for start in range(0, len(maps), self.batch_size)]
         outputs = [self.network_.logits_of_sequences(batch, self.interpolation) for batch in batches]
         return torch.cat(outputs).double().softmax(1).numpy()
@@ -146,15 +156,17 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
         return tags
 
 
-def _sequences(X: MapSequences) -> list[Tensor]:
+def _sequences(X: MapSequences, scan: Scan | None) -> list[Tensor]:
+    shape = "(frames, h, w, channels)" if scan is None else f"(frames, {scan.n_nodes}, channels)"
     maps = [torch.as_tensor(np.ascontiguousarray(sequence)) for sequence in X]
     if not maps:
-        raise BadInput("no sequences; give at least one of shape (frames, h, w, channels)")
+        raise BadInput(f"no sequences; give at least one of shape {shape}")
     for number, sequence in enumerate(maps):
-        if sequence.dim() != 4 or sequence.shape[1:] != maps[0].shape[1:] or not len(sequence):
+        fits = sequence.dim() == 4 if scan is None else sequence.dim() == 3 and sequence.shape[1] == scan.n_nodes
+        if not fits or sequence.shape[1:] != maps[0].shape[1:] or not len(sequence):
             raise BadInput(
-                f"sequence {number} has the shape {tuple(sequence.shape)}; all must be (frames, h, w, channels) with "
-                f"the same h, w and channels and at least one frame, as sequence 0, {tuple(maps[0].shape)}"
+                f"sequence {number} has the shape {tuple(sequence.shape)}; all must be {shape} with "
+                f"the same sizes and at least one frame, as sequence 0, {tuple(maps[0].shape)}"
             )
         if not torch.isfinite(sequence).all():
             raise BadInput(f"sequence {number} holds NaN or infinity; compute its maps again")

@@ -1,56 +1,90 @@
-"""The pictures of a run: confusion matrix, saliency over a drawn face, training curves.
+"""The pictures of a run: confusion matrix, training curves, and those of what its projections weigh.
 
-No picture shows a face from the data: the outline under the saliency map is a vector drawing.
+No picture shows a face from the data: the outline under the saliency maps is a drawing.
 """
 
-from pathlib import Path as FilePath
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import PathPatch
-from matplotlib.path import Path
-from matplotlib.patheffects import withStroke
 
-from data_prep.whole_files import written_whole
+from data_prep.crops import MARGIN
+from face_strnn.figure_files import BLUE, FORMATS, GREY, ORANGE, entitle, save_figure
 from face_strnn.run_folder import checkpoints_of, read_summary, read_table
-from face_strnn.saliency import Saliency, has_projection, projection_saliency
+from face_strnn.saliency import has_projection, has_temporal_projection, kept_steps, projection_saliency
+from face_strnn.saliency_figures import draw_columns, draw_directions, draw_kept_steps, draw_saliency
 
 _HISTORY_COLUMNS = ("fold", "epoch", "loss", "train_accuracy")
 
-_PIXELS_PER_INCH = 160
-_BLUE, _ORANGE, _GREY = "#1f5fa8", "#c8591a", "#5b6470"  # apart in lightness too: safe for the colour-blind, on paper
 
-
-def write_figures(run: FilePath) -> list[FilePath]:
-    """Draw every figure of a run folder into its ``figures/``, each file replaced as a whole.
+def write_figures(run: Path) -> list[Path]:
+    """Draw the figures of a run's page into its ``figures/``, as PNG, PDF and SVG, each file replaced as a whole.
 
     The saliency map is left out for a network without a spatial projection (an ablation); one that an earlier
     network left there is removed.
 
     Returns:
-        The files written.
+        The PNG files written.
 
     Raises:
         BadInput: a file of the run is missing or broken.
     """
     summary = read_summary(run)
-    data, selection = summary["data"], summary["selection"]
+    about = {"data": summary["data"], "selection": summary["selection"]}
     drawn = {
-        "confusion.png": draw_confusion(
-            np.array(summary["confusion_matrix"]), summary["classes"], data=data, selection=selection
-        ),
-        "history.png": draw_history(read_table(run, "history.csv", _HISTORY_COLUMNS), data=data, selection=selection),
+        "confusion": draw_confusion(np.array(summary["confusion_matrix"]), summary["classes"], **about),
+        "history": draw_history(read_table(run, "history.csv", _HISTORY_COLUMNS), **about),
     }
-    checkpoints = checkpoints_of(run, n_networks=len(summary["fold_accuracies"]) * summary["seeds"])
+    checkpoints = _checkpoints(run, summary)
+    if has_projection(checkpoints[0]):
+        saliency = projection_saliency(checkpoints)
+        drawn["saliency"] = draw_saliency(saliency, margin=crop_margin(summary), **about)
+    return _write(run, drawn, optional={"saliency"})
+
+
+def write_projection_figures(run: Path) -> list[Path]:
+    """Draw the projections in full, beside :func:`write_figures`: by direction, by column, and over time.
+
+    What an ablation's network lacks is left out, as there.
+
+    Returns:
+        The PNG files written.
+
+    Raises:
+        BadInput: a file of the run is missing or broken.
+    """
+    summary = read_summary(run)
+    about = {"data": summary["data"], "selection": summary["selection"]}
+    checkpoints = _checkpoints(run, summary)
+    drawn = {}
+    if has_projection(checkpoints[0]):
+        saliency, margin = projection_saliency(checkpoints), crop_margin(summary)
+        drawn["saliency-directions"] = draw_directions(saliency, margin=margin, **about)
+        drawn["saliency-columns"] = draw_columns(saliency, margin=margin, **about)
+    if has_temporal_projection(checkpoints[0]):
+        drawn["saliency-steps"] = draw_kept_steps(kept_steps(checkpoints), **about)
+    return _write(run, drawn, optional={"saliency-directions", "saliency-columns", "saliency-steps"})
+
+
+def _checkpoints(run: Path, summary: dict) -> list[Path]:
+    return checkpoints_of(run, n_networks=len(summary["fold_accuracies"]) * summary["seeds"])
+
+
+def _write(run: Path, drawn: dict[str, Figure], optional: set[str]) -> list[Path]:
     folder = run / "figures"
     folder.mkdir(exist_ok=True)
-    if has_projection(checkpoints[0]):
-        drawn["saliency.png"] = draw_saliency(projection_saliency(checkpoints), data=data, selection=selection)
-    else:
-        (folder / "saliency.png").unlink(missing_ok=True)
-    return [_save(figure, folder / name) for name, figure in drawn.items()]
+    for name in optional - drawn.keys():
+        for ending in FORMATS:
+            (folder / f"{name}.{ending}").unlink(missing_ok=True)
+    return [save_figure(figure, folder / name) for name, figure in drawn.items()]
+
+
+def crop_margin(summary: dict) -> float:
+    """Return the margin of the crops that a run's features were made from; the default where it does not say."""
+    crop = summary["features"].get("crop")
+    return float(crop["margin"]) if isinstance(crop, dict) and "margin" in crop else MARGIN
 
 
 def draw_confusion(confusion: np.ndarray, classes: list[str], *, data: str, selection: str) -> Figure:
@@ -80,7 +114,7 @@ def draw_confusion(confusion: np.ndarray, classes: list[str], *, data: str, sele
                 color="white" if share[row, column] > 0.55 else "#16202c",
             )
         elif not occurrences[row]:
-            axes.text(column, row, "–", ha="center", va="center", fontsize=11.5, color=_GREY)
+            axes.text(column, row, "–", ha="center", va="center", fontsize=11.5, color=GREY)
     counts = occurrences[:, 0]
     axes.set_xticks(range(len(classes)), classes, rotation=35, ha="right", rotation_mode="anchor", fontsize=12)
     axes.set_yticks(
@@ -94,43 +128,7 @@ def draw_confusion(confusion: np.ndarray, classes: list[str], *, data: str, sele
     axes.set_ylabel("truth (sequences)", fontsize=12.5)
     bar = figure.colorbar(image, ax=axes, shrink=0.82, pad=0.02, format=lambda value, _: f"{100 * value:.0f} %")
     bar.set_label("per cent of the true class", fontsize=11.5)
-    _entitle(figure, "Confusion matrix, all held-out sequences", data, selection)
-    return figure
-
-
-def draw_saliency(saliency: Saliency, *, data: str, selection: str) -> Figure:
-    """Draw the mean map, interpolated, over the outline of a face, and its spread over networks, one per fold and seed.
-
-    Args:
-        saliency: maps on the h x w grid, which covers the face crop.
-        data: the data set's name, or "synthetic".
-        selection: how the epoch was chosen; "oracle" is labelled not comparable.
-    """
-    n_networks, height, width = saliency.per_fold.shape
-    figure = Figure(figsize=(9.6, 5.6), layout="constrained")
-    face, places = figure.subplots(1, 2, width_ratios=(1.55, 1))
-
-    image = face.imshow(
-        100 * saliency.mean, cmap="inferno", vmin=0, extent=(0, 1, 1, 0), interpolation="catrom", aspect="equal"
-    )
-    _draw_face(face)
-    face.set(xlim=(0, 1), ylim=(1, 0), xticks=[], yticks=[])
-    face.set_title("mean over networks, on an outline of a face in the crop", fontsize=10.5)
-    bar = figure.colorbar(image, ax=face, shrink=0.8, pad=0.02, format=lambda value, _: f"{value:.1f} %")
-    bar.set_label(
-        f"share of the projection's weight\n(all {height * width} places alike: {100 / (height * width):.1f} %)"
-    )
-
-    places.imshow(100 * saliency.spread, cmap="Greys", vmin=0, vmax=2 * max(100 * saliency.spread.max(), 1e-12))
-    for (row, column), mean in np.ndenumerate(100 * saliency.mean):
-        places.text(column, row - 0.16, f"{mean:.1f}", ha="center", va="center", fontsize=8.5, fontweight="bold")
-        spread = f"±{100 * saliency.spread[row, column]:.1f}" if n_networks > 1 else ""
-        places.text(column, row + 0.22, spread, ha="center", va="center", fontsize=7)
-    places.set(xticks=[], yticks=[])
-    places.set_title(
-        f"each place, per cent:\nmean ± std over {n_networks} network{'s' * (n_networks != 1)}", fontsize=10.5
-    )
-    _entitle(figure, "Where the spatial projection looks: mean |G| over directions and columns", data, selection)
+    entitle(figure, "Confusion matrix, all held-out sequences", data, selection)
     return figure
 
 
@@ -145,15 +143,15 @@ def draw_history(history: pd.DataFrame, *, data: str, selection: str) -> Figure:
     """
     figure = Figure(figsize=(9.6, 4.6), layout="constrained")
     loss, accuracies = figure.subplots(1, 2)
-    _draw_curves(loss, history, "loss", "training", _BLUE)
+    _draw_curves(loss, history, "loss", "training", BLUE)
     loss.set(xlabel="epoch", ylabel="loss (cross entropy + sparsity)")
     loss.set_ylim(bottom=0)
 
-    _draw_curves(accuracies, history, "train_accuracy", "training", _BLUE)
+    _draw_curves(accuracies, history, "train_accuracy", "training", BLUE)
     if "validation_accuracy" in history:
-        _draw_curves(accuracies, history, "validation_accuracy", "inner validation (training subjects)", _ORANGE)
+        _draw_curves(accuracies, history, "validation_accuracy", "inner validation (training subjects)", ORANGE)
     if "test_accuracy" in history:
-        _draw_curves(accuracies, history, "test_accuracy", "test (chooses the epoch: not comparable)", _GREY)
+        _draw_curves(accuracies, history, "test_accuracy", "test (chooses the epoch: not comparable)", GREY)
     accuracies.set(xlabel="epoch", ylabel="accuracy")
     accuracies.set_ylim(0, 1.02)
     accuracies.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
@@ -167,9 +165,9 @@ def draw_history(history: pd.DataFrame, *, data: str, selection: str) -> Figure:
         f"{n_folds} fold{'s' * (n_folds != 1)}: thin lines; their mean: thick. Training-set curves show that training "
         "ran, not how well the network does on new subjects.",
         fontsize=9.5,
-        color=_GREY,
+        color=GREY,
     )
-    _entitle(figure, "Training curves", data, selection)
+    entitle(figure, "Training curves", data, selection)
     return figure
 
 
@@ -178,55 +176,3 @@ def _draw_curves(axes: Axes, history: pd.DataFrame, column: str, label: str, col
     lone_epoch = "o" if len(by_fold) == 1 else None  # a line of one point would be invisible
     axes.plot(by_fold.index, by_fold, color=colour, alpha=0.28, linewidth=0.9, marker=lone_epoch)
     axes.plot(by_fold.index, by_fold.mean(axis=1), color=colour, linewidth=2.4, label=label, marker=lone_epoch)
-
-
-def _entitle(figure: Figure, title: str, data: str, selection: str) -> None:
-    """Name the data above the figure, so that a picture that travels alone still says what it shows."""
-    source = "synthetic data: says nothing about real faces" if data == "synthetic" else data
-    warning = "; epoch chosen by test accuracy (oracle): not comparable" if selection == "oracle" else ""
-    figure.suptitle(f"{title}\n{source}{warning}", fontsize=13)
-
-
-def _draw_face(axes: Axes) -> None:
-    halo = [withStroke(linewidth=3.2, foreground=(0, 0, 0, 0.45))]  # white alone would drown in the map's bright end
-    for outline in _face_outline():
-        axes.add_patch(PathPatch(outline, facecolor="none", edgecolor=(1, 1, 1, 0.9), linewidth=1.5, path_effects=halo))
-
-
-def _face_outline() -> list[Path]:
-    """Return the lines of a frontal face in crop coordinates: x to the right, y down, both 0 to 1.
-
-    The features lie where they do in a square crop around the detector's box with a margin of 20 %: eyes at
-    (0.32, 0.38) and (0.68, 0.38), the nose's tip at y = 0.58, the mouth at y = 0.75.
-    """
-    right_half = [
-        _curve((0.5, 0.05), (0.72, 0.05), (0.87, 0.17), (0.87, 0.38), (0.87, 0.57), (0.84, 0.70), (0.75, 0.82),
-               (0.68, 0.91), (0.59, 0.965), (0.5, 0.965)),  # contour, crown to chin
-        _curve((0.875, 0.37), (0.925, 0.34), (0.945, 0.40), (0.925, 0.47), (0.91, 0.53), (0.88, 0.56), (0.86, 0.54)),
-        _curve((0.575, 0.305), (0.62, 0.265), (0.72, 0.255), (0.795, 0.305)),  # brow
-        _curve((0.595, 0.39), (0.635, 0.338), (0.715, 0.335), (0.765, 0.385), (0.72, 0.418), (0.645, 0.422),
-               (0.595, 0.39)),  # lids
-        Path.circle((0.68, 0.38), 0.024),
-        _curve((0.545, 0.41), (0.545, 0.47), (0.555, 0.51), (0.575, 0.55), (0.60, 0.59), (0.575, 0.62), (0.545, 0.605),
-               (0.53, 0.60), (0.52, 0.615), (0.5, 0.618)),  # side and wing of the nose
-        _curve((0.645, 0.745), (0.60, 0.725), (0.545, 0.69), (0.52, 0.703), (0.51, 0.708), (0.505, 0.71),
-               (0.5, 0.712)),  # upper lip
-        _curve((0.645, 0.745), (0.61, 0.815), (0.545, 0.825), (0.5, 0.825)),  # lower lip
-        _curve((0.645, 0.745), (0.60, 0.755), (0.54, 0.752), (0.5, 0.757)),  # between the lips
-    ]  # fmt: skip
-    return [half for right in right_half for half in (right, _mirrored(right))]
-
-
-def _curve(*points: tuple[float, float]) -> Path:
-    """Join cubic Bezier segments: a start, then two control points and an end for each segment."""
-    return Path(points, [Path.MOVETO] + [Path.CURVE4] * (len(points) - 1))
-
-
-def _mirrored(path: Path) -> Path:
-    return Path(path.vertices * (-1, 1) + (1, 0), path.codes)
-
-
-def _save(figure: Figure, path: FilePath) -> FilePath:
-    with written_whole(path) as unfinished:
-        figure.savefig(unfinished, format="png", dpi=_PIXELS_PER_INCH, metadata={"Software": None})
-    return path

@@ -22,7 +22,7 @@ from face_strnn.config import Interpolation, NetworkConfig, Precision
 from face_strnn.scan import Scan
 from face_strnn.spatial import projected_states
 from face_strnn.spatial_compiled import Workspace
-from face_strnn.time_steps import time_steps
+from face_strnn.time_steps import Taps, time_steps
 
 Parameters = Mapping[str, Tensor]
 
@@ -33,15 +33,21 @@ class MapBatch:
 
     Attributes:
         frames: (F, K, C) of any floating type; F is the number of all sequences' frames.
-        steps: for each sequence (L, n): weights over its n frames; rows sum to 1. See :mod:`face_strnn.time_steps`.
+        steps: for each sequence (L, n): weights over its n frames; rows sum to 1. Or the taps of all of them among
+            ``frames``. See :mod:`face_strnn.time_steps`.
     """
 
     frames: Tensor
-    steps: list[Tensor] = field(repr=False)
+    steps: list[Tensor] | Taps = field(repr=False)
+
+    @property
+    def length(self) -> int:
+        """Time steps L."""
+        return self.steps.length if isinstance(self.steps, Taps) else len(self.steps[0])
 
     @classmethod
     def of(cls, sequences: Sequence[Tensor], length: int, how: Interpolation = "linear") -> "MapBatch":
-        """Join sequences of maps, each (frames, h, w, C), into a batch of ``length`` time steps."""
+        """Join sequences of maps, each (frames, h, w, C) or (frames, K, C), into a batch of ``length`` time steps."""
         joined, steps = [], []
         for maps in sequences:
             weights = time_steps(len(maps), length, how, maps.device)
@@ -49,7 +55,7 @@ class MapBatch:
             if weights.shape[1] > len(maps):
                 joined.append(torch.zeros_like(maps[:1]))
             steps.append(weights)
-        return cls(torch.cat(joined).flatten(1, 2), steps)
+        return cls(torch.cat(joined).flatten(1, -2), steps)
 
 
 def logits(
@@ -58,6 +64,7 @@ def logits(
     scan: Scan,
     activation: str = "relu",
     precision: Precision = "float32",
+    dropout: Tensor | None = None,
     workspace: Workspace | None = None,
 ) -> Tensor:
     """Equations (1) to (8) for M networks.
@@ -69,6 +76,7 @@ def logits(
         activation: ``"relu"`` or ``"sigmoid"``.
         precision: ``"bfloat16"`` computes equations (1) and (3), nearly all of the arithmetic, in that type; their
             gradients are summed up in the parameters' type, and the rest is computed in it.
+        dropout: (M, B, 2 * Lp * temporal hidden) factors of the temporal projections q, forward ones first.
         workspace: see :class:`face_strnn.spatial_compiled.Workspace`.
 
     Returns:
@@ -80,11 +88,11 @@ def logits(
     # s is (M, B * L, D, Kp, H).
     # (4): the sum over directions is one product over direction, column of G and unit together.
     m = s.flatten(2) @ V.transpose(2, 3).flatten(1, 2)  # (M, B * L, output)
-    m = m.unflatten(1, (len(batch.steps), -1)).transpose(1, 2)  # (M, L, B, output)
-    return _temporal_logits(parameters, m, activation)
+    m = m.unflatten(1, (-1, batch.length)).transpose(1, 2)  # (M, L, B, output)
+    return _temporal_logits(parameters, m, activation, dropout)
 
 
-def _temporal_logits(parameters: Parameters, m: Tensor, activation: str) -> Tensor:
+def _temporal_logits(parameters: Parameters, m: Tensor, activation: str, dropout: Tensor | None) -> Tensor:
     """Equations (5) to (8) on m, (M, L, B, input); returns (M, B, classes)."""
     R, W, b, G, V = (parameters[f"temporal.{name}"] for name in "RWbGV")
     sigma = torch.relu if activation == "relu" else torch.sigmoid
@@ -101,10 +109,14 @@ def _temporal_logits(parameters: Parameters, m: Tensor, activation: str) -> Tens
     f_and_g = torch.stack((forward, backward.flip(1)), 1).flatten(3)  # (M, 2, L, B * H), in order of time
     q = (G.transpose(2, 3) @ f_and_g).unflatten(3, (m.shape[2], -1))  # (M, 2, Lp, B, H)
     q = q.permute(0, 3, 1, 2, 4).flatten(2)  # (M, B, 2 * Lp * H)
+    if dropout is not None:
+        q = q * dropout
     return q @ V.transpose(2, 3).flatten(1, 2)
 
 
-def initial_parameters(config: NetworkConfig, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+def initial_parameters(
+    config: NetworkConfig, generator: torch.Generator | None = None, n_directions: int = 4
+) -> dict[str, Tensor]:
     """Draw the parameters of one network so that activations stay in range through 13 + 44 recurrent steps.
 
     - Spatial W is orthogonal, divided by 3. A node adds the states of up to three predecessors, which are alike where
@@ -119,12 +131,13 @@ def initial_parameters(config: NetworkConfig, generator: torch.Generator | None 
     Args:
         config: the sizes.
         generator: of random numbers; torch's own where none is given.
+        n_directions: D.
 
     Returns:
         float32 tensors with the names and shapes of :meth:`NetworkConfig.shapes`.
     """
     parameters = {}
-    for name, shape in config.shapes().items():
+    for name, shape in config.shapes(n_directions).items():
         tensor = torch.zeros(shape)
         if name.endswith(".W"):
             for matrix in tensor:
@@ -153,6 +166,7 @@ class STRNN(nn.Module):
     Args:
         input_size, grid, spatial_hidden, spatial_output, spatial_projection, temporal_hidden, length,
         temporal_projection, n_classes, activation: see :class:`NetworkConfig`.
+        scan: traversals of other nodes than a grid's, such as sensors on a head; the grid is then without meaning.
 
     Attributes:
         facts: what the header of the file says from which it was loaded; empty for a new network.
@@ -178,11 +192,13 @@ class STRNN(nn.Module):
         temporal_projection: int = 5,
         n_classes: int = 7,
         activation: Literal["relu", "sigmoid"] = "relu",
+        scan: Scan | None = None,
     ) -> None:
         super().__init__()
+        self.scan = scan or Scan.grid(*grid)
         self.config = NetworkConfig(
             input_size,
-            tuple(grid),
+            tuple(grid) if scan is None else (scan.n_nodes, 1),
             spatial_hidden,
             spatial_output,
             spatial_projection,
@@ -192,10 +208,10 @@ class STRNN(nn.Module):
             n_classes,
             activation,
         )
-        self.scan = Scan.grid(*self.config.grid)
+        self._nodes = self.config.grid if scan is None else (scan.n_nodes,)
         self.facts: dict[str, str] = {}
         self.spatial, self.temporal = _Parameters(), _Parameters()
-        self.set_parameters(initial_parameters(self.config))
+        self.set_parameters(initial_parameters(self.config, n_directions=self.scan.n_directions))
 
     def set_parameters(self, parameters: Parameters) -> None:
         """Take over parameters with the names and shapes of :meth:`NetworkConfig.shapes`."""
@@ -207,7 +223,7 @@ class STRNN(nn.Module):
         """Return the logits o of equation (8).
 
         Args:
-            maps: (batch, L, h, w, input), of any floating type.
+            maps: (batch, L, h, w, input), of any floating type; (batch, L, K, input) where a scan was given.
 
         Returns:
             (batch, classes), in the parameters' type.
@@ -216,17 +232,17 @@ class STRNN(nn.Module):
             BadInput: the maps have other sizes than the network.
         """
         config = self.config
-        expected = (config.length, *config.grid, config.input_size)
+        expected = (config.length, *self._nodes, config.input_size)
         if tuple(maps.shape[1:]) != expected:
             raise BadInput(f"maps of shape {tuple(maps.shape)} where the network takes (batch, {str(expected)[1:]}")
         every_step = torch.eye(config.length, device=maps.device)
-        return self._logits(MapBatch(maps.flatten(0, 1).flatten(1, 2), [every_step] * len(maps)))
+        return self._logits(MapBatch(maps.flatten(0, 1).flatten(1, -2), [every_step] * len(maps)))
 
     def logits_of_sequences(self, sequences: Sequence[Tensor], how: Interpolation = "linear") -> Tensor:
         """Return the logits of sequences of any length, brought to L time steps.
 
         Args:
-            sequences: each (frames, h, w, input).
+            sequences: each (frames, h, w, input), or (frames, K, input) where a scan was given.
             how: see :func:`face_strnn.time_steps.time_steps`.
 
         Returns:
@@ -235,7 +251,7 @@ class STRNN(nn.Module):
         Raises:
             BadInput: the maps have other sizes than the network.
         """
-        expected = (*self.config.grid, self.config.input_size)
+        expected = (*self._nodes, self.config.input_size)
         for maps in sequences:
             if tuple(maps.shape[1:]) != expected:
                 raise BadInput(
@@ -250,6 +266,8 @@ class STRNN(nn.Module):
     def save(self, path: Path, **facts: str) -> None:
         """Write the network to a safetensors file, whole or not at all; ``facts`` stand in its header."""
         header = {"config": json.dumps(asdict(self.config)), **facts}
+        if self._nodes != self.config.grid:
+            header["scan"] = json.dumps({"orders": self.scan.orders, "predecessors": self.scan.predecessors})
         write_tensors(Path(path), {name: tensor.contiguous() for name, tensor in self.state_dict().items()}, header)
 
     @classmethod
@@ -266,18 +284,20 @@ class STRNN(nn.Module):
             with safe_open(path, framework="pt") as file:
                 header = file.metadata() or {}
                 parameters = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            network = cls(**json.loads(header["config"]))
+            scan = Scan(**json.loads(header["scan"])) if "scan" in header else None
+            network = cls(**json.loads(header["config"]), scan=scan)
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise BadInput(
                 f"{path}: not a whole STRNN model ({error}); delete it and run `face-strnn cv` again"
             ) from error
-        for name, shape in network.config.shapes().items():
+        shapes = network.config.shapes(network.scan.n_directions)
+        for name, shape in shapes.items():
             found = tuple(parameters[name].shape) if name in parameters else None
             if found != shape:
                 raise BadInput(
                     f"{path}: {name} is {found or 'absent'} and its header's sizes ask for {shape}; "
                     "the file was edited or mixed up: delete it and run `face-strnn cv` again"
                 )
-        network.set_parameters({name: parameters[name] for name in network.config.shapes()})
-        network.facts = {name: value for name, value in header.items() if name != "config"}
+        network.set_parameters({name: parameters[name] for name in shapes})
+        network.facts = {name: value for name, value in header.items() if name not in ("config", "scan")}
         return network

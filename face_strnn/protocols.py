@@ -13,6 +13,9 @@ Protocol = Literal["interleaved", "contiguous", "leave-one-subject-out", "given"
 Selection = Literal["last", "inner", "oracle"]
 """Which epoch's network is tested; see :func:`face_strnn.crossval.cross_validate`."""
 
+NOT_COMPARABLE = "not comparable"
+"""What is said of ``oracle`` wherever its figures are printed."""
+
 
 class SubjectKFold(BaseCrossValidator):
     """K folds in which no subject stands on both sides.

@@ -14,12 +14,12 @@ from rich.table import Table
 
 from data_prep.errors import BadInput
 from data_prep.whole_files import write_text_whole
+from face_strnn.audit import Audit, standing_audit
 from face_strnn.figures import write_figures
-from face_strnn.metrics import accuracy
+from face_strnn.protocols import NOT_COMPARABLE
 from face_strnn.published import STRNN_CLASS_RECALLS, published_for
 from face_strnn.run_folder import RESUME, read_summary, read_table
 
-NOT_COMPARABLE = "not comparable"
 _PROTOCOLS = {
     "interleaved": "subjects in ascending order of ID are dealt to the folds in turn",
     "contiguous": "each fold is a block of consecutive subject IDs",
@@ -56,24 +56,12 @@ class Comparison:
     source: str = ""
 
 
-@dataclass(frozen=True)
-class Check:
-    """A promise of the protocol, tested on the run's own tables.
-
-    Attributes:
-        holds: whether it is kept.
-        text: the promise, with the file that shows it.
-    """
-
-    holds: bool
-    text: str
-
-
-def render_report(run: Path) -> Path:
+def render_report(run: Path, audit: Audit | None = None) -> Path:
     """Draw a run's figures anew and write ``report.html``, one file with everything in it.
 
     Args:
         run: a folder that ``face-strnn cv`` has finished.
+        audit: what stands at the top; by default :func:`face_strnn.audit.standing_audit`.
 
     Returns:
         The page's path.
@@ -91,7 +79,6 @@ def render_report(run: Path) -> Path:
             f"{run / 'predictions.csv'}: names {', '.join(sorted(map(str, unknown)))}, which summary.json does not "
             f"list among its classes; delete both and {RESUME}"
         )
-    assignments = read_table(run, "folds.csv", ["fold", "sequence", "subject", "rotation", "role"])
     figures = write_figures(run)
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     environment.filters["percent"] = percent
@@ -107,7 +94,7 @@ def render_report(run: Path) -> Path:
         fold_rows=_fold_rows(predictions),
         errors=_errors(predictions),
         seed_spread=seed_spread(summary),
-        checks=protocol_checks(summary, predictions, assignments),
+        audit=audit or standing_audit(run),
         figures={figure.stem: b64encode(figure.read_bytes()).decode("ascii") for figure in figures},
     )
     path = run / "report.html"
@@ -155,6 +142,8 @@ def print_summary(summary: dict, console: Console) -> None:
         + ". Intervals: bootstrap over subjects. UAR: mean class recall.",
         highlight=False,
     )
+    for warning in summary.get("warnings", []):
+        console.print(f"Warning: {warning}.", style="bold yellow", markup=False)
     if summary["left_out"]:
         console.print(f"Left out, for no frame shows a face: {', '.join(summary['left_out'])}.", style="bold yellow")
     if summary["seeds"] > 1:
@@ -212,46 +201,9 @@ def compare(summary: dict) -> list[Comparison]:
     return [run, *baselines, *published]
 
 
-def protocol_checks(summary: dict, predictions: pd.DataFrame, assignments: pd.DataFrame) -> list[Check]:
-    """Test what the protocol promises against the run's own tables.
-
-    Args:
-        summary: the contents of ``summary.json``.
-        predictions: the table ``predictions.csv``.
-        assignments: the table ``folds.csv``.
-    """
-    tested = assignments[assignments["role"] == "test"]
-    trained = assignments[assignments["role"] == "train"]
-    n_folds = assignments["fold"].nunique()
-    shared = _pairs(tested, "subject") & _pairs(trained, "subject")
-    held_out = _pairs(predictions, "sequence") == _pairs(tested, "sequence")
-    times_predicted = predictions["sequence"].value_counts()
-    return [
-        Check(not shared, f"No subject stands in both training and test set of any of {n_folds} folds (folds.csv)."),
-        Check(bool((tested["rotation"] == 0).all()), "Only unrotated sequences are tested (folds.csv)."),
-        Check(
-            held_out and times_predicted.nunique() == 1,
-            "Every test sequence is predicted by the fold that held it out, and all equally often (predictions.csv).",
-        ),
-        Check(
-            bool(np.isclose(accuracy(predictions), summary["accuracy"], rtol=0, atol=1e-9)),
-            "The accuracy above is that of predictions.csv, counted again for this page.",
-        ),
-        Check(
-            summary["selection"] != "oracle",
-            "No test accuracy was used to choose the epoch (summary.json, selection).",
-        ),
-    ]
-
-
 def percent(fraction: float | None) -> str:
     """Write a fraction in per cent with one decimal, the precision that a few hundred sequences allow."""
     return "–" if fraction is None else f"{100 * fraction:.1f}"
-
-
-def _pairs(table: pd.DataFrame, column: str) -> set[tuple[int, str]]:
-    """Return the distinct pairs of a fold and a value of the column."""
-    return set(zip(table["fold"], table[column], strict=True))
 
 
 def _interval_in_percent(interval: list[float] | None) -> tuple[float, float] | None:

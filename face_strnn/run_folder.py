@@ -1,14 +1,17 @@
 """The files of a run folder, read back."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import yaml
 
 from data_prep.errors import BadInput
 
 RESUME = "run `face-strnn cv` again with the same --out: it resumes"
+RESTART = "run `face-strnn cv` again with another --out"
 
 _SUMMARY_KEYS = frozenset({
     "accuracy", "fold_accuracies", "mean_fold_accuracy", "std_fold_accuracy", "mean_class_recall", "accuracy_interval",
@@ -16,6 +19,38 @@ _SUMMARY_KEYS = frozenset({
     "n_samples", "left_out", "protocol", "selection", "seed", "seeds", "seed_accuracies", "epochs", "seconds",
     "versions", "features", "data", "command", "baselines",
 })  # fmt: skip
+
+
+_SETTINGS: Mapping[str, type] = {
+    "data": str, "features": dict, "protocol": str, "folds": int, "selection": str, "seed": int, "seeds": int,
+    "network": dict, "training": dict,
+}  # fmt: skip
+
+
+def checkpoint_name(fold: int, seed: int, first_seed: int) -> str:
+    """Return the name of the file that holds the network of a fold, from 1, and a seed."""
+    of_seed = "" if seed == first_seed else f"-seed-{seed}"
+    return f"fold-{fold:02d}{of_seed}.safetensors"
+
+
+def read_settings(run: Path) -> dict[str, Any]:
+    """Return a run's ``config.yaml``.
+
+    Raises:
+        BadInput: it is missing, is not YAML, or lacks a setting.
+    """
+    path = run / "config.yaml"
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadInput(f"{path}: does not exist; {RESUME}") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise BadInput(f"{path}: is not readable as YAML ({' '.join(str(error).split())}); {RESTART}") from error
+    if not isinstance(settings, dict):
+        raise BadInput(f"{path}: holds no settings; {RESTART}")
+    if wrong := [key for key, kind in _SETTINGS.items() if not isinstance(settings.get(key), kind)]:
+        raise BadInput(f"{path}: {', '.join(wrong)} missing or of another kind; {RESTART}")
+    return settings
 
 
 def read_summary(run: Path) -> dict:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -85,6 +85,10 @@ class Samples:
     def __iter__(self) -> Iterator[Tensor]:
         return (self[number] for number in range(len(self)))
 
+    def names(self, chosen: np.ndarray) -> list[tuple[str, int]]:
+        """Return sequence and rotation of the samples that a bool (N,) mask chooses."""
+        return [(self.entries[n].sequence, self.entries[n].rotation) for n in np.flatnonzero(chosen)]
+
     @property
     def labels(self) -> Tensor:
         """int64 (N,)."""
@@ -109,6 +113,12 @@ class Samples:
     def unrotated(self) -> np.ndarray:
         """Numbers of the samples that are not rotated."""
         return np.flatnonzero(self.rotations == 0)
+
+
+def names_sha256(names: Iterable[tuple[str, int]]) -> str:
+    """Return a checksum over which samples these are, (sequence, rotation in degrees), in whatever order they come."""
+    lines = sorted(f"{sequence} {rotation:+d}" for sequence, rotation in names)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def channel_moments(maps: Sequence[Tensor]) -> Tensor:

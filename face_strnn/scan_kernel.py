@@ -27,6 +27,9 @@ FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fope
 MAXIMUM_HIDDEN = 256
 """Beyond, a row of a product does not fit the processor's registers and PyTorch's products are the faster ones."""
 
+SMALL = 2_000_000
+"""Products of equation (1) in a chunk that one thread computes in some 50 microseconds."""
+
 OFF = "FACE_STRNN_PORTABLE"
 """Environment variable that, set to anything, keeps to PyTorch's own operations."""
 
@@ -82,7 +85,7 @@ class ScanKernel:
         graph = _graph_of(scan)
         self._library.scan_forward(
             ctypes.byref(sizes), ctypes.byref(graph.pointers), *map(_pointer, (P, *taps, W, G, h, s)),
-            ctypes.c_int32(torch.get_num_threads()),
+            ctypes.c_int32(_threads(h)),
         )  # fmt: skip
 
     def backward(
@@ -103,7 +106,7 @@ class ScanKernel:
         self._library.scan_backward(
             ctypes.byref(sizes), ctypes.byref(graph.pointers),
             *map(_pointer, (ds, *taps, first_frames, W, G, h, dP, dW, dG)),
-            ctypes.c_int32(torch.get_num_threads()),
+            ctypes.c_int32(_threads(h)),
         )  # fmt: skip
 
 
@@ -217,6 +220,11 @@ def _graph_of(scan: Scan) -> _GraphOnCpu:
 def _sizes(h: Tensor, s: Tensor, first_step: int, relu: bool) -> _Sizes:
     sequences, networks, directions, nodes, length, _ = h.shape
     return _Sizes(sequences, networks, directions, nodes, length, s.shape[3], s.shape[1], first_step, int(relu))
+
+
+def _threads(h: Tensor) -> int:
+    """As many as PyTorch uses, or one where waiting for a second would take longer than its share of the work."""
+    return torch.get_num_threads() if h.numel() * h.shape[-1] > SMALL else 1
 
 
 def _pointer(array: Tensor) -> ctypes.c_void_p:

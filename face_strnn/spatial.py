@@ -5,15 +5,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from face_strnn.config import Config
 from face_strnn.scan import Scan
-from face_strnn.scan_kernel import scan_kernel
+from face_strnn.scan_kernel import scan_kernel, why_not
 from face_strnn.spatial_compiled import CompiledStates, Workspace
 from face_strnn.spatial_portable import PortableStates
+from face_strnn.time_steps import Taps
 
 
 def projected_states(
     frames: Tensor,
-    steps: Sequence[Tensor],
+    steps: Sequence[Tensor] | Taps,
     U: Tensor,
     W: Tensor,
     b: Tensor,
@@ -30,7 +32,8 @@ def projected_states(
 
     Args:
         frames: (F, K, C), real frames of all sequences one after the other, any floating type.
-        steps: for each sequence, (L, n) weights that make its L time steps of its n frames; rows sum to 1.
+        steps: for each sequence, (L, n) weights that make its L time steps of its n frames; or, for shapes that do not
+            depend on the sequences' lengths, the taps of all of them among the batch's frames.
         U, W, b, G: (M, D, H, C), (M, D, H, H), (M, D, H), (M, D, K, Kp).
         scan: D directions over K nodes.
         relu: whether sigma is ReLU; else it is the logistic sigmoid.
@@ -41,24 +44,33 @@ def projected_states(
     Returns:
         (M, B * L, D, Kp, H): s^r_l of equation (3) for each of the B sequences' time steps, in the parameters' type.
     """
-    if U.dtype == (compute_type or U.dtype) == torch.float32 and U.device.type == "cpu":
-        kernel, taps = scan_kernel(U.shape[2]), two_taps(steps)
+    compilable = U.dtype == (compute_type or U.dtype) == torch.float32 and U.device.type == "cpu"
+    if compilable and not isinstance(steps, Taps):
+        kernel, taps = scan_kernel(U.shape[2]), _two_taps(steps)
         if kernel is not None and taps is not None:
             n_frames, workspace = [step.shape[1] for step in steps], workspace or Workspace()
             return CompiledStates.apply(frames, taps, n_frames, U, W, b, G, scan, relu, kernel, workspace)
     return PortableStates.apply(frames, steps, U, W, b, G, scan, relu, compute_type)
 
 
-def two_taps(steps: Sequence[Tensor]) -> tuple[Tensor, Tensor] | None:
-    """Return the two frames of each time step and their weights, int32 and float32 (B, L, 2).
+def scan_path(config: Config, device: torch.device | str = "cpu") -> str:
+    """Say what computes the scan of a training with these settings, and why where it is not the fastest."""
+    device = torch.device(device)
+    if device.type != "cpu":
+        return f"PyTorch's operations on {torch.cuda.get_device_name(device)}, recorded as a CUDA graph"
+    if config.training.precision != "float32":
+        return f"PyTorch's operations, because precision is {config.training.precision}"
+    reason = why_not(config.network.spatial_hidden)
+    return "kernel compiled for this processor" if reason is None else f"PyTorch's operations, because {reason}"
+
+
+def _two_taps(steps: Sequence[Tensor]) -> tuple[Tensor, Tensor] | None:
+    """The two frames of each time step and their weights, int32 and float32 (B, L, 2), as the kernel reads them.
 
     None where a time step is made of more than two frames, which no way of interpolation here does.
     """
-    frame, weight = [], []
-    for step in steps:
-        largest, where = step.topk(min(3, step.shape[1]), dim=1)
-        if largest.shape[1] == 3 and largest[:, 2].any():
-            return None
-        frame.append(torch.nn.functional.pad(where[:, :2], (0, 2 - min(2, where.shape[1]))))
-        weight.append(torch.nn.functional.pad(largest[:, :2], (0, 2 - min(2, largest.shape[1]))))
-    return torch.stack(frame).to(torch.int32), torch.stack(weight)
+    try:
+        taps = [Taps.of(step) for step in steps]
+    except ValueError:
+        return None
+    return torch.stack([of_one.frame for of_one in taps]).int(), torch.stack([of_one.weight for of_one in taps])

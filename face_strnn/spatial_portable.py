@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from face_strnn.scan import Scan, Wave
+from face_strnn.time_steps import Taps
 
 CHUNK_BYTES = 16 * 2**20
 """States of one chunk: half of a common last-level cache."""
@@ -29,7 +30,8 @@ class PortableStates(torch.autograd.Function):
 
     Args:
         frames: (F, K, C), real frames of all sequences one after the other, any floating type.
-        steps: for each sequence, (L, n) weights that make its L time steps of its n frames; rows sum to 1.
+        steps: for each sequence, (L, n) weights that make its L time steps of its n frames; or the taps of all time
+            steps, with which the batch is one chunk.
         U, W, b, G: (M, D, H, C), (M, D, H, H), (M, D, H), (M, D, K, Kp).
         scan: D directions over K nodes.
         relu: whether sigma is ReLU; else it is the logistic sigmoid.
@@ -44,7 +46,7 @@ class PortableStates(torch.autograd.Function):
     def forward(
         ctx: FunctionCtx,
         frames: Tensor,
-        steps: Sequence[Tensor],
+        steps: Sequence[Tensor] | Taps,
         U: Tensor,
         W: Tensor,
         b: Tensor,
@@ -55,22 +57,18 @@ class PortableStates(torch.autograd.Function):
     ) -> Tensor:
         """Compute s; see the class."""
         members, directions, hidden, _ = U.shape
-        length, projections = len(steps[0]), G.shape[-1]
-        s = U.new_empty(members, len(steps) * length, directions, projections, hidden)
-        compute_type = compute_type or U.dtype
+        compute_type, projections = compute_type or U.dtype, G.shape[-1]
         ctx.parameter_type, ctx.compute_type = U.dtype, compute_type
+        chunks = _chunks(steps, members * directions * scan.n_places * hidden * compute_type.itemsize, compute_type)
+        s = U.new_empty(members, chunks[-1].steps.stop, directions, projections, hidden)
         U, W, b, G = (parameter.to(compute_type) for parameter in (U, W, b, G))
-        steps = [step.to(compute_type) for step in steps]
         W_transposed = W.flatten(0, 1).transpose(1, 2)
         G_transposed = _in_order_of_visits(G, scan).transpose(1, 2)
-        chunks = _chunks(steps, members * directions * scan.n_places * hidden * U.element_size())
         scratch = _Scratch(U)
         kept = []
         for chunk in chunks:
             part = frames[chunk.frames].to(compute_type)
-            h = _project(
-                part, steps[chunk.sequences], U, b, scan, scratch
-            )  # (J, places, N, H), N time steps of the chunk
+            h = _project(part, chunk, U, b, scan, scratch)  # (J, places, N, H), N time steps of the chunk
             handed_on: list[Tensor] = []
             for wave in scan.waves:
                 states = _of_wave(h, wave)
@@ -81,11 +79,11 @@ class PortableStates(torch.autograd.Function):
                 if wave is not scan.waves[-1]:
                     handed_on.append((states.flatten(1, 2) @ W_transposed).view(states.shape))
             projected = (G_transposed @ h.flatten(2)).view(members, directions, projections, -1, hidden)
-            s[:, chunk.steps(length)] = projected.permute(0, 3, 1, 2, 4)
+            s[:, chunk.steps] = projected.permute(0, 3, 1, 2, 4)
             if any(ctx.needs_input_grad):
                 kept.append(h)
         ctx.save_for_backward(frames, U, W, b, G, *kept)
-        ctx.steps, ctx.scan, ctx.relu, ctx.chunks = steps, scan, relu, chunks
+        ctx.scan, ctx.relu, ctx.chunks = scan, relu, chunks
         return s
 
     @staticmethod
@@ -93,9 +91,8 @@ class PortableStates(torch.autograd.Function):
     def backward(ctx: FunctionCtx, ds: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of frames, U, W, b and G from that of s, chunk by chunk, wave by wave backwards."""
         frames, U, W, b, G, *kept = ctx.saved_tensors
-        scan, steps = ctx.scan, ctx.steps
+        scan = ctx.scan
         members, directions, _, channels = U.shape
-        length = len(steps[0])
         G_visits = _in_order_of_visits(G, scan)
         W_stacked = W.flatten(0, 1)
         dframes = torch.empty_like(frames) if ctx.needs_input_grad[0] else None
@@ -104,7 +101,7 @@ class PortableStates(torch.autograd.Function):
         dW, dG_visits = torch.zeros_like(W_stacked, **sums), torch.zeros_like(G_visits, **sums)
         scratch = _Scratch(U)
         for chunk, h in zip(ctx.chunks, kept, strict=True):
-            arriving = ds[:, chunk.steps(length)].to(ctx.compute_type).permute(0, 2, 3, 1, 4)
+            arriving = ds[:, chunk.steps].to(ctx.compute_type).permute(0, 2, 3, 1, 4)
             arriving = arriving.flatten(3).flatten(0, 1)  # (J, Kp, N * H)
             dG_visits.add_((arriving @ h.flatten(2).transpose(1, 2)).transpose(1, 2))
             dh = scratch.take("dh", *h.shape)
@@ -123,7 +120,7 @@ class PortableStates(torch.autograd.Function):
                         handed_back[handover.wave] = torch.zeros_like(_of_wave(h, scan.waves[handover.wave]))
                     target = _places(handed_back[handover.wave], handover.source, handover.direction, members)
                     target.add_(_places(gradient, handover.target, handover.direction, members))
-            dP = _project_back(dh, steps[chunk.sequences], scan, members, scratch)
+            dP = _project_back(dh, chunk, scan, members, scratch)
             dU.add_(dP.T @ frames[chunk.frames].to(ctx.compute_type).flatten(0, 1))
             db.add_(dP.sum(0, dtype=ctx.parameter_type))
             if dframes is not None:
@@ -133,30 +130,63 @@ class PortableStates(torch.autograd.Function):
 
 
 class _Chunk:
-    """Sequences that are computed together.
+    """Sequences that are computed together, each with the weights of its time steps.
 
     Attributes:
-        sequences: their numbers.
-        frames: their frames.
+        frames, steps: their rows among all frames and time steps of the batch.
     """
 
-    def __init__(self, sequences: slice, frames: slice) -> None:
-        self.sequences = sequences
-        self.frames = frames
+    def __init__(self, weights: Sequence[Tensor], first_frame: int, first_step: int) -> None:
+        self._weights = weights
+        self._n_frames = [step.shape[1] for step in weights]
+        self.frames = slice(first_frame, first_frame + sum(self._n_frames))
+        self.steps = slice(first_step, first_step + sum(map(len, weights)))
 
-    def steps(self, length: int) -> slice:
-        """Return the rows of their time steps."""
-        return slice(self.sequences.start * length, self.sequences.stop * length)
+    def interpolate(self, visits: Tensor) -> Tensor:
+        """(X, frames, H) -> (X, steps, H)."""
+        parts = visits.split(self._n_frames, dim=1)
+        return _joined([step @ part for step, part in zip(self._weights, parts, strict=True)])
+
+    def back(self, dh: Tensor) -> Tensor:
+        """The transpose: (X, steps, H) -> (X, frames, H)."""
+        parts = dh.split([len(step) for step in self._weights], dim=1)
+        return _joined([step.T @ part for step, part in zip(self._weights, parts, strict=True)])
 
 
-def _chunks(steps: Sequence[Tensor], bytes_per_step: int) -> list[_Chunk]:
+class _WholeBatch:
+    """A batch whose time steps are given as taps; see :class:`_Chunk`."""
+
+    def __init__(self, taps: Taps, compute_type: torch.dtype) -> None:
+        self._frame, self._weight = taps.frame, taps.weight.to(compute_type).unsqueeze(2)
+        self.frames, self.steps = slice(None), slice(0, len(taps.frame))
+
+    def interpolate(self, visits: Tensor) -> Tensor:
+        self._n_frames = visits.shape[1]
+        first, second = (visits.index_select(1, self._frame[:, tap]) for tap in (0, 1))
+        return first.mul_(self._weight[:, 0]).addcmul_(second, self._weight[:, 1])
+
+    def back(self, dh: Tensor) -> Tensor:
+        at_frames = dh.new_zeros(dh.shape[0], self._n_frames, dh.shape[2])
+        for tap in (0, 1):
+            at_frames.index_add_(1, self._frame[:, tap], dh * self._weight[:, tap])
+        return at_frames
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+def _chunks(
+    steps: Sequence[Tensor] | Taps, bytes_per_step: int, compute_type: torch.dtype
+) -> Sequence[_Chunk] | Sequence[_WholeBatch]:
+    if isinstance(steps, Taps):
+        return [_WholeBatch(steps, compute_type)]
+    steps = [step.to(compute_type) for step in steps]
     per_chunk = max(1, CHUNK_BYTES // (bytes_per_step * len(steps[0])))
-    chunks, first_frame = [], 0
+    chunks, frame, step = [], 0, 0
     for first in range(0, len(steps), per_chunk):
-        last = min(first + per_chunk, len(steps))
-        last_frame = first_frame + sum(step.shape[1] for step in steps[first:last])
-        chunks.append(_Chunk(slice(first, last), slice(first_frame, last_frame)))
-        first_frame = last_frame
+        chunks.append(_Chunk(steps[first : first + per_chunk], frame, step))
+        frame, step = chunks[-1].frames.stop, chunks[-1].steps.stop
     return chunks
 
 
@@ -179,7 +209,9 @@ class _Scratch:
         return self._memory[name][:n].view(shape)
 
 
-def _project(frames: Tensor, steps: Sequence[Tensor], U: Tensor, b: Tensor, scan: Scan, scratch: _Scratch) -> Tensor:
+def _project(
+    frames: Tensor, chunk: _Chunk | _WholeBatch, U: Tensor, b: Tensor, scan: Scan, scratch: _Scratch
+) -> Tensor:
     """U x + b at the time steps of one chunk, in order of visits: (J, places, N, H)."""
     members, directions, hidden, channels = U.shape
     P = scratch.take("P", len(frames) * scan.n_nodes, members * directions * hidden)
@@ -190,19 +222,17 @@ def _project(frames: Tensor, steps: Sequence[Tensor], U: Tensor, b: Tensor, scan
         visits.zero_()
     for direction, place in enumerate(scan.place_on(P.device)):
         visits[:, direction].index_copy_(1, place, P[:, :, :, direction].permute(2, 1, 0, 3))
-    of_sequences = visits.view(-1, *visits.shape[3:]).split([step.shape[1] for step in steps], dim=1)
-    at_steps = [step @ part for step, part in zip(steps, of_sequences, strict=True)]  # (J * places, L, H) each
-    joined = at_steps[0] if len(at_steps) == 1 else torch.cat(at_steps, dim=1)
-    return joined.view(members * directions, scan.n_places, -1, hidden)
+    at_steps = chunk.interpolate(visits.view(-1, *visits.shape[3:]))
+    return at_steps.view(members * directions, scan.n_places, -1, hidden)
 
 
-def _project_back(dh: Tensor, steps: Sequence[Tensor], scan: Scan, members: int, scratch: _Scratch) -> Tensor:
+def _project_back(
+    dh: Tensor, chunk: _Chunk | _WholeBatch, scan: Scan, members: int, scratch: _Scratch
+) -> Tensor:
     """The transpose of :func:`_project`: gradients of U x + b at the real frames, (F * K, J * H)."""
-    of_sequences = dh.flatten(0, 1).split(len(steps[0]), dim=1)
-    at_frames = [step.T @ part for step, part in zip(steps, of_sequences, strict=True)]
-    joined = at_frames[0] if len(at_frames) == 1 else torch.cat(at_frames, dim=1)
-    n_frames, hidden = joined.shape[1:]
-    visits = joined.view(members, scan.n_directions, scan.n_places, n_frames, hidden)
+    at_frames = chunk.back(dh.flatten(0, 1))
+    n_frames, hidden = at_frames.shape[1:]
+    visits = at_frames.view(members, scan.n_directions, scan.n_places, n_frames, hidden)
     dP = scratch.take("dP", n_frames, scan.n_nodes, members, scan.n_directions, hidden)
     for direction, place in enumerate(scan.place_on(dP.device)):
         dP[:, :, :, direction] = visits[:, direction].index_select(1, place).permute(2, 1, 0, 3)

@@ -1,5 +1,6 @@
 """From a sequence's real frames to the L time steps that the network wants: linear by default, both ends kept."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -33,3 +34,31 @@ def time_steps(n_frames: int, length: int, how: Interpolation = "linear", device
         return torch.eye(n_frames)[(position + 0.5).floor().long()].to(device)
     weights = (1 - (position[:, None] - torch.arange(n_frames)).abs()).clamp(min=0)
     return (weights / weights.sum(1, keepdim=True)).float().to(device)
+
+
+@dataclass(frozen=True)
+class Taps:
+    """Time steps as sums of two weighted frames each: nothing here depends on the number of frames.
+
+    Attributes:
+        frame: int64 (steps, 2).
+        weight: float32 (steps, 2).
+        length: time steps L of one sequence; ``steps`` is a multiple of it.
+    """
+
+    frame: Tensor
+    weight: Tensor
+    length: int
+
+    @classmethod
+    def of(cls, steps: Tensor) -> "Taps":
+        """Return the taps of (L, n) weights, of which no row has more than two.
+
+        Raises:
+            ValueError: a row has more.
+        """
+        weight, frame = steps.topk(min(3, steps.shape[1]), dim=1)
+        if weight.shape[1] == 3 and weight[:, 2].any():
+            raise ValueError("a time step of more than two frames")
+        missing = (0, 2 - min(2, weight.shape[1]))
+        return cls(*(torch.nn.functional.pad(part[:, :2], missing) for part in (frame, weight)), len(steps))

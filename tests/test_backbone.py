@@ -13,7 +13,7 @@ from torch.nn.functional import conv2d
 
 from data_prep.backbone import load_backbone
 from data_prep.errors import BadInput
-from data_prep.pipeline import recipe
+from data_prep.recipe import recipe
 from data_prep.store import fingerprint
 from data_prep.weights import DATA_FOLDER, HED_FILE, load_weights
 

@@ -29,7 +29,9 @@ def refused(capsys):
             status = ended.code
         said = capsys.readouterr().err
         assert status == 2, said
-        assert 1 <= len(said.strip().splitlines()) <= 2, said
+        # A handful of drawn subjects does not show every emotion, which is said beforehand.
+        error = [line for line in said.strip().splitlines() if ": warning: " not in line]
+        assert 1 <= len(error) <= 2, said
         assert "Traceback" not in said
         return said
 
@@ -87,7 +89,7 @@ def test_an_image_that_cannot_be_decoded(refused, copy, prepare_copy, tmp_path, 
     image = sorted((copy / "cohn-kanade-images" / "S010").rglob("*.png"))[1]
     data = image.read_bytes()
     image.write_bytes({"text": b"no image", "empty": b"", "cut": data[: len(data) // 3]}[damage])
-    said = refused(*prepare_copy)
+    said = refused(*prepare_copy, "--strict")
     assert str(image) in said and "restore" in said
     assert_no_halves(tmp_path)
     made = sorted(file.name for file in (tmp_path / "features").rglob("*.safetensors"))
@@ -108,7 +110,7 @@ def test_frames_of_different_sizes(refused, copy, prepare_copy):
 def test_an_emotion_file_that_holds_no_emotion(refused, copy, prepare_copy, tmp_path, text):
     file = emotion_file(copy, "S010")
     file.write_text(text)
-    for command in (prepare_copy, ["check", "--root", copy]):
+    for command in ([*prepare_copy, "--strict"], ["check", "--root", copy]):
         said = refused(*command)
         assert "ck" in said
         if command[0] == "prepare":
@@ -346,16 +348,19 @@ def test_predict_of_something_without_a_face(refused, run, vgg_file, tmp_path):
     assert "absent.mp4: no such file" in refused(*options, tmp_path / "absent.mp4")
 
 
-@pytest.mark.parametrize("command", ["report", "heatmap", "predict"])
+@pytest.mark.parametrize("command", ["report", "heatmap", "saliency", "predict"])
 @pytest.mark.parametrize("damage", ["absent", "empty", "no summary", "torn summary"])
-def test_a_run_that_is_not_finished(refused, own_run, standin, tmp_path, command, damage):
+def test_a_run_that_is_not_finished(refused, own_run, standin, features, tmp_path, command, damage):
     folder = {"absent": tmp_path / "absent", "empty": tmp_path / "empty"}.get(damage, own_run)
     (tmp_path / "empty").mkdir()
     if damage == "no summary":
         (own_run / "summary.json").unlink()
     if damage == "torn summary":
         (own_run / "summary.json").write_text('{"accuracy": 0.')
-    options = ["predict", "--run", folder, frames_of(standin)] if command == "predict" else [command, folder]
+    options = {
+        "predict": ["predict", "--run", folder, frames_of(standin)],
+        "saliency": ["saliency", folder, "--features", features],
+    }.get(command, [command, folder])
     said = refused(*options)
     assert str(folder) in said and "face-strnn cv" in said
     assert not (tmp_path / "absent").exists() and not list((tmp_path / "empty").iterdir())
@@ -387,7 +392,7 @@ def test_the_program_itself_ends_with_status_2_and_a_line(tmp_path):
 
 
 def test_help_shows_an_example_of_every_command(capsys):
-    for command in ("demo", "synth", "check", "prepare", "cv", "heatmap", "report", "predict"):
+    for command in ("demo", "synth", "check", "prepare", "cv", "heatmap", "saliency", "report", "predict"):
         with pytest.raises(SystemExit) as ended:
             main([command, "--help"])
         assert ended.value.code == 0
@@ -435,4 +440,4 @@ def test_nothing_but_the_message_is_said_of_an_image_that_is_cut_short(copy, pre
     image.write_bytes(image.read_bytes()[:2000])
     assert main([str(argument) for argument in prepare_copy]) == 2
     said = capfd.readouterr().err  # of the process, C libraries too
-    assert len(said.strip().splitlines()) == 1 and f"{image}: cannot be decoded as an image" in said
+    assert len(said.strip().splitlines()) == 2 and f"{image}: cannot be decoded as an image" in said

@@ -8,8 +8,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from data_prep.errors import BadInput
-from face_strnn.figures import draw_saliency
-from face_strnn.saliency import has_projection, projection_saliency
+from face_strnn.saliency import has_projection, kept_steps, projection_saliency, sparsity
+from face_strnn.saliency_figures import draw_columns, draw_directions, draw_kept_steps, draw_saliency, smooth_map
 
 
 def write_checkpoint(path: Path, projection: np.ndarray, grid: tuple[int, int] = (7, 7)) -> Path:
@@ -63,7 +63,9 @@ def test_the_figure_is_brightest_at_the_important_place(tmp_path):
     saliency = projection_saliency([write_checkpoint(tmp_path / "fold-01.safetensors", projection)])
     figure = draw_saliency(saliency, data="CK+", selection="last")
     shown = figure.axes[0].images[0]
-    assert np.unravel_index(shown.get_array().argmax(), (7, 7)) == (5, 3)
+    row, column = np.unravel_index(shown.get_array().argmax(), shown.get_array().shape)
+    n = len(shown.get_array())
+    assert (7 * row // n, 7 * column // n) == (5, 3)
     assert shown.get_extent() == [0, 1, 1, 0]  # row 0 at the top, as in the crop
     assert "CK+" in figure.get_suptitle()
 
@@ -106,3 +108,65 @@ def test_checkpoints_of_different_grids_are_refused(tmp_path):
     second = write_checkpoint(tmp_path / "fold-02.safetensors", np.ones((4, 16, 10)), grid=(4, 4))
     with pytest.raises(BadInput, match=r"fold-02.safetensors: its grid is \(4, 4\)"):
         projection_saliency([first, second])
+
+
+def test_directions_and_columns_keep_their_own_maps_and_average_to_the_papers(tmp_path):
+    projection = np.zeros((4, 49, 2))
+    projection[0, 3, 0], projection[0, 4, 1], projection[2, 10, 0] = 2, -4, 2
+    saliency = projection_saliency([write_checkpoint(tmp_path / "fold-01.safetensors", projection)])
+    np.testing.assert_allclose(saliency.mean.ravel()[[3, 4, 10]], [0.25, 0.5, 0.25])
+    np.testing.assert_allclose(saliency.per_direction[0].sum((1, 2)), [3, 0, 1, 0])
+    assert np.unravel_index(saliency.weights[0, 0, 1].argmax(), (7, 7)) == (0, 4)
+    np.testing.assert_allclose(saliency.per_direction.mean(axis=1)[0], saliency.mean)
+    assert not saliency.spread_per_direction.any()
+    for draw in (draw_directions, draw_columns):
+        assert "synthetic" in draw(saliency, data="synthetic", selection="last").get_suptitle()
+
+
+def write_temporal(path: Path, forward: np.ndarray, backward: np.ndarray, **others: np.ndarray) -> Path:
+    save_file({"temporal.G": np.stack([forward, backward]).astype(np.float32), **others}, path)
+    return path
+
+
+def test_the_time_steps_that_a_projection_keeps_are_found_for_both_ways_whatever_their_size(tmp_path):
+    early, late = np.zeros((6, 2)), np.zeros((6, 2))
+    early[0], late[5] = -0.001, 1000
+    paths = [
+        write_temporal(tmp_path / "fold-01.safetensors", early, late),
+        write_temporal(tmp_path / "fold-02.safetensors", late, late),
+    ]
+    steps = kept_steps(paths)
+    np.testing.assert_allclose(steps.mean, [[0.5, 0, 0, 0, 0, 0.5], [0, 0, 0, 0, 0, 1]], atol=1e-7)
+    np.testing.assert_allclose(steps.spread[:, 5], [np.sqrt(0.5), 0])
+    figure = draw_kept_steps(steps, data="CK+", selection="oracle")
+    assert "not comparable" in figure.get_suptitle()
+    write_temporal(paths[1], np.ones((7, 2)), np.ones((7, 2)))
+    with pytest.raises(BadInput, match=r"fold-02.safetensors: has 7 time steps, fold-01.safetensors has 6"):
+        kept_steps(paths)
+
+
+def test_sparsity_counts_entries_below_a_hundredth_of_their_own_matrix_largest(tmp_path):
+    spatial = np.ones((4, 10, 10), np.float32)
+    spatial[0, 0, :5] = 0.009  # 5 of 100 entries
+    spatial[1] *= 1e-6  # small, but alike
+    spatial[2] = 0
+    path = write_temporal(tmp_path / "fold-01.safetensors", np.eye(4), np.ones((4, 4)), **{"spatial.G": spatial})
+    reached = sparsity([path, path])
+    assert {name: shares.tolist() for name, shares in reached.items()} == {
+        "G top-left": [0.05, 0.05],
+        "G top-right": [0, 0],
+        "G bottom-left": [1, 1],
+        "G bottom-right": [0, 0],
+        "G forward": [0.75, 0.75],
+        "G backward": [0, 0],
+    }
+    assert list(sparsity([write_checkpoint(tmp_path / "spatial.safetensors", np.ones((4, 49, 2)))])) == [
+        "G top-left", "G top-right", "G bottom-left", "G bottom-right",
+    ]  # fmt: skip
+
+
+def test_a_smooth_map_has_each_nodes_value_in_the_middle_of_its_cell_and_keeps_an_even_one_even():
+    grid = np.random.default_rng(0).random((7, 7))
+    fine = smooth_map(grid, 7 * 9)
+    np.testing.assert_allclose(fine[4::9, 4::9], grid, atol=1e-9)
+    np.testing.assert_allclose(smooth_map(np.full((7, 7), 0.3)), 0.3)

@@ -3,6 +3,7 @@
 import io
 import json
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,13 +12,15 @@ import torch
 from rich.console import Console
 
 from data_prep.emotions import EMOTIONS
-from data_prep.errors import BadInput
+from data_prep.errors import BadInput, DataWarning
 from data_prep.store import FeatureStore, StoredSequence
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
-from face_strnn.crossval import cross_validate
+from face_strnn.crossval import _lacking_classes, _stacks, cross_validate
+from face_strnn.gpu_memory import bytes_of_network, networks_that_fit
 from face_strnn.network import STRNN, MapBatch, logits
 from face_strnn.report import print_summary, render_report
 from face_strnn.samples import Samples
+from face_strnn.training import Member
 
 SUBJECTS = 8
 NETWORK = NetworkConfig(
@@ -158,3 +161,38 @@ def test_the_page_and_the_table_tell_the_spread_over_seeds(store, tmp_path):
     low, high = summary["seed_accuracies"]
     spread = abs(high - low) / 2**0.5
     assert f"(std {100 * spread:.1f})" in console.export_text()
+
+
+def test_classes_that_training_lacks_are_warned_of_by_name(store, tmp_path):
+    with pytest.warns(DataWarning, match="all folds: no training sequence shows") as caught:
+        summary = run(store, tmp_path / "run")
+    assert [str(one.message) for one in caught if one.category is DataWarning] == summary["warnings"]
+    assert all(emotion in summary["warnings"][0] for emotion in EMOTIONS[3:])
+    assert not any(emotion in summary["warnings"][0] for emotion in EMOTIONS[:3])
+    assert "Warning: all folds" in render_report(tmp_path / "run").read_text(encoding="utf-8").replace("</strong>", "")
+
+
+def test_a_class_of_one_subject_is_lacking_in_the_fold_that_holds_it_out():
+    labels = torch.tensor([0, 1, 0, 1, 2, 0])
+    samples = SimpleNamespace(labels=labels, class_names=("anger", "fear", "surprise"))
+    members = [Member(fold, seed, np.arange(6) % 3 != fold - 1) for seed in (0, 1) for fold in (1, 2, 3)]
+    assert _lacking_classes(samples, members) == [
+        "fold 2: no training sequence shows surprise; its network cannot learn it"
+    ]
+
+
+def test_a_stack_whose_training_was_begun_stays_together(tmp_path):
+    assert _stacks(25, 10, tmp_path) == [(0, 10), (10, 20), (20, 25)]
+    (tmp_path / "networks-11-14.training").touch()
+    assert _stacks(25, 10, tmp_path) == [(0, 10), (10, 14), (14, 24), (24, 25)]
+    (tmp_path / "networks-01-25.training").touch()
+    (tmp_path / "networks-11-14.training").unlink()
+    assert _stacks(25, 10, tmp_path) == [(0, 25)]
+
+
+def test_as_many_networks_are_stacked_as_the_memory_holds_and_none_is_said_before_anything_begins():
+    config = Config()
+    one = bytes_of_network(config, 400)
+    assert networks_that_fit(config, 400, int(7.5 * one / 0.9)) == 7
+    with pytest.raises(BadInput, match=r"batches of 16 sequences takes .* GiB .*lower training.batch_size"):
+        networks_that_fit(config, 400, one // 2)

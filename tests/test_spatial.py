@@ -24,10 +24,10 @@ from data_prep.errors import BadInput
 from face_strnn import spatial_portable
 from face_strnn.scan import Scan
 from face_strnn.scan_kernel import why_not
-from face_strnn.spatial import projected_states, two_taps
+from face_strnn.spatial import projected_states
 from face_strnn.spatial_compiled import Workspace
 from face_strnn.spatial_portable import PortableStates
-from face_strnn.time_steps import time_steps
+from face_strnn.time_steps import Taps, time_steps
 
 
 def states_of(x, U, W, b, scan, activation):
@@ -228,9 +228,8 @@ def test_the_compiled_kernel_scans_any_graph(seed, kernel_needed):
 def test_two_taps_are_the_steps_themselves(how):
     for n_frames, length in ((1, 1), (1, 5), (2, 5), (5, 5), (9, 5)):
         step = time_steps(n_frames, length, how)
-        frame, weight = two_taps([step])
-        again = torch.zeros_like(step).scatter_add_(1, frame[0].long(), weight[0])
-        assert torch.equal(again, step)
+        taps = Taps.of(step)
+        assert torch.equal(torch.zeros_like(step).scatter_add_(1, taps.frame, taps.weight), step)
 
 
 def test_steps_of_more_than_two_frames_are_left_to_the_portable_path():

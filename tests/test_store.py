@@ -260,6 +260,30 @@ def test_an_error_while_writing_leaves_no_file_and_keeps_the_old_one(store):
     assert names_in(store.folder) == before and store.path_of(entry).read_bytes() == whole
 
 
+@pytest.mark.parametrize("parts", [[4], [1, 3], [2, 1, 1]])
+def test_a_file_that_is_written_in_parts_has_the_bytes_of_one_written_at_once(store, tmp_path, parts):
+    entry = entries()[4]
+    maps = maps_of(entry)
+    other = FeatureStore.create(tmp_path / "other", "ckplus-vgg11", RECIPE)
+    with other.write_in_parts(entry, maps.shape[1:]) as append:
+        for part in maps.split(parts):
+            append(part)
+        assert not other.path_of(entry).exists()
+    assert other.path_of(entry).read_bytes() == store.path_of(entry).read_bytes()
+
+
+def test_parts_that_are_too_few_or_of_another_shape_leave_no_file(store):
+    new = StoredSequence("S011_001", "S011", "fear", 0, 4, "0" * 64)
+    before = names_in(store.folder)
+    for parts in ([(3, 2, 3, 4)], [(5, 2, 3, 4)], [(4, 3, 2, 4)]):
+        with pytest.raises(ValueError, match="S011_001"), store.write_in_parts(new, (2, 3, 4)) as append:
+            for shape in parts:
+                append(torch.zeros(shape).half())
+    with pytest.raises(ValueError, match="float32"), store.write_in_parts(new, (2, 3, 4)) as append:
+        append(torch.zeros(4, 2, 3, 4))
+    assert names_in(store.folder) == before
+
+
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
 def test_a_file_appears_whole_or_not_at_all(tmp_path, error):
     path = tmp_path / "summary.json"

@@ -8,7 +8,8 @@ import torch
 
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
 from face_strnn.samples import channel_moments
-from face_strnn.training import Member, Standardisation, train
+from face_strnn.standardisation import Standardisation
+from face_strnn.training import Member, train
 
 N, FOLDS = 18, 3
 NETWORK = NetworkConfig(

@@ -1,0 +1,225 @@
+"""How fast ``prepare`` turns images into maps, against the bare backbone, and how much memory it takes.
+
+    face-strnn synth --out data/standin --subjects 12
+    .venv/bin/python benchmarks/features.py data/standin
+
+Prints for pool4 unrotated, pool4 with the four rotations, and pool5: frames a second of each stage alone on one core,
+of the bare backbone on all cores in both ways to use them, and of ``prepare`` from files to store; bare backbone and
+``prepare`` in turns, median of three rounds. Processor time is given beside it: on a shared machine its shares are
+steadier. Then the peak memory of ``prepare`` for 50 and 500 sequences, and for a video of 100 and of 10,000 frames its
+time a frame, each in a process of its own, with a small random network. ``--weights`` and ``--sequences`` (0 for all)
+choose weights and number of sequences; ``--part speed`` or ``memory`` does one half.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+import cv2
+import numpy as np
+import torch
+from machine import describe
+from torchvision.models import vgg11
+
+from data_prep.backbone import Backbone, load_backbone
+from data_prep.catalogue import Catalogue
+from data_prep.ckplus import read_ckplus
+from data_prep.crops import crops_of, cut
+from data_prep.face_track import FaceFollower
+from data_prep.pipeline import prepare
+from data_prep.recording import Recording
+from data_prep.rotation import ROOM, ROTATIONS, rotate
+from data_prep.store import FeatureStore, StoredSequence
+
+CASES = {"pool4": ("pool4", ()), "pool4, 4 rotations": ("pool4", ROTATIONS), "pool5": ("pool5", ())}
+ROUNDS = 3
+SMALL = (160, 120)
+"""Width and height of the frames with which memory is measured."""
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("root", type=Path)
+    parser.add_argument("--weights", default="hed")
+    parser.add_argument("--sequences", type=int, default=12)
+    parser.add_argument("--part", choices=["all", "speed", "memory"], default="all")
+    parser.add_argument("--video", type=int, default=10_000, help="frames of the long video")
+    given = parser.parse_args()
+    catalogue = read_ckplus(given.root).usable()
+    step = max(len(catalogue.sequences) // given.sequences, 1) if given.sequences else 1
+    catalogue = replace(catalogue, sequences=catalogue.sequences[::step])
+    print(describe())
+    print(f"{catalogue.data}: {catalogue.n_frames} frames in {len(catalogue.sequences)} sequences")
+    if given.part != "memory":
+        for name, (maps, rotations) in CASES.items():
+            backbone = load_backbone("vgg16", given.weights, maps)
+            print(f"\n{name}\n{'':44}  frames/s   share   CPU ms a frame   share")
+            speed(catalogue, backbone, rotations)
+    if given.part != "speed":
+        print()
+        memory(catalogue, given.video)
+
+
+def speed(catalogue: Catalogue, backbone: Backbone, rotations: tuple[int, ...]) -> None:
+    """Print the table of one case. A frame counts once, however often it is rotated."""
+    n_frames, angles = catalogue.n_frames, (0, *rotations)
+    for stage, milliseconds in stages(catalogue, backbone, angles).items():
+        print(f"{stage + ', on one core':44}  {1000 / milliseconds:8.1f}          {milliseconds:8.2f}")
+    crops = torch.zeros(n_frames * len(angles), backbone.crop_pixels, backbone.crop_pixels, 3, dtype=torch.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        count = iter(range(1000))
+        ways: dict[str, Callable[[], object]] = {
+            "bare backbone, all cores on 32 frames": lambda: backbone(crops),
+            "bare backbone, a core on 4 frames each": lambda: lone_threads(backbone, crops),
+            "prepare, from files to store": lambda: prepare(
+                catalogue, Path(folder) / str(next(count)), backbone, rotations
+            ),
+        }
+        walls: dict[str, list[float]] = {way: [] for way in ways}
+        cpus: dict[str, list[float]] = {way: [] for way in ways}
+        for _ in range(ROUNDS):
+            for way, work in ways.items():
+                wall, cpu = time.perf_counter(), time.process_time()
+                work()
+                walls[way].append(time.perf_counter() - wall)
+                cpus[way].append(time.process_time() - cpu)
+    wall = {way: statistics.median(values) for way, values in walls.items()}
+    cpu = {way: statistics.median(values) for way, values in cpus.items()}
+    whole, bare = list(ways)[-1], list(ways)[:-1]
+    best, least = min(wall[way] for way in bare), min(cpu[way] for way in bare)
+    for way in ways:
+        shares = (f"{100 * best / wall[way]:6.0f} %", f"{100 * least / cpu[way]:6.0f} %") if way == whole else ("", "")
+        milliseconds = 1000 * cpu[way] / n_frames
+        print(f"{way:44}  {n_frames / wall[way]:8.1f}  {shares[0]:8}  {milliseconds:8.2f}       {shares[1]}")
+    together = wall[bare[0]] / wall[whole]
+    print(f"{'':44}  {100 * together:.0f} % of the backbone with all cores on each call")
+
+
+def stages(catalogue: Catalogue, backbone: Backbone, angles: tuple[int, ...]) -> dict[str, float]:
+    """Processor milliseconds a frame of each stage alone, with one thread."""
+    threads, helpers = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    pixels, follower = backbone.crop_pixels, FaceFollower()
+    spent = dict.fromkeys(("read, hash and decode", "detect", "crop and rotate", "backbone", "write"), 0.0)
+    follower.track(list(Recording(catalogue.sequences[0]).frames()))
+    backbone(torch.zeros(4, pixels, pixels, 3, dtype=torch.uint8))
+
+    def timed(stage: str, work: Callable[[], object]) -> object:
+        start = time.thread_time()
+        done = work()
+        spent[stage] += time.thread_time() - start
+        return done
+
+    with tempfile.TemporaryDirectory() as folder:
+        store = FeatureStore.create(Path(folder), "stages", {})
+        for sequence in catalogue.sequences:
+            frames = timed("read, hash and decode", lambda s=sequence: list(Recording(s).frames()))
+            track = timed("detect", lambda f=frames: follower.track(f))
+            squares = crops_of(track)
+            wide = timed(
+                "crop and rotate",
+                lambda f=frames, t=track, s=squares: np.stack(
+                    [cut(f[i], square, pixels, ROOM) for i, square in zip(t.usable, s, strict=True)]
+                ),
+            )
+            for angle in angles:
+                turned = timed("crop and rotate", lambda w=wide, a=angle: torch.from_numpy(rotate(w, a, pixels)))
+                maps = timed("backbone", lambda t=turned: torch.cat([backbone(part) for part in t.split(4)]))
+                entry = StoredSequence(sequence.name, sequence.subject, sequence.emotion, angle, len(maps), "0" * 64)
+                timed("write", lambda e=entry, m=maps: store.write(e, m))
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(helpers)
+    return {stage: 1000 * seconds / catalogue.n_frames for stage, seconds in spent.items()}
+
+
+def lone_threads(backbone: Backbone, crops: torch.Tensor) -> None:
+    """The backbone alone, as ``prepare`` uses the cores."""
+    threads = torch.get_num_threads()
+    parts = iter(crops.split(4))
+    lock = threading.Lock()
+
+    def work() -> None:
+        torch.set_num_threads(1)
+        while True:
+            with lock:
+                part = next(parts, None)
+            if part is None:
+                return
+            backbone(part)
+
+    workers = [threading.Thread(target=work) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    torch.set_num_threads(threads)
+
+
+def memory(catalogue: Catalogue, n_video: int) -> None:
+    """Print peak memory and time a frame of `prepare` in processes of its own."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        torch.manual_seed(0)
+        # Without the classifier, whose 500 MB would be all that is seen of the peak.
+        state = {f"features.{name}": tensor for name, tensor in vgg11().features.state_dict().items()}
+        torch.save(state, folder / "vgg11.pth")
+        sequence = max(catalogue.sequences, key=lambda one: len(one.frames))
+        frames = [cv2.resize(frame, SMALL, interpolation=cv2.INTER_AREA) for frame in Recording(sequence).frames()]
+        n_images = min(len(frames), 4)
+        for number in range(n_images):
+            (folder / "images").mkdir(exist_ok=True)
+            cv2.imwrite(str(folder / "images" / f"{number}.png"), frames[number][..., ::-1])
+        print(f"{'':44}  frames   seconds   ms a frame   peak MiB")
+        for n in (5, 50, 500):
+            rows = [("s1", number, "anger", "images") for number in range(n)]
+            report(f"{n} sequences of {n_images} frames", folder, rows, n * n_images)
+        for n in dict.fromkeys((100, n_video)):
+            write_video(folder / f"{n}.avi", frames, n)
+            report(f"a video of {n} frames", folder, [("s1", 1, "anger", f"{n}.avi")], n)
+
+
+def report(what: str, folder: Path, rows: list[tuple], n_frames: int) -> None:
+    """Run `prepare` on a manifest of these rows and print a line."""
+    lines = ["subject,sequence,emotion,path", *(",".join(map(str, row)) for row in rows)]
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+    with tempfile.TemporaryDirectory() as out:
+        options = ["--dataset", "manifest", "--root", folder, "--out", out, "--backbone", "vgg11", "--maps", "pool4"]
+        options += ["--weights", folder / "vgg11.pth", "--rotations", "[]", "--no-contact-sheet"]
+        start = time.perf_counter()
+        command = [sys.executable, "-m", "face_strnn.cli", "prepare", *map(str, options)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        _, status, used = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{what}: prepare ended with status {process.returncode}")
+    print(f"{what:44}  {n_frames:6}  {seconds:8.1f}  {1000 * seconds / n_frames:11.2f}  {used.ru_maxrss / 1024:9.0f}")
+
+
+def write_video(path: Path, frames: list[np.ndarray], n: int) -> None:
+    """Play frames to and fro."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 30, SMALL)
+    for frame in _to_and_fro(frames, n):
+        writer.write(frame[..., ::-1])
+    writer.release()
+
+
+def _to_and_fro(frames: list[np.ndarray], n: int) -> Iterator[np.ndarray]:
+    cycle = [*frames, *frames[::-1]]
+    for number in range(n):
+        yield cycle[number % len(cycle)]
+
+
+if __name__ == "__main__":
+    main()
