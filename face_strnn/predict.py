@@ -261,7 +261,8 @@ class _Course:
             return
         self.n_faces += 1
         self.total = self.total + moment.probabilities
-        if self.surest is None or moment.probabilities.max() > self.surest.probabilities.max():
+        # The last of equals: the frames before the end of a part's first window have that one's answer.
+        if self.surest is None or moment.probabilities.max() >= self.surest.probabilities.max():
             self.surest = replace(moment, image=_NO_IMAGE)
         if self._part is None:
             self._part = _Part(moment.instant, moment.instant, moment.probabilities, [])

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
@@ -50,20 +51,15 @@ def draw_timeline(table: pd.DataFrame, title: str, data: str) -> Figure:
     figure = Figure(figsize=(11, 5.2), layout="constrained")
     strip, curves = figure.subplots(2, 1, sharex=True, height_ratios=(1, 11))
     parts = _stretches(~np.isnan(probabilities[:, 0]))
-    unit, averaged = "", len(time) > _POINTS
-    if averaged:
-        size = -(-len(time) // _POINTS)
-        unit = f", means over {size} frames"
+    size = -(-len(time) // _POINTS)
+    unit = f", means over {size} frames" if size > 1 else ""
+    x, y = _means_with_holes(time, probabilities, parts, size)
     for place, name in enumerate(classes):
         colour, dashes, width = _STYLES[place % len(_STYLES)]
-        for number, (start, stop) in enumerate(parts):
-            x, y = time[start:stop], probabilities[start:stop, place]
-            if averaged:
-                x, y = _means(x, size), _means(y, size)
-            style = {"dashes": dashes} if dashes[0] else {}
-            alone = "o" if len(x) == 1 else None  # a line of one point would be invisible
-            label = name if number == 0 else None
-            curves.plot(x, y, color=colour, linewidth=width, marker=alone, markersize=4, label=label, **style)
+        style = {"dashes": dashes} if dashes[0] else {}
+        curves.plot(x, y[:, place], color=colour, linewidth=width, label=name, **style)
+        alone = _lone_points(y[:, place])  # a line of one point would be invisible
+        curves.plot(x[alone], y[alone, place], "o", color=colour, markersize=4)
     _name_peaks(curves, time, probabilities, classes)
     gaps = _shade_gaps([strip, curves], time, parts, end)
     _draw_strip(strip, time, probabilities, classes, parts, end)
@@ -90,9 +86,25 @@ def _stretches(seen: np.ndarray) -> list[tuple[int, int]]:
     return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
 
 
-def _means(values: np.ndarray, size: int) -> np.ndarray:
-    starts = np.arange(0, len(values), size)
-    return np.add.reduceat(values, starts) / np.diff([*starts, len(values)])
+def _means_with_holes(
+    time: np.ndarray, probabilities: np.ndarray, parts: list[tuple[int, int]], size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Average every ``size`` rows of each part; a row of NaN after each part keeps a curve from crossing the gap."""
+    x, y = [], []
+    for start, stop in parts:
+        starts = np.arange(start, stop, size)
+        counts = np.diff([*starts, stop])
+        x += [np.add.reduceat(time[:stop], starts) / counts, [np.nan]]
+        y += [
+            np.add.reduceat(probabilities[:stop], starts) / counts[:, None],
+            np.full((1, probabilities.shape[1]), np.nan),
+        ]
+    return np.concatenate(x), np.concatenate(y)
+
+
+def _lone_points(values: np.ndarray) -> np.ndarray:
+    missing = np.isnan(np.concatenate([[np.nan], values, [np.nan]]))
+    return ~missing[1:-1] & missing[:-2] & missing[2:]
 
 
 def _name_peaks(axes: Axes, time: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> None:
@@ -100,7 +112,8 @@ def _name_peaks(axes: Axes, time: np.ndarray, probabilities: np.ndarray, classes
     middle = (time[0] + time[-1]) / 2
     for place, name in enumerate(classes):
         of_class = probabilities[:, place]
-        row = int(np.nanargmax(of_class))
+        # The last of equals: there the window ends whose answer the frames before it share.
+        row = int(np.flatnonzero(of_class == np.nanmax(of_class))[-1])
         if of_class[row] >= _NAMED_FROM:
             left = time[row] <= middle
             axes.annotate(
@@ -125,8 +138,11 @@ def _shade_gaps(panels: list[Axes], time: np.ndarray, parts: list[tuple[int, int
         if stop - start > 0.09 * (end - time[0]):
             box = {"facecolor": _GAP, "edgecolor": "none", "pad": 4}
             panels[-1].text((start + stop) / 2, 0.5, "no face", ha="center", va="center", color=_GREY, bbox=box)
-        for axes in panels:
-            axes.axvspan(start, stop, facecolor=_GAP, edgecolor="#c4cad2", hatch="///", linewidth=0, zorder=0)
+    bars = [(start, stop - start) for start, stop in gaps]
+    for axes in panels:
+        # One artist for all gaps: a recording of hours can have thousands.
+        style = {"facecolor": _GAP, "edgecolor": "#c4cad2", "hatch": "///", "linewidth": 0, "zorder": 0}
+        axes.broken_barh(bars, (0, 1), transform=axes.get_xaxis_transform(), **style)
     return len(gaps)
 
 
@@ -140,19 +156,20 @@ def _draw_strip(
 ) -> None:
     """Name the most probable emotion along the top, where there is room for its name."""
     room = 0.011 * (end - time[0])  # of one letter
+    bars: list[list[tuple[float, float]]] = [[] for _ in classes]
     for start, stop in parts:
         best = probabilities[start:stop].argmax(1)
         changes = [start, *(start + 1 + np.flatnonzero(np.diff(best))), stop]
         for first, after in pairwise(changes):
             left, right = time[first], time[after] if after < len(time) else end
             place = int(best[first - start])
-            colour = _STYLES[place % len(_STYLES)][0]
-            axes.axvspan(left, right, facecolor=colour, alpha=0.16, edgecolor="none")
-            axes.axvline(left, color="white", linewidth=1.2)
+            bars[place].append((left, right - left))
             if right - left > room * len(classes[place]):
-                axes.text(
-                    (left + right) / 2, 0.5, classes[place], ha="center", va="center", fontsize=9.5, color="#16202c"
-                )
+                middle = (left + right) / 2
+                axes.text(middle, 0.5, classes[place], ha="center", va="center", fontsize=9.5, color="#16202c")
+    for place, of_class in enumerate(bars):
+        colour = _STYLES[place % len(_STYLES)][0]
+        axes.broken_barh(of_class, (0, 1), facecolor=to_rgba(colour, 0.16), edgecolor="white", linewidth=0.6)
     axes.set(ylim=(0, 1), yticks=[])
     axes.set_ylabel("most\nprobable", rotation=0, ha="right", va="center", fontsize=9, color=_GREY)
     axes.tick_params(axis="x", length=0, labelbottom=False)

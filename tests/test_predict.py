@@ -249,6 +249,15 @@ def test_models_of_different_sizes_are_refused(run, own_copy, vgg_file, film, ca
     assert "fold-02.safetensors: has other sizes than fold-01.safetensors" in capsys.readouterr().err
 
 
+def test_a_run_over_images_that_were_given_as_crops_is_refused(own_copy, vgg_file, film, capsys):
+    summary = json.loads((own_copy / "summary.json").read_text())
+    summary["features"]["crop"] = {"detector": "given", "pixels": 112}
+    (own_copy / "summary.json").write_text(json.dumps(summary))
+    assert main(["predict", "--run", str(own_copy), "--weights", str(vgg_file()), str(film("fff"))]) == 2
+    said = capsys.readouterr().err
+    assert "its features are of images that were given as crops" in said and "not a finished run" not in said
+
+
 @pytest.fixture
 def own_copy(run, tmp_path_factory):
     return shutil.copytree(run, tmp_path_factory.mktemp("own") / "run")
