@@ -4,11 +4,12 @@ import importlib
 
 _HOME = {
     "STRNN": "face_strnn.network",
+    "Scan": "face_strnn.scan",
     "STRNNClassifier": "face_strnn.estimator",
     "SubjectKFold": "face_strnn.protocols",
 }
 
-__all__ = ["STRNN", "STRNNClassifier", "SubjectKFold"]
+__all__ = ["STRNN", "STRNNClassifier", "Scan", "SubjectKFold"]
 
 
 def __getattr__(name: str) -> object:
