@@ -110,8 +110,7 @@ def prepare(
         store = FeatureStore.create(out, store_name(catalogue.data, backbone), shaping)
     angles = tuple(dict.fromkeys((0, *rotations)))
     settings = Settings(store, backbone, angles, crop, margin, faces, contact_sheet)
-    with _room_on_disk(store.folder), sole_writer(store.folder):
-        store.remove_unfinished()
+    with _room_on_disk(store.folder), sole_writer(store.folder), _no_halves(store):
         sequences, left_out = _sound(catalogue)
         _refuse_strangers(store, catalogue, left_out)
         for name in left_out:
@@ -129,7 +128,6 @@ def prepare(
         problems = (*catalogue.problems, *damages)
         readable = [sequence for sequence in sequences if not outcomes[sequence.name].problem]
         pages = write_tables(store, readable, problems, contact_sheet)
-        store.remove_unfinished()
     if not any(outcome.n_used for outcome in in_order):
         if problems:
             raise BadInput(f"{catalogue.root}: no sequence can be used; the first problem: {problems[0]}")
@@ -186,14 +184,17 @@ def _work(sequences: Sequence[LabelledSequence], settings: Settings, jobs: int, 
 
 def _sound(catalogue: Catalogue) -> tuple[list[LabelledSequence], set[str]]:
     """The sequences that no problem of the catalogue concerns, and the names of the others."""
-    concerned = {problem.sequence for problem in catalogue.problems if problem.sequence}
-    places = [problem.path for problem in catalogue.problems]
-    concerned |= {
-        sequence.name
-        for sequence in catalogue.sequences
-        if not sequence.clip and any(place.is_relative_to(sequence.path) for place in places)
-    }
+    concerned: set[str] = set()
+    for problem in catalogue.problems:
+        concerned |= {problem.sequence} if problem.sequence else _sequences_at(problem.path, catalogue)
     return [sequence for sequence in catalogue.sequences if sequence.name not in concerned], concerned
+
+
+def _sequences_at(path: Path, catalogue: Catalogue) -> set[str]:
+    """The sequences to which a file may belong: where a folder holds several, by its name if that tells."""
+    there = [one.name for one in catalogue.sequences if not one.clip and path.is_relative_to(one.path)]
+    named = [name for name in there if path.name.casefold().startswith(name.casefold())]
+    return set(named or there)
 
 
 def _refuse_strangers(store: FeatureStore, catalogue: Catalogue, left_out: set[str]) -> None:
@@ -203,6 +204,16 @@ def _refuse_strangers(store: FeatureStore, catalogue: Catalogue, left_out: set[s
             f"{store.folder}: holds {len(strangers)} sequences that {catalogue.root} does not have "
             f"({', '.join(strangers[:3])}, ...); give another --out, or delete the store"
         )
+
+
+@contextmanager
+def _no_halves(store: FeatureStore) -> Iterator[None]:
+    """Clear away what a killed run left half-written, and what processes leave that are called off."""
+    store.remove_unfinished()
+    try:
+        yield
+    finally:
+        store.remove_unfinished()
 
 
 @contextmanager

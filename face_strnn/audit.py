@@ -110,6 +110,16 @@ def standing_audit(run: Path) -> Audit:
     return audit if audit.files == checksums(run) else audit_run(run)
 
 
+def changed_files(run: Path) -> tuple[str, ...]:
+    """Return what has changed, come or gone in a run folder since its audit was written down; nothing without one."""
+    try:
+        audited = dict(json.loads((run / AUDIT_FILE).read_text(encoding="utf-8"))["files"])
+    except (OSError, KeyError, TypeError, ValueError):
+        return ()
+    found = checksums(run)
+    return tuple(name for name in sorted({*audited, *found}) if audited.get(name) != found.get(name))
+
+
 def _carry_out(evidence: Evidence, name: str, promise: str, findings_of: Callable[[Evidence], Iterator[str]]) -> Check:
     findings: list[str] = []
     lacking = ""

@@ -28,6 +28,9 @@ ENTROPY_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.05}
 """The same for a validation cross entropy, as a share of it, by the precision in which it was measured in training."""
 
 LONGEST_LIST = 6
+_NAMED_SINCE = {"variant": "network.variant", "augmentation": "augmentation"}
+"""What a summary says of the settings since there is more than one of them."""
+
 SEQUENCES_PER_BATCH = 16
 
 
@@ -38,6 +41,7 @@ def _files(evidence: Evidence) -> Iterator[str]:
 def _settings(evidence: Evidence) -> Iterator[str]:
     settings, summary = evidence.settings, evidence.summary
     claimed = {key: summary[key] for key in ("data", "protocol", "selection", "seed", "seeds")}
+    claimed |= {key: summary[name] for name, key in _NAMED_SINCE.items() if name in summary}
     claimed |= {"training.epochs": summary["epochs"], "folds": len(summary["fold_accuracies"])}
     claimed |= {f"features.{key}": summary["features"].get(key) for key in settings["features"]}
     for key, value in claimed.items():
@@ -56,7 +60,10 @@ def _settings(evidence: Evidence) -> Iterator[str]:
         }
         said |= {key: facts[name] for name, key in headed.items() if name in facts}
         for key, value in said.items():
-            if _plain(value) != _plain(wanted := _at(settings, key)):
+            wanted = _at(settings, key)
+            if wanted is None and key == "network.variant":  # there was one only, and it had no name
+                wanted = "strnn"
+            if _plain(value) != _plain(wanted):
                 yield f"{checkpoint.name} has {key} {value}, config.yaml {wanted}"
 
 

@@ -1,5 +1,7 @@
 """What an STRNN must beat, under the same folds."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 from sklearn.dummy import DummyClassifier
@@ -29,7 +31,7 @@ def apex_svm(samples: Samples, protocol: BaseCrossValidator) -> pd.DataFrame:
         Columns ``sequence``, ``subject``, ``fold``, ``truth``, ``prediction``.
     """
     apex = np.stack([samples[n][-1].float().numpy().ravel() for n in samples.unrotated])
-    return _test(samples, protocol, lambda train, test: _svm(apex, samples, train, test))
+    return _test(samples, protocol, lambda train, test: _svm(apex, samples, train, test)[0])
 
 
 def most_frequent(samples: Samples, protocol: BaseCrossValidator) -> pd.DataFrame:
@@ -47,11 +49,29 @@ BASELINES = {"linear SVM on the apex frame's maps": apex_svm, "chance: the most 
 """By the name under which they stand in a run's summary."""
 
 
-def _svm(features: np.ndarray, samples: Samples, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+def apex_svm_of_folds(samples: Samples) -> Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, dict[str, float]]]:
+    """Return the SVM of :func:`apex_svm` fold by fold.
+
+    Returns:
+        A function of the numbers of a fold's training samples, of which the rotated ones are left out, and of its test
+        samples. It returns the labels of these and the chosen setting, such as ``{"C": 0.01}``.
+    """
+    apex = np.stack([samples[n][-1].float().numpy().ravel() for n in samples.unrotated])
+
+    def answer(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
+        taught, asked = (np.flatnonzero(np.isin(samples.unrotated, numbers)) for numbers in (train, test))
+        answers, cost = _svm(apex, samples, taught, asked)
+        return answers, {"C": cost}
+
+    return answer
+
+
+def _svm(features: np.ndarray, samples: Samples, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the labels of the test sequences, and the C that was chosen."""
     labels, subjects = samples.labels.numpy()[samples.unrotated], samples.subjects[samples.unrotated]
     scaler = StandardScaler().fit(features[train])
     if len(set(labels[train])) == 1:
-        return np.full(len(test), labels[train][0])
+        return np.full(len(test), labels[train][0]), COSTS[len(COSTS) // 2]
     # With thousands of channels and few sequences the products between sequences are all that a linear SVM needs.
     taught, asked = scaler.transform(features[train]), scaler.transform(features[test])
     svm = SVC(kernel="precomputed", C=COSTS[len(COSTS) // 2])
@@ -59,7 +79,9 @@ def _svm(features: np.ndarray, samples: Samples, train: np.ndarray, test: np.nda
     inner = list(SubjectKFold(n_inner).split(train, groups=subjects[train])) if n_inner > 1 else []
     if inner and all(len(set(labels[train][part])) > 1 for part, _ in inner):
         svm = GridSearchCV(svm, {"C": COSTS}, cv=inner)
-    return svm.fit(taught @ taught.T, labels[train]).predict(asked @ taught.T)
+    svm.fit(taught @ taught.T, labels[train])
+    cost = svm.best_params_["C"] if isinstance(svm, GridSearchCV) else svm.C
+    return svm.predict(asked @ taught.T), cost
 
 
 def _test(samples: Samples, protocol: BaseCrossValidator, answer) -> pd.DataFrame:  # noqa: ANN001

@@ -190,9 +190,11 @@ def cv(
     epochs: int | None = None,
     seed: int = 0,
     seeds: int = 1,
+    augmentation: Literal["rotations", "none"] = "rotations",
     device: Literal["auto", "cpu", "cuda"] = "auto",
     network: NetworkConfig = NetworkConfig(),  # noqa: B008
     training: TrainingConfig = TrainingConfig(),  # noqa: B008
+    tensorboard: bool = False,
 ) -> None:
     """Cross-validate an STRNN, subjects held out, and write a run folder. An interrupted run is taken up.
 
@@ -206,22 +208,32 @@ def cv(
             the best on the test subjects, whose accuracy is not comparable with anything.
         seed: of the initial parameters.
         seeds: number of times that every fold is trained, with seeds from --seed upwards.
+        augmentation: whether networks learn from the rotated copies that the features hold.
         device: where the networks are trained; auto takes a GPU where there is one.
         network: sizes of the network.
         training: how it is trained.
+        tensorboard: write every network's curves to the folder tensorboard of the run folder while it trains.
     """
     from data_prep.device import compute_device
     from data_prep.store import FeatureStore
     from face_strnn.audit import audit_run, write_audit
     from face_strnn.crossval import cross_validate
     from face_strnn.spatial import scan_path
+    from face_strnn.training_scalars import TrainingScalars
 
+    scalars = TrainingScalars(out / "tensorboard", selection) if tensorboard else None
     if epochs is not None:
         training = replace(training, epochs=epochs)
     store = FeatureStore.open(features)
     where = compute_device(device)
     console.print(f"scan: {scan_path(Config(network, training), where)}", highlight=False)
-    with _training_progress(training.epochs) as watch:
+    with _training_progress(training.epochs) as show:
+
+        def watch(stack: "Stack") -> None:
+            show(stack)
+            if scalars:
+                scalars.write(stack)
+
         cross_validate(
             store,
             out,
@@ -234,7 +246,10 @@ def cv(
             where,
             _command_line(),
             watch,
+            augmentation,
         )
+    if scalars:
+        scalars.complete(out)
     audited = audit_run(out, store)
     write_audit(out, audited)
     report(out)
@@ -244,13 +259,87 @@ def cv(
         raise BadInput(f"{out}: {audited.verdict}; `face-strnn audit {out} --features {features}` says what is wrong")
 
 
+def reproduce(
+    features: Path,
+    out: Path,
+    only: list[str] | None = None,
+    seeds: int = 1,
+    spread: bool = False,
+    protocol: Literal["interleaved", "contiguous", "leave-one-subject-out", "given"] = "interleaved",
+    folds: int = 10,
+    selection: Literal["last", "inner"] = "last",
+    epochs: int | None = None,
+    seed: int = 0,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    network: NetworkConfig = NetworkConfig(),  # noqa: B008
+    training: TrainingConfig = TrainingConfig(),  # noqa: B008
+) -> None:
+    """Do the paper's experiments under the same folds: the STRNN, its ablations, baselines. What is done is kept.
+
+    Args:
+        features: a feature store, or the folder that holds one.
+        out: folder of the results, with a folder for every method and seed.
+        only: experiments to do beside the STRNN, of srnn, trnn, non-sparse, sigmoid (relu), no-rotation, svm, logistic,
+            lstm, cnn; all by default.
+        seeds: number of times that every network is trained, with seeds from --seed upwards.
+        spread: give the LaTeX table a column for the spread over seeds, of which there must be two or more.
+        protocol: how subjects are dealt to folds; given: as the data set itself says (a manifest's column fold).
+        folds: number of folds of the protocols interleaved and contiguous.
+        selection: the epoch that is tested: the last; inner: the best on training subjects set aside for it.
+        epochs: passes over the training samples, in place of the configuration's training.epochs.
+        seed: of the initial parameters.
+        device: where the networks are trained; auto takes a GPU where there is one.
+        network: sizes of the network.
+        training: how it is trained.
+    """
+    from data_prep.device import compute_device
+    from data_prep.store import FeatureStore
+    from face_strnn.reproduction import Reproduction
+    from face_strnn.reproduction_page import print_results, write_reproduction
+    from face_strnn.results import results_of
+
+    if spread and seeds < 2:
+        raise BadInput(f"--spread: --seeds {seeds} has no spread over seeds; give --seeds 2 or more")
+    if epochs is not None:
+        training = replace(training, epochs=epochs)
+    whole = Reproduction(
+        FeatureStore.open(features), out, Config(network, training), protocol, folds, selection, seed, seeds, only,
+        compute_device(device), _command_line(),
+    )  # fmt: skip
+    whole.begin()
+    if whole.absent_classes:
+        warnings.warn(
+            f"no sequence shows {', '.join(whole.absent_classes)}: no method can learn it, and the mean class recall "
+            "is over the other classes",
+            DataWarning,
+            stacklevel=1,
+        )
+    cells = whole.cells
+    for number, cell in enumerate(cells, start=1):
+        kept = ": kept" if cell.is_finished else ""
+        console.print(f"{number} of {len(cells)}: {cell.title}{kept}", markup=False, highlight=False)
+        if cell.experiment.baseline:
+            with _progress("folds", whole.n_tested_folds) as update:
+                whole.carry_out(cell, watch_fold=lambda done, update=update: update(completed=done))
+        else:
+            with _training_progress(whole.config_of(cell).training.epochs) as watch:
+                whole.carry_out(cell, watch)
+    table = results_of(whole)
+    written = write_reproduction(whole, table, spread)
+    print_results(table, console if console.is_terminal else Console(width=10_000))
+    for path in written:
+        console.print(f"{path.name}: [b]{escape(str(path.resolve()))}[/b]", soft_wrap=True)
+    if broken := sorted(set(table.loc[table["audit"].str.contains("failed"), "label"])):
+        raise BadInput(f"{out}: the audit of {', '.join(broken)} failed; `face-strnn audit` on its folder says what")
+
+
 def report(run: Path) -> None:
     """Print a run's table and draw its figures and page anew.
 
     Args:
         run: a finished run folder.
     """
-    from face_strnn.audit import standing_audit
+    from face_strnn.audit import changed_files, standing_audit
     from face_strnn.report import print_summary, render_report
     from face_strnn.run_folder import read_summary
 
@@ -258,6 +347,8 @@ def report(run: Path) -> None:
     audited = standing_audit(run)
     page = render_report(run, audited)
     print_summary(summary, console)
+    if changed := changed_files(run):
+        console.print(f"changed since the run was audited: {', '.join(changed)}", style="bold red", soft_wrap=True)
     console.print(f"audit: {audited.verdict}", style=None if audited.passed else "bold red", soft_wrap=True)
     console.print(f"report: [b]{escape(str(page.resolve()))}[/b]", soft_wrap=True)
 
@@ -457,6 +548,7 @@ EXAMPLES = {
     cv: "face-strnn cv --features features --out runs/first",
     heatmap: "face-strnn heatmap runs/first --sequence S005_001 --features features",
     saliency: "face-strnn saliency runs/first --features features",
+    reproduce: "face-strnn reproduce --features features --out paper --seeds 5",
     report: "face-strnn report runs/first",
     audit: "face-strnn audit runs/first --features features",
     compare: "face-strnn compare runs/paper runs/best",
@@ -464,6 +556,8 @@ EXAMPLES = {
 }
 POSITIONAL = {predict: "source", report: "run", heatmap: "run", audit: "run", compare: "runs", saliency: "run"}
 """Commands whose main argument is given without an option's name."""
+_NAMED_BY_HAND = {reproduce: ("only",)}
+"""Arguments that the parser is told of apart from the signature."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -522,17 +616,20 @@ def _parser() -> ArgumentParser:
         if positional:
             several = {"nargs": "+"} if signature(function).parameters[positional].annotation == list[Path] else {}
             command.add_argument(positional, type=Path, help=_help_of(function, positional), **several)
-        if function is cv:
+        if function in (cv, reproduce):
             known = " or ".join(path.stem for path in _shipped_configurations())
             command.add_argument(
                 "--config",
                 action="config",
                 help=f"YAML file with any of these options, or one that is shipped: {known}",
             )
+        if function is reproduce:  # names after one another, where the signature would ask for a list in brackets
+            command.add_argument("--only", nargs="+", metavar="NAME", help=_help_of(function, "only"))
         switches = {name for name, given in signature(function).parameters.items() if given.annotation is bool}
         for name in sorted(switches):  # `--json` alone, where the signature would ask for `--json true`
             command.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=_help_of(function, name))
-        command.add_function_arguments(function, skip={positional, *switches} - {None}, as_group=False)
+        by_hand = {positional, *switches, *_NAMED_BY_HAND.get(function, ())} - {None}
+        command.add_function_arguments(function, skip=by_hand, as_group=False)
         commands.add_subcommand(function.__name__, command, help=summary)
     return parser
 

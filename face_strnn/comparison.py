@@ -51,6 +51,23 @@ class ComparedRun:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class PairedDifference:
+    """How one method differs from another on the same test sequences. Fractions from 0 to 1.
+
+    Attributes:
+        accuracy: that of the method less that of the other.
+        interval: 95 %, paired bootstrap over subjects; None with one subject.
+        mcnemar_p: of the exact test over sequences; None unless both are of one seed.
+        permutation_p: of the sign-flip test over subjects.
+    """
+
+    accuracy: float
+    interval: tuple[float, float] | None
+    mcnemar_p: float | None
+    permutation_p: float
+
+
 def compare_runs(runs: Sequence[Path]) -> list[ComparedRun]:
     """Compare runs with the first of them.
 
@@ -71,7 +88,8 @@ def compare_runs(runs: Sequence[Path]) -> list[ComparedRun]:
         raise BadInput("there is one run; give two or more to compare")
     tables = [_predictions(run) for run in runs]
     for run, predictions in zip(runs[1:], tables[1:], strict=True):
-        _require_same_test(runs[0], tables[0], run, predictions)
+        _require_same_protocol(runs[0], run)
+        require_same_test(runs[0], tables[0], run, predictions)
     compared = [_alone(run, predictions) for run, predictions in zip(runs, tables, strict=True)]
     others = [_beside(one, tables[0], predictions) for one, predictions in zip(compared[1:], tables[1:], strict=True)]
     permutation = holm([one.permutation_p for one in others])
@@ -88,7 +106,7 @@ def _predictions(run: Path) -> pd.DataFrame:
     return read_table(run, "predictions.csv", ["sequence", "subject", "fold", "seed", "truth", "prediction"])
 
 
-def _require_same_test(first_run: Path, first: pd.DataFrame, run: Path, predictions: pd.DataFrame) -> None:
+def _require_same_protocol(first_run: Path, run: Path) -> None:
     settings, others = read_summary(first_run), read_summary(run)
     for name in ("data", "protocol"):
         if settings[name] != others[name]:
@@ -96,6 +114,18 @@ def _require_same_test(first_run: Path, first: pd.DataFrame, run: Path, predicti
                 f"{run}: its {name} is {others[name]} and that of {first_run} {settings[name]}; "
                 "compare runs on the same data under the same protocol"
             )
+
+
+def require_same_test(first_run: Path, first: pd.DataFrame, run: Path, predictions: pd.DataFrame) -> None:
+    """Refuse to compare two tables of predictions that are not over the same sequences in the same folds.
+
+    Args:
+        first_run, run: the folders they are from, to name them.
+        first, predictions: columns ``sequence``, ``subject``, ``truth``, ``fold``.
+
+    Raises:
+        BadInput: they differ.
+    """
     columns = ["sequence", "subject", "truth", "fold"]
     tested, tested_here = (set(table[columns].itertuples(index=False, name=None)) for table in (first, predictions))
     if tested != tested_here:
@@ -126,18 +156,34 @@ def _alone(run: Path, predictions: pd.DataFrame) -> ComparedRun:
 
 def _beside(one: ComparedRun, first: pd.DataFrame, predictions: pd.DataFrame) -> ComparedRun:
     """Add the difference of a run to the first."""
+    found = paired_difference(first, predictions)
+    return replace(
+        one,
+        difference=found.accuracy,
+        difference_interval=found.interval,
+        mcnemar_p=found.mcnemar_p,
+        permutation_p=found.permutation_p,
+    )
+
+
+def paired_difference(first: pd.DataFrame, predictions: pd.DataFrame) -> PairedDifference:
+    """Return how a method differs from the first one.
+
+    Args:
+        first, predictions: one row per sequence and seed, columns ``sequence``, ``subject``, ``seed``, ``truth``,
+            ``prediction``; over the same sequences. A sequence counts by the share of seeds that are right.
+    """
     right, right_first = _right(predictions), _right(first)
     difference = right - right_first.loc[right.index]
     by_subject = difference.groupby("subject", sort=True).agg(["sum", "size"])
     # Thirds and fifths of seeds leave a rest of rounding where a subject's difference is 0.
     differences = by_subject["sum"].round(9).to_numpy()
-    of_one_seed = one.seeds == 1 == first["seed"].nunique()
-    return replace(
-        one,
-        difference=float(difference.mean()),
-        difference_interval=paired_bootstrap(differences, by_subject["size"].to_numpy()),
-        mcnemar_p=mcnemar(right_first.loc[right.index] == 1, right == 1) if of_one_seed else None,
-        permutation_p=sign_flip_test(differences),
+    of_one_seed = predictions["seed"].nunique() == 1 == first["seed"].nunique()
+    return PairedDifference(
+        float(difference.mean()),
+        paired_bootstrap(differences, by_subject["size"].to_numpy()),
+        mcnemar(right_first.loc[right.index] == 1, right == 1) if of_one_seed else None,
+        sign_flip_test(differences),
     )
 
 

@@ -8,6 +8,9 @@ from data_prep.errors import BadInput
 Interpolation = Literal["linear", "nearest", "zero-pad"]
 """How a sequence becomes L time steps; see :func:`face_strnn.time_steps.time_steps`."""
 
+Variant = Literal["strnn", "srnn", "trnn"]
+"""The whole network, or one of the paper's ablations; see :mod:`face_strnn.ablations`."""
+
 Precision = Literal["float32", "bfloat16"]
 """The type in which the spatial layer is computed; parameters and sums stay float32."""
 
@@ -27,6 +30,8 @@ class NetworkConfig:
         temporal_projection: Lp, equation (7).
         n_classes: number of classes.
         activation: sigma of equations (1), (5) and (6).
+        variant: ``strnn``; ``srnn``, whose temporal recurrent layer is one fully connected layer instead; ``trnn``,
+            whose spatial one is.
     """
 
     input_size: int = 512
@@ -39,6 +44,7 @@ class NetworkConfig:
     temporal_projection: int = 5
     n_classes: int = 7
     activation: Literal["relu", "sigmoid"] = "relu"
+    variant: Variant = "strnn"
 
     def __post_init__(self) -> None:
         sizes = {name: value for name, value in asdict(self).items() if isinstance(value, int)}
@@ -47,22 +53,43 @@ class NetworkConfig:
                 raise BadInput(f"network: {name} is {value}; it must be at least 1")
         if self.activation not in ("relu", "sigmoid"):
             raise BadInput(f"network: activation is {self.activation}; it must be relu or sigmoid")
+        if self.variant not in ("strnn", "srnn", "trnn"):
+            raise BadInput(f"network: variant is {self.variant}; it must be strnn, srnn or trnn")
+
+    @property
+    def n_temporal_features(self) -> int:
+        """Numbers that the last layer, ``temporal.V``, sees of a sequence."""
+        return self.temporal_hidden if self.variant == "srnn" else 2 * self.temporal_projection * self.temporal_hidden
 
     def shapes(self, n_directions: int = 4) -> dict[str, tuple[int, ...]]:
         """Return the name and shape of every parameter; saved models depend on them."""
         n_nodes = self.grid[0] * self.grid[1]
-        return {
+        spatial = {
             "spatial.U": (n_directions, self.spatial_hidden, self.input_size),
             "spatial.W": (n_directions, self.spatial_hidden, self.spatial_hidden),
             "spatial.b": (n_directions, self.spatial_hidden),
             "spatial.G": (n_directions, n_nodes, self.spatial_projection),
             "spatial.V": (n_directions, self.spatial_output, self.spatial_projection * self.spatial_hidden),
+        }
+        temporal = {
             "temporal.R": (2, self.temporal_hidden, self.spatial_output),
             "temporal.W": (2, self.temporal_hidden, self.temporal_hidden),
             "temporal.b": (2, self.temporal_hidden),
             "temporal.G": (2, self.length, self.temporal_projection),
             "temporal.V": (2, self.n_classes, self.temporal_projection * self.temporal_hidden),
         }
+        if self.variant == "trnn":
+            spatial = {
+                "spatial.U": (1, self.spatial_output, n_nodes * self.input_size),
+                "spatial.b": (1, self.spatial_output),
+            }
+        if self.variant == "srnn":
+            temporal = {
+                "temporal.R": (1, self.temporal_hidden, self.length * self.spatial_output),
+                "temporal.b": (1, self.temporal_hidden),
+                "temporal.V": (1, self.n_classes, self.temporal_hidden),
+            }
+        return {**spatial, **temporal}
 
 
 @dataclass(frozen=True)

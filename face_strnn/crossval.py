@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-import yaml
 from sklearn.model_selection import BaseCrossValidator
 from torch import Tensor
 
@@ -25,8 +24,8 @@ from face_strnn.config import Config
 from face_strnn.gpu_memory import networks_that_fit
 from face_strnn.metrics import accuracy, summarise
 from face_strnn.network import STRNN
-from face_strnn.protocols import Protocol, Selection, splitter
-from face_strnn.run_folder import checkpoint_name, read_summary
+from face_strnn.protocols import Augmentation, Protocol, Selection, splitter
+from face_strnn.run_folder import checkpoint_name, read_summary, take_folder
 from face_strnn.samples import Samples, channel_moments, names_sha256
 from face_strnn.spatial import scan_path
 from face_strnn.training import Epoch, Member, Stack, train
@@ -49,6 +48,7 @@ def cross_validate(
     device: torch.device | str = "cpu",
     command: str = "",
     progress: Callable[[Stack], None] | None = None,
+    augmentation: Augmentation = "rotations",
 ) -> dict[str, Any]:
     """Train and test one network per fold and seed and write the run folder, all but its figures and page.
 
@@ -71,6 +71,7 @@ def cross_validate(
         device: where the networks are trained.
         command: how to repeat the run; stands in the summary.
         progress: called after every epoch of a stack of folds.
+        augmentation: ``"none"`` leaves out the rotated copies that the features hold.
 
     Returns:
         The summary, as in ``summary.json``.
@@ -82,7 +83,7 @@ def cross_validate(
     started = time.perf_counter()
     if n_seeds < 1:
         raise BadInput(f"--seeds {n_seeds}: every fold is trained at least once")
-    samples = Samples.of(store)
+    samples = Samples.of(store).learned_with(augmentation)
     _require_sizes(samples, config)
     folds = splitter(protocol, n_folds, samples.subjects.tolist(), samples.given_folds.tolist())
     assignment = _assign(samples, folds)
@@ -99,12 +100,14 @@ def cross_validate(
         "selection": selection,
         "seed": seed,
         "seeds": n_seeds,
+        "augmentation": augmentation,
         **asdict(config),
     }
     members = [
         _member(samples, assignment, fold, one_seed, selection) for one_seed in seeds for fold in range(len(assignment))
     ]
-    _take_folder(out, settings)
+    take_folder(out, settings)
+    (out / "checkpoints").mkdir(exist_ok=True)
     lacking = _lacking_classes(samples, members)
     if _is_finished(out, members):
         return read_summary(out)
@@ -122,6 +125,8 @@ def cross_validate(
         "selection": selection,
         "seed": seed,
         "seeds": n_seeds,
+        "variant": config.network.variant,
+        "augmentation": augmentation,
         "epochs": config.training.epochs,
         "classes": list(samples.class_names),
         **summarise(predictions, samples.class_names),
@@ -164,44 +169,6 @@ def _assign(samples: Samples, folds: BaseCrossValidator) -> list[tuple[np.ndarra
     for train_numbers, test_numbers in folds.split(numbers, groups=samples.subjects):
         assignment.append((train_numbers, np.intersect1d(test_numbers, samples.unrotated)))
     return assignment
-
-
-def _take_folder(out: Path, settings: dict[str, Any]) -> None:
-    """Begin a run folder, or take up the one that was begun with the same settings."""
-    file = out / "config.yaml"
-    text = yaml.safe_dump(json.loads(json.dumps(settings)), sort_keys=False)
-    if file.is_file():
-        try:
-            found = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise BadInput(f"{file}: damaged ({' '.join(str(error).split())}); give another --out") from error
-        wanted = yaml.safe_load(text)
-        if found != wanted:
-            raise BadInput(
-                f"{file}: this run was made with {_differences(found, wanted)}; "
-                "give another --out, or the same settings to take it up"
-            )
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BadInput(f"{out}: exists and is no run folder; give another --out")
-    try:
-        (out / "checkpoints").mkdir(parents=True, exist_ok=True)
-        write_text_whole(file, text)
-    except OSError as error:
-        raise BadInput(f"{out}: cannot be written ({error.strerror}); give another --out") from error
-
-
-def _differences(found: Any, wanted: dict[str, Any], prefix: str = "") -> str:  # noqa: ANN401
-    """Name the settings of a run that are not those wanted now, with both values."""
-    if not isinstance(found, dict):
-        return "other settings"
-    named = []
-    for key in sorted(found.keys() | wanted.keys()):
-        before, now = found.get(key), wanted.get(key)
-        if isinstance(before, dict) and isinstance(now, dict) and before != now:
-            named.append(_differences(before, now, f"{prefix}{key}."))
-        elif before != now:
-            named.append(f"{prefix}{key} {before} (now {now})")
-    return ", ".join(named)
 
 
 def _is_finished(out: Path, members: Sequence[Member]) -> bool:

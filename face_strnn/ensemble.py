@@ -56,15 +56,16 @@ class Ensemble:
         try:
             features = json.loads((run / "summary.json").read_text(encoding="utf-8"))["features"]
             crop, fingerprint = features["crop"], features["fingerprint"]
-            are_crops = crop["detector"] == "given"
-            kind, margin = _KINDS[crop.get("per", "sequence")], 0.0 if are_crops else float(crop["margin"])
+            given = crop["detector"] == "given"
+            kind = _KINDS[crop.get("per", "sequence")]
+            margin = 0.0 if given else float(crop["margin"])
             architecture, known_as, checksum = (features[key] for key in ("backbone", "weights", "weights_sha256"))
             maps, preprocessing, data = (features[key] for key in ("maps", "preprocessing", "data"))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadInput(f"{run}: not a finished run ({error}); `face-strnn cv --out {run}` makes or ends one") from (
                 error
             )
-        if are_crops:
+        if given:
             raise BadInput(
                 f"{run}: its features are of images that were given as crops; how to cut such faces out of a "
                 "recording is not known. Make the features with `face-strnn prepare --faces mtcnn` to predict"
@@ -75,7 +76,7 @@ class Ensemble:
                 f"{run}: its features were made with the weights file {known_as} (SHA-256 {checksum[:12]}...); "
                 "give that file's path with --weights"
             )
-        backbone = load_backbone(architecture, weights or known_as, maps, device, features.get("precision", "float32"))
+        backbone = load_backbone(architecture, weights or known_as, maps, device)
         ours = backbone.preprocessing
         if checksum != backbone.weights.sha256 or preprocessing != [
             ours.channels, ours.scale, list(ours.mean), list(ours.std)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from data_prep.device import compute_device
 from data_prep.errors import BadInput
-from face_strnn.config import Config, Interpolation, NetworkConfig, Precision, TrainingConfig
+from face_strnn.config import Config, Interpolation, NetworkConfig, Precision, TrainingConfig, Variant
 from face_strnn.samples import channel_moments
 from face_strnn.scan import Scan
 from face_strnn.training import Member, train
@@ -25,9 +25,9 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
     """Spatial-temporal recurrent neural network over sequences of pooling maps.
 
     Args:
-        spatial_hidden, spatial_output, spatial_projection, temporal_hidden, length, temporal_projection, activation:
-            sizes of the network, see :class:`face_strnn.config.NetworkConfig`; input size, grid and classes are those
-            of the data.
+        spatial_hidden, spatial_output, spatial_projection, temporal_hidden, length, temporal_projection, activation,
+            variant: sizes of the network, see :class:`face_strnn.config.NetworkConfig`; input size, grid and classes
+            are those of the data.
         epochs, batch_size, optimiser, learning_rate, schedule, warmup, weight_decay, gradient_clip, lambda1, lambda2,
             dropout, label_smoothing, interpolation, precision: see :class:`face_strnn.config.TrainingConfig`.
         scan: traversals of nodes that are no grid, such as sensors; sequences are (frames, K, C) then.
@@ -59,6 +59,7 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
         length: int = 44,
         temporal_projection: int = 5,
         activation: Literal["relu", "sigmoid"] = "relu",
+        variant: Variant = "strnn",
         epochs: int = TrainingConfig.epochs,
         batch_size: int = TrainingConfig.batch_size,
         optimiser: Literal["adamw", "sgd"] = TrainingConfig.optimiser,
@@ -84,6 +85,7 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
         self.length = length
         self.temporal_projection = temporal_projection
         self.activation = activation
+        self.variant = variant
         self.epochs = epochs
         self.batch_size = batch_size
         self.optimiser = optimiser

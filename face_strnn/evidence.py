@@ -124,7 +124,7 @@ class Evidence:
 
     @cached_property
     def given_samples(self) -> Samples:
-        """What the features at hand hold, whether or not they are those of the run.
+        """What the features at hand hold, of that which the run may learn from, whether or not they are its own.
 
         Raises:
             Lacking: there are none.
@@ -132,7 +132,7 @@ class Evidence:
         """
         if self.store is None:
             raise Lacking("the features were not given: --features")
-        return Samples.of(self.store)
+        return Samples.of(self.store).learned_with(self.settings.get("augmentation", "rotations"))
 
     @property
     def samples(self) -> Samples:

@@ -35,7 +35,7 @@ def write_figures(run: Path) -> list[Path]:
     about = {"data": summary["data"], "selection": summary["selection"]}
     drawn = {
         "confusion": draw_confusion(np.array(summary["confusion_matrix"]), summary["classes"], **about),
-        "history": draw_history(read_table(run, "history.csv", _HISTORY_COLUMNS), **about),
+        "history": draw_history(read_table(run, "history.csv", _HISTORY_COLUMNS, numbers=_HISTORY_COLUMNS), **about),
     }
     checkpoints = _checkpoints(run, summary)
     if has_projection(checkpoints[0]):
@@ -133,11 +133,11 @@ def draw_confusion(confusion: np.ndarray, classes: list[str], *, data: str, sele
 
 
 def draw_history(history: pd.DataFrame, *, data: str, selection: str) -> Figure:
-    """Draw loss and accuracy by epoch: a thin line per fold, a thick one for their mean.
+    """Draw loss and accuracy by epoch: a thin line per network, a thick one for their mean.
 
     Args:
-        history: columns ``fold``, ``epoch``, ``loss``, ``train_accuracy``; ``validation_accuracy`` and
-            ``test_accuracy`` are drawn where they exist.
+        history: columns ``fold``, ``epoch``, ``loss``, ``train_accuracy``; ``seed`` where there are several;
+            ``validation_accuracy`` and ``test_accuracy`` are drawn where they exist.
         data: the data set's name, or "synthetic".
         selection: how the epoch was chosen; "oracle" is labelled not comparable.
     """
@@ -160,10 +160,10 @@ def draw_history(history: pd.DataFrame, *, data: str, selection: str) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
         axes.xaxis.get_major_locator().set_params(integer=True)
     accuracies.legend(loc="lower right", frameon=False, fontsize=9.5)
-    n_folds = history["fold"].nunique()
+    n_networks = len(history[_network_columns(history)].drop_duplicates())
     figure.supxlabel(
-        f"{n_folds} fold{'s' * (n_folds != 1)}: thin lines; their mean: thick. Training-set curves show that training "
-        "ran, not how well the network does on new subjects.",
+        f"{n_networks} network{'s' * (n_networks != 1)}: thin lines; their mean: thick. Training-set curves show that "
+        "training ran, not how well the network does on new subjects.",
         fontsize=9.5,
         color=GREY,
     )
@@ -172,7 +172,11 @@ def draw_history(history: pd.DataFrame, *, data: str, selection: str) -> Figure:
 
 
 def _draw_curves(axes: Axes, history: pd.DataFrame, column: str, label: str, colour: str) -> None:
-    by_fold = history.pivot_table(index="epoch", columns="fold", values=column)
-    lone_epoch = "o" if len(by_fold) == 1 else None  # a line of one point would be invisible
-    axes.plot(by_fold.index, by_fold, color=colour, alpha=0.28, linewidth=0.9, marker=lone_epoch)
-    axes.plot(by_fold.index, by_fold.mean(axis=1), color=colour, linewidth=2.4, label=label, marker=lone_epoch)
+    by_network = history.pivot_table(index="epoch", columns=_network_columns(history), values=column)
+    lone_epoch = "o" if len(by_network) == 1 else None  # a line of one point would be invisible
+    axes.plot(by_network.index, by_network, color=colour, alpha=0.28, linewidth=0.9, marker=lone_epoch)
+    axes.plot(by_network.index, by_network.mean(axis=1), color=colour, linewidth=2.4, label=label, marker=lone_epoch)
+
+
+def _network_columns(history: pd.DataFrame) -> list[str]:
+    return [column for column in ("fold", "seed") if column in history]

@@ -29,7 +29,11 @@ def mean_cross_entropy(logits: Tensor, classes: Tensor, taught: Tensor, label_sm
 
 
 def sparsity_penalty(parameters: Parameters, lambda1: float, lambda2: float) -> Tensor:
-    """Return each network's lambda1 * sum |G^r| + lambda2 * (sum |G^f| + sum |G^b|): (M,)."""
-    spatial = parameters["spatial.G"].abs().flatten(1).sum(1)
-    temporal = parameters["temporal.G"].abs().flatten(1).sum(1)
-    return lambda1 * spatial + lambda2 * temporal
+    """Return each network's lambda1 * sum |G^r| + lambda2 * (sum |G^f| + sum |G^b|): (M,).
+
+    An ablation has only one of the two projections, and its penalty alone.
+    """
+    weights = {"spatial.G": lambda1, "temporal.G": lambda2}
+    return sum(
+        weight * parameters[name].abs().flatten(1).sum(1) for name, weight in weights.items() if name in parameters
+    )

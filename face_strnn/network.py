@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from data_prep.errors import BadInput
 from data_prep.tensor_files import write_tensors
-from face_strnn.config import Interpolation, NetworkConfig, Precision
+from face_strnn.ablations import slices_fully_connected, steps_fully_connected
+from face_strnn.config import Interpolation, NetworkConfig, Precision, Variant
 from face_strnn.scan import Scan
 from face_strnn.spatial import projected_states
 from face_strnn.spatial_compiled import Workspace
@@ -69,27 +70,48 @@ def logits(
 ) -> Tensor:
     """Equations (1) to (8) for M networks.
 
+    In an ablation one fully connected layer stands for (1) to (4) or (5) to (7): :mod:`face_strnn.ablations`.
+
     Args:
-        parameters: as :meth:`NetworkConfig.shapes` names them, each with a leading dimension M.
+        parameters: as :meth:`NetworkConfig.shapes` names them, each with a leading dimension M; which there are tells
+            the variant.
         batch: B sequences.
         scan: the directions.
         activation: ``"relu"`` or ``"sigmoid"``.
         precision: ``"bfloat16"`` computes equations (1) and (3), nearly all of the arithmetic, in that type; their
             gradients are summed up in the parameters' type, and the rest is computed in it.
-        dropout: (M, B, 2 * Lp * temporal hidden) factors of the temporal projections q, forward ones first.
+        dropout: (M, B, 2 * Lp * temporal hidden) factors of the temporal projections q, forward ones first; in the
+            variant ``srnn`` (M, B, temporal hidden), of its layer's units.
         workspace: see :class:`face_strnn.spatial_compiled.Workspace`.
 
     Returns:
         (M, B, classes): o of equation (8), in the parameters' type.
     """
+    compute_type = torch.bfloat16 if precision == "bfloat16" else parameters["spatial.U"].dtype
+    if "spatial.W" in parameters:
+        m = _spatial_outputs(parameters, batch, scan, activation, compute_type, workspace)
+    else:
+        m = slices_fully_connected(parameters, batch.frames, batch.steps, activation, compute_type)
+    m = m.unflatten(1, (-1, batch.length)).transpose(1, 2)  # (M, L, B, output)
+    if "temporal.W" in parameters:
+        return _temporal_logits(parameters, m, activation, dropout)
+    return steps_fully_connected(parameters, m, activation, dropout)
+
+
+def _spatial_outputs(
+    parameters: Parameters,
+    batch: MapBatch,
+    scan: Scan,
+    activation: str,
+    compute_type: torch.dtype,
+    workspace: Workspace | None,
+) -> Tensor:
+    """Equations (1) to (4): m of every time step, (M, B * L, output)."""
     U, W, b, G, V = (parameters[f"spatial.{name}"] for name in "UWbGV")
-    compute_type = torch.bfloat16 if precision == "bfloat16" else U.dtype
     s = projected_states(batch.frames, batch.steps, U, W, b, G, scan, activation == "relu", compute_type, workspace)
     # s is (M, B * L, D, Kp, H).
     # (4): the sum over directions is one product over direction, column of G and unit together.
-    m = s.flatten(2) @ V.transpose(2, 3).flatten(1, 2)  # (M, B * L, output)
-    m = m.unflatten(1, (-1, batch.length)).transpose(1, 2)  # (M, L, B, output)
-    return _temporal_logits(parameters, m, activation, dropout)
+    return s.flatten(2) @ V.transpose(2, 3).flatten(1, 2)
 
 
 def _temporal_logits(parameters: Parameters, m: Tensor, activation: str, dropout: Tensor | None) -> Tensor:
@@ -165,14 +187,14 @@ class STRNN(nn.Module):
 
     Args:
         input_size, grid, spatial_hidden, spatial_output, spatial_projection, temporal_hidden, length,
-        temporal_projection, n_classes, activation: see :class:`NetworkConfig`.
+        temporal_projection, n_classes, activation, variant: see :class:`NetworkConfig`.
         scan: traversals of other nodes than a grid's, such as sensors on a head; the grid is then without meaning.
 
     Attributes:
         facts: what the header of the file says from which it was loaded; empty for a new network.
 
     Raises:
-        BadInput: a size below 1 or an unknown activation.
+        BadInput: a size below 1, or an unknown activation or variant.
 
     Example:
         >>> network = STRNN()
@@ -192,6 +214,7 @@ class STRNN(nn.Module):
         temporal_projection: int = 5,
         n_classes: int = 7,
         activation: Literal["relu", "sigmoid"] = "relu",
+        variant: Variant = "strnn",
         scan: Scan | None = None,
     ) -> None:
         super().__init__()
@@ -207,6 +230,7 @@ class STRNN(nn.Module):
             temporal_projection,
             n_classes,
             activation,
+            variant,
         )
         self._nodes = self.config.grid if scan is None else (scan.n_nodes,)
         self.facts: dict[str, str] = {}

@@ -20,7 +20,7 @@ def optimiser_of(parameters: Mapping[str, Tensor], settings: TrainingConfig) -> 
             "params": [tensor for name, tensor in parameters.items() if name not in UNDECAYED],
             "weight_decay": settings.weight_decay,
         },
-        {"params": [parameters[name] for name in UNDECAYED], "weight_decay": 0.0},
+        {"params": [tensor for name, tensor in parameters.items() if name in UNDECAYED], "weight_decay": 0.0},
     ]
     if settings.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=rate, momentum=0.9, nesterov=True, fused=True)
@@ -62,10 +62,9 @@ def dropout_factors(identity: tuple[int, int], step: int, n_sequences: int, conf
         config: the settings.
 
     Returns:
-        (n_sequences, 2 * Lp * temporal_hidden).
+        (n_sequences, factors), see :func:`face_strnn.network.logits`.
     """
     seed, fold = identity
     generator = torch.Generator().manual_seed(((1_000_003 * seed + fold) * 1_000_003 + step) % 2**63)
-    size = 2 * config.network.temporal_projection * config.network.temporal_hidden
     kept = 1 - config.training.dropout
-    return (torch.rand(n_sequences, size, generator=generator) < kept).float() / kept
+    return (torch.rand(n_sequences, config.network.n_temporal_features, generator=generator) < kept).float() / kept

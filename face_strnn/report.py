@@ -2,35 +2,37 @@
 
 from base64 import b64encode
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from data_prep.errors import BadInput
 from data_prep.whole_files import write_text_whole
-from face_strnn.audit import Audit, standing_audit
+from face_strnn.audit import Audit, changed_files, standing_audit
 from face_strnn.figures import write_figures
+from face_strnn.page_rows import class_rows, parts, saliency_figures, sequence_rows
 from face_strnn.protocols import NOT_COMPARABLE
-from face_strnn.published import STRNN_CLASS_RECALLS, published_for
-from face_strnn.run_folder import RESUME, read_summary, read_table
+from face_strnn.published import published_for
+from face_strnn.run_folder import read_predictions, read_summary
+from face_strnn.summary_kinds import require_summary_kinds
 
-_PROTOCOLS = {
+PROTOCOLS = {
     "interleaved": "subjects in ascending order of ID are dealt to the folds in turn",
     "contiguous": "each fold is a block of consecutive subject IDs",
     "leave-one-subject-out": "each fold is one subject",
     "given": "the folds that the data set itself gives, no subject in two of them",
 }
-_SELECTIONS = {
+SELECTIONS = {
     "last": "the model after the last epoch",
     "inner": "the epoch chosen by validation on training subjects",
     "oracle": f"the epoch chosen by test accuracy: {NOT_COMPARABLE}",
 }
+
+VARIANTS = {"strnn": "STRNN", "srnn": "SRNN only", "trnn": "TRNN only"}
+"""How the paper calls them."""
 
 
 @dataclass(frozen=True)
@@ -67,35 +69,43 @@ def render_report(run: Path, audit: Audit | None = None) -> Path:
         The page's path.
 
     Raises:
-        BadInput: a file of the run is missing or broken; the message names it and the remedy.
+        BadInput: a file of the run is missing, broken or edited into something else; the message names it and the
+            remedy. Values that only disagree with each other are the audit's matter, and stand on the page.
     """
     summary = read_summary(run)
-    probabilities = [f"p_{emotion}" for emotion in summary["classes"]]
-    predictions = read_table(
-        run, "predictions.csv", ["sequence", "subject", "fold", "truth", "prediction", *probabilities]
+    require_summary_kinds(run, summary)
+    predictions = read_predictions(run, summary)
+    write_figures(run)
+    captions = saliency_figures(run / "figures")
+    environment = Environment(
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        loader=PackageLoader("face_strnn"),
     )
-    if unknown := (set(predictions["truth"]) | set(predictions["prediction"])) - set(summary["classes"]):
-        raise BadInput(
-            f"{run / 'predictions.csv'}: names {', '.join(sorted(map(str, unknown)))}, which summary.json does not "
-            f"list among its classes; delete both and {RESUME}"
-        )
-    figures = write_figures(run)
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     environment.filters["percent"] = percent
-    template = environment.from_string(files("face_strnn").joinpath("report.html.j2").read_text(encoding="utf-8"))
-    page = template.render(
+    rows = sequence_rows(predictions, summary["classes"])
+    page = environment.get_template("report.html.j2").render(
         summary=summary,
         synthetic=summary["data"] == "synthetic",
         oracle=summary["selection"] == "oracle",
-        protocol_meaning=_PROTOCOLS.get(summary["protocol"]),
-        selection_meaning=_SELECTIONS.get(summary["selection"], summary["selection"]),
+        protocol_meaning=PROTOCOLS.get(summary["protocol"]),
+        selection_meaning=SELECTIONS.get(summary["selection"], summary["selection"]),
         comparisons=compare(summary),
-        class_rows=_class_rows(summary),
-        fold_rows=_fold_rows(predictions),
-        errors=_errors(predictions),
+        class_rows=class_rows(summary),
+        folds=parts(predictions, "fold", summary["classes"]),
+        seeds=parts(predictions, "seed", summary["classes"]) if summary["seeds"] > 1 else [],
         seed_spread=seed_spread(summary),
+        sequences=rows,
+        n_errors=sum(not row["right"] for row in rows),
         audit=audit or standing_audit(run),
-        figures={figure.stem: b64encode(figure.read_bytes()).decode("ascii") for figure in figures},
+        changed=changed_files(run),
+        captions=captions,
+        images={
+            name: b64encode((run / "figures" / f"{name}.png").read_bytes()).decode("ascii")
+            for name in ("history", *captions)
+        },
     )
     path = run / "report.html"
     write_text_whole(path, page)
@@ -168,7 +178,8 @@ def compare(summary: dict) -> list[Comparison]:
     """Return the run, its baselines, and the published figures for its classes, in this order."""
     own_folds = f"{summary['data']}, {len(summary['fold_accuracies'])} folds"
     run = Comparison(
-        "STRNN, this run" + (f" ({NOT_COMPARABLE})" if summary["selection"] == "oracle" else ""),
+        f"{VARIANTS[summary.get('variant', 'strnn')]}, this run"
+        + (f" ({NOT_COMPARABLE})" if summary["selection"] == "oracle" else ""),
         100 * summary["accuracy"],
         _interval_in_percent(summary["accuracy_interval"]),
         100 * summary["mean_class_recall"],
@@ -208,49 +219,3 @@ def percent(fraction: float | None) -> str:
 
 def _interval_in_percent(interval: list[float] | None) -> tuple[float, float] | None:
     return None if interval is None else (100 * interval[0], 100 * interval[1])
-
-
-def _class_rows(summary: dict) -> list[dict]:
-    """Return, per class: emotion, its row of counts, its total, recall (fraction or None), the paper's recall in %."""
-    paper = STRNN_CLASS_RECALLS if any(row.method == "STRNN" for row in published_for(summary["classes"])) else {}
-    return [
-        {
-            "emotion": emotion,
-            "counts": counts,
-            "total": sum(counts),
-            "recall": summary["class_recalls"][emotion],
-            "paper": paper.get(emotion),
-        }
-        for emotion, counts in zip(summary["classes"], summary["confusion_matrix"], strict=True)
-    ]
-
-
-def _fold_rows(predictions: pd.DataFrame) -> list[dict]:
-    """Return, per fold: fold, number of subjects, sequences and right predictions, accuracy (fraction)."""
-    right = predictions.assign(right=predictions["truth"] == predictions["prediction"])
-    folds = right.groupby("fold").agg(
-        subjects=("subject", "nunique"),
-        sequences=("sequence", "size"),
-        right=("right", "sum"),
-        accuracy=("right", "mean"),
-    )
-    return folds.reset_index().to_dict("records")
-
-
-def _errors(predictions: pd.DataFrame) -> list[dict]:
-    """Return the wrongly classified sequences, those the network was surest of first, with both probabilities."""
-    wrong = predictions[predictions["truth"] != predictions["prediction"]]
-    rows = [
-        {
-            "sequence": row["sequence"],
-            "subject": row["subject"],
-            "fold": row["fold"],
-            "seed": row.get("seed"),
-            "truth": row["truth"],
-            "prediction": row["prediction"],
-            "p_truth": row[f"p_{row['truth']}"],
-            "p_prediction": row[f"p_{row['prediction']}"],
-        }
-        for row in wrong.to_dict("records")
-    ]
-    return sorted(rows, key=lambda row: -row["p_prediction"])

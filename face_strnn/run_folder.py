@@ -9,6 +9,7 @@ import pandas as pd
 import yaml
 
 from data_prep.errors import BadInput
+from data_prep.whole_files import write_text_whole
 
 RESUME = "run `face-strnn cv` again with the same --out: it resumes"
 RESTART = "run `face-strnn cv` again with another --out"
@@ -31,6 +32,53 @@ def checkpoint_name(fold: int, seed: int, first_seed: int) -> str:
     """Return the name of the file that holds the network of a fold, from 1, and a seed."""
     of_seed = "" if seed == first_seed else f"-seed-{seed}"
     return f"fold-{fold:02d}{of_seed}.safetensors"
+
+
+def take_folder(out: Path, settings: dict[str, Any], name: str = "config.yaml") -> None:
+    """Begin a folder of results, or take up the one that was begun with the same settings.
+
+    Args:
+        out: the folder; made where it is missing.
+        settings: what the results depend on.
+        name: of the file in it that holds the settings.
+
+    Raises:
+        BadInput: the folder holds something else, results with other settings, or cannot be written.
+    """
+    file = out / name
+    text = yaml.safe_dump(json.loads(json.dumps(settings)), sort_keys=False)
+    if file.is_file():
+        try:
+            found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise BadInput(f"{file}: damaged ({' '.join(str(error).split())}); give another --out") from error
+        wanted = yaml.safe_load(text)
+        if found != wanted:
+            raise BadInput(
+                f"{file}: this run was made with {_differences(found, wanted)}; "
+                "give another --out, or the same settings to take it up"
+            )
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BadInput(f"{out}: exists and is no run folder; give another --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_text_whole(file, text)
+    except OSError as error:
+        raise BadInput(f"{out}: cannot be written ({error.strerror}); give another --out") from error
+
+
+def _differences(found: Any, wanted: dict[str, Any], prefix: str = "") -> str:  # noqa: ANN401
+    """Name the settings of a run that are not those wanted now, with both values."""
+    if not isinstance(found, dict):
+        return "other settings"
+    named = []
+    for key in sorted(found.keys() | wanted.keys()):
+        before, now = found.get(key), wanted.get(key)
+        if isinstance(before, dict) and isinstance(now, dict) and before != now:
+            named.append(_differences(before, now, f"{prefix}{key}."))
+        elif before != now:
+            named.append(f"{prefix}{key} {before} (now {now})")
+    return ", ".join(named)
 
 
 def read_settings(run: Path) -> dict[str, Any]:
@@ -72,29 +120,61 @@ def read_summary(run: Path) -> dict:
     return summary
 
 
-def read_table(run: Path, name: str, columns: Collection[str]) -> pd.DataFrame:
+def read_table(
+    run: Path, name: str, columns: Collection[str], numbers: Collection[str] = (), resume: str = RESUME
+) -> pd.DataFrame:
     """Return one of a run's CSV files, for example ``predictions.csv``.
 
     Args:
         run: the run folder.
         name: the file's name in it.
         columns: those it must have.
+        numbers: those of them that must hold numbers.
+        resume: what to do where it is missing or damaged.
 
     Raises:
-        BadInput: it is missing, is not a table, is empty, or lacks a column.
+        BadInput: it is missing, is not a table, is empty, lacks a column, or holds something else for a number.
     """
     path = run / name
     try:
         table = pd.read_csv(path, dtype={"sequence": str, "subject": str})
     except FileNotFoundError as error:
-        raise BadInput(f"{path}: does not exist; {RESUME}") from error
+        raise BadInput(f"{path}: does not exist; {resume}") from error
     except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: is not readable as a table ({error}); delete it and {RESUME}") from error
+        raise BadInput(f"{path}: is not readable as a table ({error}); delete it and {resume}") from error
     if missing := [column for column in columns if column not in table]:
-        raise BadInput(f"{path}: lacks the column {', '.join(missing)}; delete it and {RESUME}")
+        raise BadInput(f"{path}: lacks the column {', '.join(missing)}; delete it and {resume}")
     if table.empty or table[list(columns)].isna().any(axis=None):
         state = "has no rows" if table.empty else "has empty cells"
-        raise BadInput(f"{path}: {state}; delete it and {RESUME}")
+        raise BadInput(f"{path}: {state}; delete it and {resume}")
+    if wrong := [column for column in numbers if not pd.api.types.is_numeric_dtype(table[column])]:
+        raise BadInput(f"{path}: {', '.join(wrong)} not a number in every row; delete it and {resume}")
+    return table
+
+
+def read_predictions(run: Path, summary: Mapping[str, Any]) -> pd.DataFrame:
+    """Return a run's ``predictions.csv``.
+
+    Args:
+        run: the run folder.
+        summary: its ``summary.json``, for the class names and the number of seeds.
+
+    Raises:
+        BadInput: it cannot be read as :func:`read_table` says, names another class, or holds a probability that is
+            none.
+    """
+    path = run / "predictions.csv"
+    classes = summary["classes"]
+    probabilities = [f"p_{name}" for name in classes]
+    numbers = ["fold", *(["seed"] if summary["seeds"] > 1 else []), *probabilities]
+    table = read_table(run, path.name, ["sequence", "subject", "fold", "truth", "prediction", *numbers[1:]], numbers)
+    if unknown := (set(table["truth"]) | set(table["prediction"])) - set(classes):
+        raise BadInput(
+            f"{path}: names {', '.join(sorted(map(str, unknown)))}, which summary.json does not list among its "
+            f"classes; delete both and {RESUME}"
+        )
+    if not table[probabilities].stack().between(0, 1).all():
+        raise BadInput(f"{path}: holds probabilities below 0 or above 1; delete it and {RESUME}")
     return table
 
 

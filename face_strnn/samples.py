@@ -12,6 +12,7 @@ from torch import Tensor
 from data_prep.emotions import EMOTIONS
 from data_prep.errors import BadInput
 from data_prep.store import FeatureStore, StoredSequence
+from face_strnn.protocols import Augmentation
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,15 @@ class Samples:
                     "run `face-strnn prepare` to the end"
                 )
         return cls(store, entries)
+
+    def learned_with(self, augmentation: Augmentation) -> "Samples":
+        """Return what there is to learn from: all samples, or with ``"none"`` those that are not rotated.
+
+        Without them everything is as if the store held none: the order of the samples, and the steps of an epoch.
+        """
+        if augmentation == "rotations":
+            return self
+        return replace(self, entries=tuple(entry for entry in self.entries if entry.rotation == 0))
 
     def sha256(self) -> str:
         """Return a checksum over the facts of all samples: sequences, subjects, labels, rotations, image files."""

@@ -56,6 +56,8 @@ def projected_states(
 def scan_path(config: Config, device: torch.device | str = "cpu") -> str:
     """Say what computes the scan of a training with these settings, and why where it is not the fastest."""
     device = torch.device(device)
+    if config.network.variant == "trnn":
+        return "none: the variant trnn has no spatial recurrent layer"
     if device.type != "cpu":
         return f"PyTorch's operations on {torch.cuda.get_device_name(device)}, recorded as a CUDA graph"
     if config.training.precision != "float32":

@@ -37,6 +37,9 @@ class Standardisation:
 
     def fold_in(self, parameters: Parameters) -> dict[str, Tensor]:
         """Return parameters for maps as stored, from parameters for standardised maps."""
-        U = parameters["spatial.U"] / self.std[:, None, None, :]
-        b = parameters["spatial.b"] - (U @ self.mean[:, None, :, None]).squeeze(-1)
+        # A row of U reads the channels of one node, or of all nodes in turn where there is no spatial recurrent layer.
+        n_nodes = parameters["spatial.U"].shape[3] // self.mean.shape[1]
+        mean, std = self.mean.repeat(1, n_nodes), self.std.repeat(1, n_nodes)
+        U = parameters["spatial.U"] / std[:, None, None, :]
+        b = parameters["spatial.b"] - (U @ mean[:, None, :, None]).squeeze(-1)
         return {**parameters, "spatial.U": U, "spatial.b": b}

@@ -122,8 +122,7 @@ class RecordedStep:
         self._taught = torch.zeros(M, n_sequences, dtype=torch.bool, device=device)
         self._dropout = None
         if trained.config.training.dropout:
-            size = 2 * network.temporal_projection * network.temporal_hidden
-            self._dropout = torch.ones(M, n_sequences, size, device=device)
+            self._dropout = torch.ones(M, n_sequences, network.n_temporal_features, device=device)
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(

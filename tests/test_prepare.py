@@ -370,6 +370,34 @@ def test_a_run_that_is_killed_at_any_point_ends_in_the_bytes_of_an_undisturbed_o
     assert files_below(killed) == files_below(undisturbed)
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_interrupted_run_leaves_no_halves_and_no_lock(jobs, options, tmp_path):
+    out = tmp_path / "out"
+    process = start(out, *options[:-1], "[-12,-7,7,12]", "--jobs", jobs)
+    try:
+        while process.poll() is None and not list(out.glob("*/faces")):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+    assert process.returncode == 130 and "the same command takes it up again" in said and "Traceback" not in said
+    (folder,) = out.iterdir()
+    assert not [name for name in files_below(folder) if "unfinished" in name or "lock" in name]
+
+
+def test_a_damaged_image_in_a_folder_of_many_sequences_takes_its_own_with_it(tmp_path, vgg_file):
+    root = write_crops(tmp_path / "ck48")
+    for number in (12, 13):
+        shutil.copy(root / "anger" / "S010_004_00000012.png", root / "anger" / f"S999_001_{number:08d}.png")
+    (root / "anger" / "S999_001_00000014.png").symlink_to(tmp_path / "elsewhere.png")
+    network = ["--backbone", "vgg11", "--weights", str(vgg_file()), "--maps", "pool4", "--rotations", "[]"]
+    options = ["--dataset", "image-folder", "--root", root, *network, "--faces", "given"]
+    status, folder = prepared(tmp_path / "out", *options)
+    assert status == 2
+    assert [row["sequence"] for row in rows_of(folder / "index.csv")] == ["S010_004", "S011_004", "S014_004"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_many_kills_end_in_the_bytes_of_an_undisturbed_run(features, prepare_options, tmp_path, jobs):

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from base64 import b64encode
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from safetensors.numpy import save_file
 from data_prep.ckplus_list import ckplus_sequences
 from data_prep.emotions import EMOTIONS
 from data_prep.errors import BadInput
+from face_strnn.audit import audit_run, write_audit
 from face_strnn.figures import write_figures
 from face_strnn.metrics import summarise
+from face_strnn.page_rows import parts
 from face_strnn.published import SEVEN_CLASSES, SIX_CLASSES, STRNN_CLASS_RECALLS, published_for
 from face_strnn.report import print_summary, render_report
 from face_strnn.run_folder import read_summary
@@ -166,14 +169,25 @@ def test_every_figure_is_drawn_and_no_temporary_file_is_left(run):
     assert all((run / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF") for name in names)
 
 
+def test_the_same_run_gives_the_same_page_and_figures_byte_for_byte(run):
+    files = [run / "report.html", *(run / "figures").iterdir()]
+    before = {file: file.read_bytes() for file in files}
+    render_report(run)
+    assert {file: file.read_bytes() for file in files} == before
+
+
 def test_the_page_is_one_file_that_loads_nothing(run):
     page = (run / "report.html").read_text()
     resources = Resources()
     resources.feed(page)
     assert resources.open_tags == []
-    assert len(resources.loaded) == 3
-    assert all(address.startswith("data:image/png;base64,") for address in resources.loaded)
-    assert not re.search(r"https?://|<script|<link|@import|url\(", page)
+    images = [address for address in resources.loaded if not address.startswith("#")]
+    assert len(images) == 2
+    assert all(address.startswith("data:image/png;base64,") for address in images)
+    assert not re.search(r"https?://|<script [^>]*src|<link|@import|url\(", page)
+    assert {address[1:] for address in resources.loaded if address.startswith("#")} <= set(
+        re.findall(r'id="([^"]+)"', page)
+    )
 
 
 def test_the_page_holds_the_numbers_of_the_run_and_its_command(run):
@@ -187,11 +201,60 @@ def test_the_page_holds_the_numbers_of_the_run_and_its_command(run):
     assert "STM-ExpLet" in page and "95.4" in page
 
 
-def test_the_page_lists_every_error_and_no_other_sequence(run):
-    predictions = pd.read_csv(run / "predictions.csv")
-    wrong = predictions.loc[predictions["truth"] != predictions["prediction"], "sequence"]
+def test_the_page_lists_every_sequence_errors_first_with_its_probabilities(run):
+    predictions = pd.read_csv(run / "predictions.csv").set_index("sequence")
     page = (run / "report.html").read_text()
-    assert sorted(re.findall(r"<td>(S\d+_\d+)</td>", page)) == sorted(wrong)
+    rows = re.findall(r'<tr><th scope="row">(S\d+_\d+)</th>(.*?)</tr>', page, re.DOTALL)
+    assert sorted(name for name, _ in rows) == sorted(predictions.index)
+    right = ["✓ right" in cells for _, cells in rows]
+    assert right == sorted(right)
+    assert sum(right) == (predictions["truth"] == predictions["prediction"]).sum()
+    for name, cells in rows:
+        expected = [f"{100 * predictions.loc[name, f'p_{emotion}']:.1f}" for emotion in EMOTIONS]
+        assert re.findall(r'<td class="p[^>]*>([\d.]+)</td>', cells) == expected
+
+
+def test_counts_stand_beside_their_per_cent_of_the_true_class(run):
+    page = " ".join((run / "report.html").read_text().split())
+    for emotion, counts in zip(EMOTIONS, summary_of(run)["confusion_matrix"], strict=True):
+        for prediction, count in zip(EMOTIONS, counts, strict=True):
+            share = f"{100 * count / sum(counts):.1f} %"
+            cell = f'aria-label="{emotion} taken for {prediction}: {count}">{count}</a><small>{share}</small>'
+            assert (cell in page) == (count > 0)
+
+
+def test_a_fold_has_the_accuracy_of_its_rows_and_an_interval_over_its_subjects(run):
+    predictions = pd.read_csv(run / "predictions.csv")
+    for part, (fold, rows) in zip(parts(predictions, "fold", EMOTIONS), predictions.groupby("fold"), strict=True):
+        right = rows["truth"] == rows["prediction"]
+        assert (part.name, part.subjects, part.sequences) == (str(fold), rows["subject"].nunique(), len(rows))
+        assert (part.right, part.accuracy) == (right.sum(), pytest.approx(right.mean()))
+        assert part.interval[0] <= part.accuracy <= part.interval[1]
+    alone = predictions[predictions["subject"] == predictions["subject"].iloc[0]]
+    assert parts(alone, "fold", EMOTIONS)[0].interval is None
+
+
+def test_every_saliency_figure_that_a_run_has_is_on_its_page(run, tmp_path):
+    folder = write_run(tmp_path / "run")
+    (folder / "figures").mkdir()
+    for name in ("saliency-emotions.png", "saliency-of-my-own.png", "other.png"):
+        (folder / "figures" / name).write_bytes(name.encode())
+    page = render_report(folder).read_text()
+    shown = [name for name in ("saliency-emotions.png", "saliency-of-my-own.png", "other.png")
+             if b64encode(name.encode()).decode() in page]  # fmt: skip
+    assert shown == ["saliency-emotions.png", "saliency-of-my-own.png"]
+
+
+def test_files_that_changed_since_the_audit_are_named_on_the_page(tmp_path):
+    folder = write_run(tmp_path / "run")
+    assert "Changed since" not in render_report(folder).read_text(), "it was never audited"
+    write_audit(folder, audit_run(folder))
+    assert "Changed since" not in render_report(folder).read_text()
+    predictions = pd.read_csv(folder / "predictions.csv")
+    predictions.assign(fold=predictions["fold"].iloc[::-1].to_numpy()).to_csv(folder / "predictions.csv", index=False)
+    (folder / "folds.csv").unlink()
+    page = " ".join(render_report(folder).read_text().split())
+    assert "<strong>Changed since the run was audited:</strong> folds.csv, predictions.csv." in page
 
 
 def test_synthetic_data_is_called_synthetic_and_real_data_is_not(run, tmp_path):
@@ -276,6 +339,43 @@ def test_a_broken_file_is_named_with_what_is_wrong(tmp_path, name, content, comp
     folder = write_run(tmp_path / "run")
     (folder / name).write_bytes(content)
     with pytest.raises(BadInput, match=rf"{re.escape(name)}: .*{complaint}"):
+        render_report(folder)
+
+
+@pytest.mark.parametrize(
+    ("edit", "complaint"),
+    [
+        ({"accuracy": "high"}, "accuracy not as a run writes it"),
+        ({"accuracy": 87.2, "seconds": None}, "accuracy, seconds not as a run writes them"),
+        ({"confusion_matrix": [[1]]}, "confusion_matrix not as"),
+        ({"class_recalls": {}}, "class_recalls not as"),
+        ({"seeds": 0}, "seeds not as"),
+        ({"baselines": [{"name": "chance"}]}, "baselines not as"),
+        ({"accuracy_interval": [0.5]}, "accuracy_interval not as"),
+    ],
+)
+def test_a_summary_that_was_edited_into_something_else_is_named(tmp_path, edit, complaint):
+    folder = write_run(tmp_path / "run")
+    (folder / "summary.json").write_text(json.dumps({**summary_of(folder), **edit}))
+    with pytest.raises(BadInput, match=rf"summary.json: {complaint}.*the file was edited; delete it"):
+        render_report(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "value", "complaint"),
+    [
+        ("predictions.csv", "p_fear", "much", "p_fear not a number in every row"),
+        ("predictions.csv", "p_fear", 1.5, "probabilities below 0 or above 1"),
+        ("predictions.csv", "fold", "first", "fold not a number"),
+        ("history.csv", "loss", "low", "loss not a number"),
+    ],
+)
+def test_a_table_that_was_edited_into_something_else_is_named(tmp_path, name, column, value, complaint):
+    folder = write_run(tmp_path / "run")
+    table = pd.read_csv(folder / name).astype({column: object})
+    table.loc[3, column] = value
+    table.to_csv(folder / name, index=False)
+    with pytest.raises(BadInput, match=rf"{name}: .*{complaint}"):
         render_report(folder)
 
 

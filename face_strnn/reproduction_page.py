@@ -1,0 +1,159 @@
+"""What a reproduction has to show: one self-contained page with a plot of all methods, and a table for the terminal."""
+
+import io
+from base64 import b64encode
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from data_prep.whole_files import write_text_whole
+from face_strnn.latex_table import latex_table
+from face_strnn.published import NON_SPARSE_REMARK, PUBLISHED_ABLATIONS, published_for
+from face_strnn.report import PROTOCOLS, SELECTIONS
+from face_strnn.reproduction import Reproduction
+from face_strnn.results import MEAN, means, write_results
+
+_COLOURS = {"STRNN": "#1f5fa8", "ablation": "#c8591a", "baseline": "#5b6470"}
+SYNTHETIC = "Synthetic data (drawn faces): these figures say nothing about real faces."
+
+
+def write_reproduction(reproduction: Reproduction, table: pd.DataFrame, with_spread: bool = False) -> list[Path]:
+    """Write ``results.csv``, ``results.tex`` and ``report.html`` into a reproduction's folder.
+
+    Args:
+        reproduction: what was done.
+        table: see :func:`face_strnn.results.results_of`.
+        with_spread: whether the LaTeX table has a column for the spread over seeds.
+
+    Returns:
+        The three paths.
+    """
+    tex, page = reproduction.out / "results.tex", reproduction.out / "report.html"
+    csv = write_results(table, reproduction.out)
+    write_text_whole(tex, latex_table(table, about(reproduction), with_spread))
+    write_text_whole(page, _page(reproduction, table))
+    return [csv, tex, page]
+
+
+def about(reproduction: Reproduction) -> str:
+    """Say in a few sentences what data, protocol and selection the results are of."""
+    data, n_folds = reproduction.store.recipe["data"], reproduction.n_tested_folds
+    n_seeds, absent = reproduction.n_seeds, reproduction.absent_classes
+    n_sequences, n_subjects = len(reproduction.samples.unrotated), len(set(reproduction.samples.subjects))
+    sentences = [
+        f"Facial expressions, {data}, {n_sequences} sequences of {n_subjects} subjects.",
+        f"{n_folds} subject-independent folds, {reproduction.protocol}: {PROTOCOLS[reproduction.protocol]}.",
+        f"Tested is {SELECTIONS[reproduction.selection]}, networks by {n_seeds} seed{'s' * (n_seeds != 1)}.",
+    ]
+    if data == "synthetic":
+        sentences.insert(1, SYNTHETIC)
+    if absent:
+        sentences.append(f"No sequence shows {', '.join(absent)}; the UAR is over the other classes.")
+    return " ".join(sentences)
+
+
+def draw_dots(table: pd.DataFrame, title: str) -> Figure:
+    """Draw each method's accuracy with its interval, one line per method, single seeds as rings.
+
+    Args:
+        table: see :func:`face_strnn.results.results_of`.
+        title: names the data.
+    """
+    rows = means(table).reset_index(drop=True)
+    figure = Figure(figsize=(8.4, 1.5 + 0.42 * len(rows)), layout="constrained")
+    axes = figure.add_subplot()
+    for place, row in rows.iterrows():
+        colour, accuracy = _COLOURS[row["group"]], 100 * row["accuracy"]
+        if not np.isnan(row["accuracy_low"]):
+            axes.hlines(place, 100 * row["accuracy_low"], 100 * row["accuracy_high"], color=colour, linewidth=2)
+        seeds = 100 * table.loc[(table["method"] == row["method"]) & (table["seed"] != row["seed"]), "accuracy"]
+        if row["seeds"] > 1:
+            axes.plot(seeds, [place] * len(seeds), "o", markersize=4, markerfacecolor="none", color=colour)
+        axes.plot(accuracy, place, "o", markersize=8, color=colour)
+    axes.axvline(100 * rows["accuracy"].iloc[0], color=_COLOURS["STRNN"], linewidth=0.8, linestyle=":")
+    axes.set_yticks(range(len(rows)), rows["label"])
+    axes.invert_yaxis()
+    axes.set_xlabel("accuracy %, 95 % interval by bootstrap over subjects; rings: single seeds")
+    axes.grid(axis="x", color="#e3e7ec", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def print_results(table: pd.DataFrame, console: Console) -> None:
+    """Print the means of a results table."""
+    shown = Table("method")
+    for heading in (
+        "accuracy %\n95 % interval", "UAR %", "± folds\n± seeds", "difference\n95 % interval",
+        "McNemar p", "permutation p\nHolm",
+    ):  # fmt: skip
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for row in means(table).to_dict("records"):
+        shown.add_row(
+            escape(row["label"]),
+            f"{percent(row['accuracy'])}\n{interval(row['accuracy_low'], row['accuracy_high'])}",
+            percent(row["uar"]),
+            f"{percent(row['std_over_folds'])}\n{percent(row['std_over_seeds'])}",
+            f"{percent(row['difference'], '+.1f')}\n{interval(row['difference_low'], row['difference_high'], '+.1f')}",
+            p_value(row["mcnemar_p"]),
+            f"{p_value(row['permutation_p'])}\n{p_value(row['permutation_holm'])}",
+            style="bold" if row["group"] == "STRNN" else None,
+            end_section=True,
+        )
+    console.print(shown)
+    console.print(
+        "Differences in points, to the STRNN. Intervals: bootstrap over subjects. Permutation: signs of the subjects' "
+        "differences. McNemar takes sequences for independent, and is of one seed.",
+        highlight=False,
+    )
+
+
+def percent(fraction: float, form: str = ".1f") -> str:
+    """Write a fraction in per cent; a dash where there is none."""
+    return "–" if pd.isna(fraction) else f"{100 * fraction:{form}}"
+
+
+def interval(low: float, high: float, form: str = ".1f") -> str:
+    """Write an interval of fractions in per cent; a dash where there is none."""
+    return "–" if pd.isna(low) else f"{percent(low, form)} – {percent(high, form)}"
+
+
+def p_value(value: float) -> str:
+    """Write a p value; a dash where there is none."""
+    if pd.isna(value):
+        return "–"
+    return f"{value:.4f}" if value >= 0.0001 else "< 0.0001"
+
+
+def _page(reproduction: Reproduction, table: pd.DataFrame) -> str:
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    environment.filters |= {"percent": percent, "p": p_value}
+    environment.globals["interval"] = interval
+    template = environment.from_string(files("face_strnn").joinpath("reproduce.html.j2").read_text(encoding="utf-8"))
+    data = reproduction.store.recipe["data"]
+    picture = io.BytesIO()
+    title = "synthetic data: says nothing about real faces" if data == "synthetic" else data
+    draw_dots(table, title).savefig(picture, format="png", dpi=160, metadata={"Software": None})
+    shown = [name for name in reproduction.samples.class_names if name not in reproduction.absent_classes]
+    repeated = set(table.loc[table["seed"] != MEAN, "method"])
+    return template.render(
+        about=about(reproduction),
+        data=data,
+        rows=means(table).to_dict("records"),
+        cells=table[(table["seed"] != MEAN) | ~table["method"].isin(repeated)].to_dict("records"),
+        published=published_for(shown),
+        ablations=PUBLISHED_ABLATIONS,
+        remark=NON_SPARSE_REMARK,
+        dots=b64encode(picture.getvalue()).decode("ascii"),
+        command=reproduction.command,
+        fingerprint=reproduction.store.fingerprint,
+    )
