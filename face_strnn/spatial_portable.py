@@ -226,9 +226,7 @@ def _project(
     return at_steps.view(members * directions, scan.n_places, -1, hidden)
 
 
-def _project_back(
-    dh: Tensor, chunk: _Chunk | _WholeBatch, scan: Scan, members: int, scratch: _Scratch
-) -> Tensor:
+def _project_back(dh: Tensor, chunk: _Chunk | _WholeBatch, scan: Scan, members: int, scratch: _Scratch) -> Tensor:
     """The transpose of :func:`_project`: gradients of U x + b at the real frames, (F * K, J * H)."""
     at_frames = chunk.back(dh.flatten(0, 1))
     n_frames, hidden = at_frames.shape[1:]

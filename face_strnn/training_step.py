@@ -137,9 +137,7 @@ class RecordedStep:
             self._graph = self._record()
         self._graph.replay()
 
-    def _lay_out(
-        self, sequences: Sequence[Tensor], labels: Tensor, taught: Tensor, dropout: Tensor | None
-    ) -> None:
+    def _lay_out(self, sequences: Sequence[Tensor], labels: Tensor, taught: Tensor, dropout: Tensor | None) -> None:
         settings, n, first = self._trained.config.training, len(sequences), 0
         places, weights = [], []
         nothing = len(self._frames) - 1
