@@ -8,10 +8,11 @@ of the bare backbone on all cores in both ways to use them, and of ``prepare`` f
 ``prepare`` in turns, median of three rounds. Processor time is given beside it: on a shared machine its shares are
 steadier. Then the peak memory of ``prepare`` for 50 and 500 sequences, and for a video of 100 and of 10,000 frames its
 time a frame, each in a process of its own, with a small random network. ``--weights`` and ``--sequences`` (0 for all)
-choose weights and number of sequences; ``--part speed`` or ``memory`` does one half.
+choose weights and number of sequences; ``--part speed``, ``memory`` or ``video`` does a part.
 """
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -64,22 +65,23 @@ def main() -> None:
     parser.add_argument("root", type=Path)
     parser.add_argument("--weights", default="hed")
     parser.add_argument("--sequences", type=int, default=12)
-    parser.add_argument("--part", choices=["all", "speed", "memory"], default="all")
+    parser.add_argument("--part", choices=["all", "speed", "memory", "video"], default="all")
     parser.add_argument("--video", type=int, default=10_000, help="frames of the long video")
     given = parser.parse_args()
     catalogue = read_ckplus(given.root).usable()
     step = max(len(catalogue.sequences) // given.sequences, 1) if given.sequences else 1
     catalogue = replace(catalogue, sequences=catalogue.sequences[::step])
     print(describe())
+    print(f"load of the machine before it began: {os.getloadavg()[0]:.1f}")
     print(f"{catalogue.data}: {catalogue.n_frames} frames in {len(catalogue.sequences)} sequences")
-    if given.part != "memory":
+    if given.part in ("all", "speed"):
         for name, (maps, rotations) in CASES.items():
             backbone = load_backbone("vgg16", given.weights, maps)
             print(f"\n{name}\n{'':44}  frames/s   share   CPU ms a frame   share")
             speed(catalogue, backbone, rotations)
     if given.part != "speed":
         print()
-        memory(catalogue, given.video)
+        memory(catalogue, () if given.part == "video" else (5, 50, 500), (100, given.video))
 
 
 def speed(catalogue: Catalogue, backbone: Backbone, rotations: tuple[int, ...]) -> None:
@@ -178,7 +180,7 @@ def lone_threads(backbone: Backbone, crops: torch.Tensor) -> None:
     torch.set_num_threads(threads)
 
 
-def memory(catalogue: Catalogue, n_video: int) -> None:
+def memory(catalogue: Catalogue, sequences: tuple[int, ...], videos: tuple[int, ...]) -> None:
     """Print peak memory and time a frame of `prepare` in processes of its own."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -193,10 +195,10 @@ def memory(catalogue: Catalogue, n_video: int) -> None:
             (folder / "images").mkdir(exist_ok=True)
             cv2.imwrite(str(folder / "images" / f"{number}.png"), frames[number][..., ::-1])
         print(f"{'':44}  frames   seconds   CPU ms a frame   peak MiB")
-        for n in (5, 50, 500):
+        for n in sequences:
             rows = [("s1", number, "anger", "images") for number in range(n)]
             report(f"{n} sequences of {n_images} frames", folder, rows, n * n_images)
-        for n in dict.fromkeys((100, n_video)):
+        for n in videos:
             write_video(folder / f"{n}.avi", frames, n)
             report(f"a video of {n} frames", folder, [("s1", 1, "anger", f"{n}.avi")], n)
 
