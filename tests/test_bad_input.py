@@ -92,8 +92,10 @@ def test_an_image_that_cannot_be_decoded(refused, copy, prepare_copy, tmp_path, 
     said = refused(*prepare_copy, "--strict")
     assert str(image) in said and "restore" in said
     assert_no_halves(tmp_path)
-    made = sorted(file.name for file in (tmp_path / "features").rglob("*.safetensors"))
-    assert made == ["S005_001_rot+00.safetensors"], "what came before it is whole and kept"
+    made = {file.name for file in (tmp_path / "features").rglob("*.safetensors")}
+    damaged = f"{image.parent.parent.name}_{image.parent.name}_rot+00.safetensors"
+    # Sequences overlap: one that comes after it may be done as well.
+    assert "S005_001_rot+00.safetensors" in made and damaged not in made, "what came before it is whole and kept"
     status = main(["check", "--root", str(copy)])
     said = capsys.readouterr()
     assert status == 2 and str(image) in said.out and "1 problems (1 unreadable)" in said.err

@@ -339,7 +339,12 @@ def test_work_is_taken_up_after_any_stage(features, prepare_options, tmp_path, l
 def start(out, *options, **keywords):
     command = [sys.executable, "-m", "face_strnn.cli", "prepare", "--out", str(out), *map(str, options)]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, **{**quiet, **keywords})
+    return subprocess.Popen(command, preexec_fn=_heed_ctrl_c, **{**quiet, **keywords})
+
+
+def _heed_ctrl_c():
+    """A shell that runs the tests in the background hands on that Ctrl-C is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def kill_until_done(out, options, delays):
