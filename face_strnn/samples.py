@@ -140,9 +140,11 @@ def channel_moments(maps: Sequence[Tensor]) -> Tensor:
     Returns:
         float64 (N, 3, C).
     """
-    moments = []
-    for sample in maps:
+    # Written in place: small results kept between large freed copies would fragment memory, a copy per sample.
+    moments = torch.empty(len(maps), 3, maps[0].shape[-1], dtype=torch.float64)
+    for number, sample in enumerate(maps):
         values = sample.flatten(0, -2).float()
-        count = torch.full((values.shape[1],), float(len(values)), dtype=torch.float64)
-        moments.append(torch.stack((count, values.sum(0).double(), values.square().sum(0).double())))
-    return torch.stack(moments)
+        moments[number, 0] = len(values)
+        moments[number, 1] = values.sum(0)
+        moments[number, 2] = values.square().sum(0)
+    return moments
