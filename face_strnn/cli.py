@@ -5,37 +5,39 @@ import signal
 import sys
 import threading
 import warnings
-from argparse import RawDescriptionHelpFormatter
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Literal
 
-from jsonargparse import ArgumentParser
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from data_prep.errors import BadInput, DataWarning
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
+from face_strnn.options import Command, program, with_shipped_configuration
+from face_strnn.terminal import (
+    console,
+    print_audit,
+    print_comparison,
+    print_inspection,
+    print_prediction,
+    print_prepared,
+    print_saliency,
+    progress_bar,
+    training_progress,
+    unfolded,
+)
 
 if TYPE_CHECKING:
-    from data_prep.inspection import Inspection
-    from data_prep.pipeline import Prepared
-    from face_strnn.audit import Audit
-    from face_strnn.comparison import ComparedRun
-    from face_strnn.predict import Prediction
     from face_strnn.training import Stack
 
 # Each command imports what it needs: torch alone takes seconds, and `-h` should not.
 
 Dataset = Literal["ckplus", "oulu-casia", "mmi", "image-folder", "manifest"]
-console = Console()
 _arguments: list[str] = []
 """What the program was called with; a run's summary repeats it."""
 
@@ -52,7 +54,7 @@ def synth(out: Path, subjects: int = 118, seed: int = 0, jobs: int = -1) -> None
     from data_prep.standin.dataset import first_subjects, write_standin
 
     n_sequences = len(first_subjects(subjects))
-    with _progress("drawing sequences", n_sequences) as update:
+    with progress_bar("drawing sequences", n_sequences) as update:
         write_standin(out, subjects, seed, progress=lambda done, _: update(completed=done), jobs=jobs)
         update(completed=n_sequences)
     console.print(f"[b]{escape(str(out))}[/b]: {n_sequences} synthetic sequences of {subjects} drawn subjects")
@@ -90,12 +92,12 @@ def check(
             print(dumps({"root": str(root), "usable": False, "error": str(error)}))
         raise
     on = Console(stderr=True) if json else console
-    with _progress("decoding sequences", len(catalogue.sequences), on) as update:
+    with progress_bar("decoding sequences", len(catalogue.sequences), on) as update:
         inspection = inspect(dataset, catalogue, fix_hints, progress=lambda _: update(advance=1))
     if json:
         print(dumps(inspection.as_json(), indent=2))
     else:
-        _print_inspection(inspection)
+        print_inspection(inspection)
     if inspection.problems:
         kinds = Counter(problem.kind for problem in inspection.problems)
         counted = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
@@ -158,7 +160,7 @@ def prepare(
     network = load_backbone(backbone, weights, maps, compute_device(device), precision)
     angles = ROTATIONS if rotations is None else rotations
     title = f"{maps} of {backbone} ({weights}), {1 + len(angles)} rotations"
-    with _progress(title, len(catalogue.sequences)) as update:
+    with progress_bar(title, len(catalogue.sequences)) as update:
         prepared = prepare_features(
             catalogue,
             out,
@@ -172,7 +174,7 @@ def prepare(
             strict=strict,
             contact_sheet=not no_contact_sheet,
         )
-    _print_prepared(prepared)
+    print_prepared(prepared)
     if prepared.problems:
         more = f" (and {len(prepared.problems) - 1} more)" if len(prepared.problems) > 1 else ""
         raise BadInput(
@@ -227,7 +229,7 @@ def cv(
     store = FeatureStore.open(features)
     where = compute_device(device)
     console.print(f"scan: {scan_path(Config(network, training), where)}", highlight=False)
-    with _training_progress(training.epochs) as show:
+    with training_progress(training.epochs) as show:
 
         def watch(stack: "Stack") -> None:
             show(stack)
@@ -319,14 +321,14 @@ def reproduce(
         kept = ": kept" if cell.is_finished else ""
         console.print(f"{number} of {len(cells)}: {cell.title}{kept}", markup=False, highlight=False)
         if cell.experiment.baseline:
-            with _progress("folds", whole.n_tested_folds) as update:
+            with progress_bar("folds", whole.n_tested_folds) as update:
                 whole.carry_out(cell, watch_fold=lambda done, update=update: update(completed=done))
         else:
-            with _training_progress(whole.config_of(cell).training.epochs) as watch:
+            with training_progress(whole.config_of(cell).training.epochs) as watch:
                 whole.carry_out(cell, watch)
     table = results_of(whole)
     written = write_reproduction(whole, table, spread)
-    print_results(table, console if console.is_terminal else Console(width=10_000))
+    print_results(table, unfolded())
     for path in written:
         console.print(f"{path.name}: [b]{escape(str(path.resolve()))}[/b]", soft_wrap=True)
     if broken := sorted(set(table.loc[table["audit"].str.contains("failed"), "label"])):
@@ -374,7 +376,7 @@ def audit(run: Path, features: Path | None = None, json: bool = False) -> None:
     if json:
         print(dumps(audited.as_json(), indent=2))
     else:
-        _print_audit(audited)
+        print_audit(audited)
     if not audited.passed:
         raise BadInput(f"{run}: {audited.verdict}; do not trust its figures, run `face-strnn cv` with another --out")
 
@@ -394,7 +396,7 @@ def compare(runs: list[Path], json: bool = False) -> None:
     if json:
         print(dumps({"runs": [one.as_json() for one in compared]}, indent=2))
     else:
-        _print_comparison(compared)
+        print_comparison(compared)
 
 
 def predict(
@@ -428,7 +430,7 @@ def predict(
     from data_prep.device import compute_device
     from face_strnn.predict import predict as predict_emotion
 
-    with _interrupt_as_question() as interrupted, _progress("frames", None, Console(stderr=True)) as update:
+    with _interrupt_as_question() as interrupted, progress_bar("frames", None, Console(stderr=True)) as update:
         answer = predict_emotion(
             run,
             source,
@@ -445,7 +447,7 @@ def predict(
     if json:
         print(dumps({"source": str(source), **answer.as_json()}, indent=2))
     else:
-        _print_prediction(source, answer)
+        print_prediction(source, answer)
 
 
 def heatmap(
@@ -514,9 +516,9 @@ def saliency(
     from face_strnn.run_folder import read_summary
 
     store = FeatureStore.open(features)
-    with _progress("attributing held-out sequences", read_summary(run)["n_sequences"]) as update:
+    with progress_bar("attributing held-out sequences", read_summary(run)["n_sequences"]) as update:
         found = explain_run(run, store, baseline, steps, progress=lambda _: update(advance=1))
-    _print_saliency(found)
+    print_saliency(found)
     console.print(f"[b]{escape(str(run / 'figures' / 'saliency-emotions.png'))}[/b]", soft_wrap=True)
     console.print(f"[b]{escape(str(run / 'saliency.json'))}[/b]", soft_wrap=True)
 
@@ -540,39 +542,39 @@ def demo(out: Path = Path("demo-run"), subjects: int = 16, epochs: int = 8, seed
     cv(out / "features", out / "run", epochs=epochs, seed=seed)
 
 
-EXAMPLES = {
-    demo: "face-strnn demo",
-    synth: "face-strnn synth --out data/standin --subjects 118",
-    check: "face-strnn check --root data/ck+",
-    prepare: "face-strnn prepare --root data/ck+ --out features --weights imagenet --maps pool4",
-    cv: "face-strnn cv --features features --out runs/first",
-    heatmap: "face-strnn heatmap runs/first --sequence S005_001 --features features",
-    saliency: "face-strnn saliency runs/first --features features",
-    reproduce: "face-strnn reproduce --features features --out paper --seeds 5",
-    report: "face-strnn report runs/first",
-    audit: "face-strnn audit runs/first --features features",
-    compare: "face-strnn compare runs/paper runs/best",
-    predict: "face-strnn predict --run runs/first --annotate smile-annotated.mp4 smile.mp4",
-}
-POSITIONAL = {predict: "source", report: "run", heatmap: "run", audit: "run", compare: "runs", saliency: "run"}
-"""Commands whose main argument is given without an option's name."""
-_NAMED_BY_HAND = {reproduce: ("only",)}
-"""Arguments that the parser is told of apart from the signature."""
+COMMANDS = (
+    Command(demo, "face-strnn demo"),
+    Command(synth, "face-strnn synth --out data/standin --subjects 118"),
+    Command(check, "face-strnn check --root data/ck+"),
+    Command(prepare, "face-strnn prepare --root data/ck+ --out features --weights imagenet --maps pool4"),
+    Command(cv, "face-strnn cv --features features --out runs/first", configurable=True),
+    Command(heatmap, "face-strnn heatmap runs/first --sequence S005_001 --features features", positional="run"),
+    Command(saliency, "face-strnn saliency runs/first --features features", positional="run"),
+    Command(
+        reproduce, "face-strnn reproduce --features features --out paper --seeds 5", configurable=True, listed=("only",)
+    ),
+    Command(report, "face-strnn report runs/first", positional="run"),
+    Command(audit, "face-strnn audit runs/first --features features", positional="run"),
+    Command(compare, "face-strnn compare runs/paper runs/best", positional="runs"),
+    Command(
+        predict, "face-strnn predict --run runs/first --annotate smile-annotated.mp4 smile.mp4", positional="source"
+    ),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return 0 when it did its work, 2 for bad input, 1 for a failure that is ours."""
     global _arguments
-    parser = _parser()
+    parser = program(COMMANDS)
     arguments = _arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        parsed = parser.instantiate(parser.parse_args(_with_shipped_configuration(arguments)))
+        parsed = parser.instantiate(parser.parse_args(with_shipped_configuration(arguments)))
     except BadInput as error:
         print(f"face-strnn: {error}", file=sys.stderr)
         return 2
     name = parsed.subcommand
     warnings.showwarning = partial(_warn, name)
-    command = next(function for function in EXAMPLES if function.__name__ == name)
+    command = next(command.function for command in COMMANDS if command.name == name)
     values = {key: value for key, value in vars(parsed[name]).items() if key not in ("config", "__default_config__")}
     try:
         command(**values)
@@ -592,253 +594,6 @@ def _warn(command: str, message: Warning | str, category: type[Warning], *_: obj
     """Print this project's warnings in one line, and those of libraries not at all: they speak to programmers."""
     if issubclass(category, DataWarning):
         print(f"face-strnn {command}: warning: {message}", file=sys.stderr)
-
-
-class _Parser(ArgumentParser):
-    """Says what is wrong with an option in one line, without the usage of forty others."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        first_line = " ".join(str(message).split())
-        print(f"face-strnn: {first_line}; `face-strnn COMMAND -h` shows the options and an example", file=sys.stderr)
-        sys.exit(2)
-
-
-def _parser() -> ArgumentParser:
-    description = "CK+ facial-expression recognition with the STRNN, under protocols that a reviewer believes."
-    parser = _Parser(prog="face-strnn", description=description)
-    commands = parser.add_subcommands(required=True, dest="subcommand")
-    for function, example in EXAMPLES.items():
-        summary = (function.__doc__ or "").split("\n\n")[0]
-        command = _Parser(
-            description=summary, epilog=f"example:\n  {example}", formatter_class=RawDescriptionHelpFormatter
-        )
-        positional = POSITIONAL.get(function)
-        if positional:
-            several = {"nargs": "+"} if signature(function).parameters[positional].annotation == list[Path] else {}
-            command.add_argument(positional, type=Path, help=_help_of(function, positional), **several)
-        if function in (cv, reproduce):
-            known = " or ".join(path.stem for path in _shipped_configurations())
-            command.add_argument(
-                "--config",
-                action="config",
-                help=f"YAML file with any of these options, or one that is shipped: {known}",
-            )
-        if function is reproduce:  # names after one another, where the signature would ask for a list in brackets
-            command.add_argument("--only", nargs="+", metavar="NAME", help=_help_of(function, "only"))
-        switches = {name for name, given in signature(function).parameters.items() if given.annotation is bool}
-        for name in sorted(switches):  # `--json` alone, where the signature would ask for `--json true`
-            command.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=_help_of(function, name))
-        by_hand = {positional, *switches, *_NAMED_BY_HAND.get(function, ())} - {None}
-        command.add_function_arguments(function, skip=by_hand, as_group=False)
-        commands.add_subcommand(function.__name__, command, help=summary)
-    return parser
-
-
-def _shipped_configurations() -> list[Path]:
-    return sorted((Path(__file__).parent / "configs").glob("*.yaml"))
-
-
-def _with_shipped_configuration(arguments: Sequence[str]) -> list[str]:
-    """Let ``--config best`` stand for the file of that name in the package."""
-    shipped = {path.stem: str(path) for path in _shipped_configurations()}
-    replaced = []
-    for argument in arguments:
-        name = argument.removeprefix("--config=")
-        if name in shipped and not Path(name).exists():
-            if name != argument:
-                argument = f"--config={shipped[name]}"
-            elif replaced and replaced[-1] == "--config":
-                argument = shipped[name]
-        replaced.append(argument)
-    return replaced
-
-
-def _help_of(function: Callable[..., None], argument: str) -> str:
-    lines = (function.__doc__ or "").splitlines()
-    return next(line.split(":", 1)[1].strip() for line in lines if line.strip().startswith(f"{argument}:"))
-
-
-def _print_inspection(inspection: "Inspection") -> None:
-    # What is no terminal is read by programs or kept in files: there a line is never folded.
-    wide = console if console.is_terminal else Console(width=10_000)
-    catalogue, found, expected = inspection.catalogue, inspection.found, inspection.expected
-    console.print(f"{catalogue.data}: {catalogue.root}", markup=False, soft_wrap=True)
-    table = Table()
-    table.add_column("emotion")
-    table.add_column("sequences", justify="right")
-    if expected:
-        table.add_column("published", justify="right")
-    for emotion in sorted({*found.emotions, *(expected.emotions if expected else ())}):
-        table.add_row(emotion, *_counts(found.emotions.get(emotion, 0), expected and expected.emotions.get(emotion, 0)))
-    table.add_section()
-    table.add_row("all", *_counts(found.sequences, expected and expected.sequences))
-    table.add_row("subjects", *_counts(found.subjects, expected and expected.subjects))
-    table.add_row("frames", *_counts(found.frames, expected and expected.frames))
-    console.print(table)
-    console.print(f"{catalogue.unlabelled} sequences without an emotion label are left out")
-    for note in inspection.notes:
-        console.print(f"note: {note}", markup=False, soft_wrap=True)
-    if inspection.problems:
-        has_hints = any(problem.hint for problem in inspection.problems)
-        listed = Table("problem", "sequence", "what", *(["what to do"] if has_hints else []))
-        for problem in inspection.problems:
-            hint = [escape(problem.hint)] if has_hints else []
-            listed.add_row(problem.kind, escape(problem.sequence), escape(str(problem)), *hint, style="red")
-        wide.print(listed)
-    elif catalogue.sequences:
-        published = f": it has the {expected.sequences} published sequences" if expected else ""
-        console.print(f"nothing is wrong with it{published}")
-
-
-def _print_comparison(compared: Sequence["ComparedRun"]) -> None:
-    table = Table("run")
-    for heading in ("accuracy %\n95 % interval", "difference\n95 % interval", "McNemar p\nHolm", "permutation p\nHolm"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for one in compared:
-        difference = "–" if one.difference is None else f"{100 * one.difference:+.1f}"
-        table.add_row(
-            escape(one.run),
-            f"{100 * one.accuracy:.1f}\n{_interval(one.accuracy_interval)}",
-            f"{difference}\n{_interval(one.difference_interval, '+.1f')}",
-            f"{_p(one.mcnemar_p)}\n{_p(one.mcnemar_holm)}",
-            f"{_p(one.permutation_p)}\n{_p(one.permutation_holm)}",
-            end_section=True,
-        )
-    wide = console if console.is_terminal else Console(width=10_000)
-    wide.print(table)
-    for one in compared:
-        spreads = {f"{one.seeds} seeds": one.spread.std_over_seeds, "the folds of a seed": one.spread.std_over_folds}
-        parts = [f"± {100 * std:.1f} over {what}" for what, std in spreads.items() if std is not None]
-        mean = f"{one.run}: {100 * one.spread.mean_over_seeds:.1f} %"
-        wide.print(", ".join([mean, *parts]), markup=False, highlight=False, soft_wrap=True)
-    wide.print(
-        "Differences in points, to the first run. Intervals: bootstrap over subjects. Permutation: signs of the "
-        "subjects' differences. McNemar takes sequences for independent, and needs runs of one seed.",
-        highlight=False,
-    )
-    for one in compared:
-        if one.warning:
-            wide.print(f"{one.run}: {one.warning}", style="bold red", markup=False, soft_wrap=True)
-
-
-def _interval(interval: tuple[float, float] | None, form: str = ".1f") -> str:
-    return "–" if interval is None else f"{100 * interval[0]:{form}} – {100 * interval[1]:{form}}"
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.4f}" if value >= 0.0001 else "< 0.0001"
-
-
-def _print_audit(audited: "Audit") -> None:
-    styles = {"passed": "green", "failed": "bold red", "not checkable": "yellow"}
-    table = Table("check", "what must hold", "outcome", "what is wrong, or lacking")
-    for check in audited.checks:
-        findings = escape("\n".join(check.findings))
-        table.add_row(check.name, check.promise, check.outcome, findings, style=styles[check.outcome])
-    (console if console.is_terminal else Console(width=10_000)).print(table)
-    console.print(audited.verdict, soft_wrap=True)
-
-
-def _print_saliency(found: dict[str, Any]) -> None:
-    sparsity = Table(title=f"entries below 1 % of their matrix's largest, {found['n_networks']} networks")
-    sparsity.add_column("matrix")
-    sparsity.add_column("per cent, mean ± std", justify="right")
-    for name, share in found["sparsity"].items():
-        spread = "" if share["std"] is None else f" ± {100 * share['std']:.1f}"
-        sparsity.add_row(name, f"{100 * share['mean']:.1f}{spread}")
-    console.print(sparsity)
-    complete = found["completeness"]
-    console.print(
-        f"Integrated gradients account for the logits' differences of {complete['mean_absolute_rise']:.2f} on average "
-        f"up to {complete['mean_absolute_residue']:.3f} (at most {complete['largest_absolute_residue']:.3f}).",
-        highlight=False,
-    )
-    if found["localisation"] is None:
-        console.print(
-            "Which places move is known of drawn faces only: nothing here says how right the maps are.", style="dim"
-        )
-        return
-    emotions = list(found["truth"])
-    wide = console if console.is_terminal and console.width >= 100 else Console(width=120)
-    table = Table(
-        title="synthetic data: area under the ROC curve for the places that the action units move\n"
-        "all: over all places; moved: over those that some emotion moves, where the middle of the face is no answer"
-    )
-    table.add_column("map")
-    for emotion in emotions:
-        table.add_column(emotion, justify="right")
-    table.add_column("all", justify="right", style="bold")
-    table.add_column("moved", justify="right", style="bold")
-    rows = found["localisation"]
-    for row, following in zip(rows, [*rows[1:], None], strict=True):
-        among = row["mean_among_moved"]
-        table.add_row(
-            escape(row["saliency"]),
-            *(f"{row['auc'][emotion]:.2f}" for emotion in emotions),
-            f"{row['mean']:.2f}",
-            "–" if among is None else f"{among:.2f}",
-            style="dim" if row["kind"] == "control" else None,
-            end_section=following is not None and following["kind"] != row["kind"],
-        )
-    wide.print(table)
-    console.print(
-        "The last rows are controls that nothing was learned for. A map that does not do better than they do shows "
-        "where faces move, not what the networks learned. Synthetic: this says nothing about real faces.",
-        style="bold yellow",
-    )
-
-
-def _print_prepared(prepared: "Prepared") -> None:
-    done = f"{prepared.computed} files computed, {prepared.kept} kept"
-    console.print(f"[b]{escape(str(prepared.store.folder))}[/b]: {done}", soft_wrap=True)
-    for name in prepared.without_face:
-        console.print(f"no frame of {name} shows a face: left out", style="yellow", markup=False, soft_wrap=True)
-    for part in prepared.partial:
-        what = f"{part.n_used} of the {part.n_frames} frames of {part.sequence} are used: beyond them the face is lost"
-        console.print(what, style="yellow", markup=False, soft_wrap=True)
-    if prepared.problems:
-        wide = console if console.is_terminal else Console(width=10_000)
-        listed = Table("sequence", "damaged, left out")
-        for problem in prepared.problems:
-            listed.add_row(escape(problem.sequence), escape(str(problem)), style="red")
-        wide.print(listed)
-    if prepared.contact_sheet:
-        first, n_pages = prepared.contact_sheet[0].name, len(prepared.contact_sheet)
-        pages = first if n_pages == 1 else f"{first} to {n_pages:02}"
-        console.print(f"{pages} there: shows subjects' faces, a local file, not to be passed on", soft_wrap=True)
-
-
-def _counts(found: int | None, expected: int | None) -> list[str]:
-    return [str(found)] if expected is None else [str(found), str(expected)]
-
-
-def _print_prediction(source: Path, answer: "Prediction") -> None:
-    first, last = answer.part
-    basis = {
-        "whole": f"frames {first} to {last} as one sequence",
-        "mean": f"mean over {answer.n_faces} frames with a face",
-    }[answer.basis]
-    console.print(f"{source}: {answer.emotion} ({basis})", markup=False, soft_wrap=True)
-    table = Table()
-    table.add_column("emotion")
-    table.add_column("probability", justify="right")
-    for emotion, probability in sorted(answer.probabilities.items(), key=lambda pair: -pair[1]):
-        table.add_row(emotion, f"{probability:.3f}")
-    console.print(table)
-    peak = answer.peak
-    when = f"frame {peak.frame}" if peak.seconds is None else f"{peak.seconds:.2f} s"
-    console.print(f"surest at {when}: {peak.emotion} {peak.probability:.3f}")
-    learned = "synthetic faces: no evidence about real ones" if answer.data == "synthetic" else answer.data
-    stopped = ", stopped early" if answer.stopped else ""
-    console.print(
-        f"{answer.n_frames} frames{stopped}, {answer.n_faces} with a face; {answer.n_models} models averaged, "
-        f"trained on {learned}; {answer.n_frames / answer.seconds:.1f} frames a second",
-        soft_wrap=True,
-    )
-    for path in filter(None, (answer.table, answer.figure, answer.annotated)):
-        console.print(f"[b]{escape(str(path))}[/b]", soft_wrap=True)
 
 
 @contextmanager
@@ -863,37 +618,6 @@ def _interrupt_as_question() -> Iterator[Callable[[], bool]]:
 
 def _command_line() -> str:
     return shlex.join(["face-strnn", *_arguments])
-
-
-@contextmanager
-def _progress(what: str, total: int | None, on: Console = console) -> Iterator[Callable[..., None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=on) as bars:
-        yield partial(bars.update, bars.add_task(what, total=total))
-
-
-@contextmanager
-def _training_progress(epochs: int) -> Iterator[Callable[["Stack"], None]]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("training loss {task.fields[loss]:.3f}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as bars:
-        shown: dict[str, TaskID] = {}
-
-        def watch(stack: "Stack") -> None:
-            first, last = stack.members[0], stack.members[-1]
-            name = f"epochs, folds {first.fold} to {last.fold}, seed {first.seed}"
-            if name not in shown:
-                shown[name] = bars.add_task(name, total=epochs, loss=float("nan"))
-            latest = stack.history[-len(stack.members) :]
-            loss = sum(epoch.loss for epoch in latest) / len(latest)
-            bars.update(shown[name], completed=stack.epochs_done, loss=loss)
-
-        yield watch
 
 
 if __name__ == "__main__":

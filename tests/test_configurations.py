@@ -1,13 +1,14 @@
 """The configurations that are shipped, through the program's own parser."""
 
-from face_strnn.cli import _parser, _with_shipped_configuration
+from face_strnn.cli import COMMANDS
 from face_strnn.config import NetworkConfig, TrainingConfig
+from face_strnn.options import program, with_shipped_configuration
 
 
 def settings_of(*options):
     given = ["cv", "--features", "features", "--out", "run", *options]
-    parser = _parser()
-    return parser.instantiate(parser.parse_args(_with_shipped_configuration(given)))["cv"]
+    parser = program(COMMANDS)
+    return parser.instantiate(parser.parse_args(with_shipped_configuration(given)))["cv"]
 
 
 def test_best_is_what_the_program_does_by_default():

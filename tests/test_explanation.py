@@ -15,8 +15,9 @@ from PIL import Image
 
 from data_prep.errors import BadInput
 from data_prep.store import FeatureStore
-from face_strnn.cli import _print_saliency, main
+from face_strnn.cli import main
 from face_strnn.held_out import HeldOut
+from face_strnn.terminal import print_saliency
 
 FACE_GREYS = 20
 """Different greys along a line: a face has more, both across and down; a map of 7 x 7 nodes in greys, or the strip that
@@ -120,7 +121,7 @@ def test_scores_name_every_kind_of_map_and_its_controls(explained):
 
 
 def test_the_table_says_synthetic_and_names_the_centre_prior(explained, capsys):
-    _print_saliency(json.loads((explained / "saliency.json").read_text()))
+    print_saliency(json.loads((explained / "saliency.json").read_text()))
     said = capsys.readouterr().out
     assert "synthetic" in said and "centre prior" in said and "±" in said
 
