@@ -6,13 +6,11 @@ from functools import cache
 from typing import Literal
 
 import torch
-import torchvision.models
 from torch import nn
 
+from data_prep.architectures import feature_layers
 from data_prep.errors import BadInput
 from data_prep.weights import Preprocessing, Weights, load_weights
-
-ARCHITECTURES = tuple(f"vgg{depth}{norm}" for depth in (11, 13, 16, 19) for norm in ("", "_bn"))
 
 CROP_PIXELS = {"pool5": 224, "pool4": 112}
 """Maps -> side of the crops from which they are 7 x 7 x 512."""
@@ -123,7 +121,7 @@ def load_backbone(
     """Load a pretrained VGG up to its fourth or fifth pooling layer.
 
     Args:
-        architecture: one of :data:`ARCHITECTURES`.
+        architecture: one of :data:`data_prep.architectures.ARCHITECTURES`.
         weights: see :func:`data_prep.weights.load_weights`.
         maps: ``"pool5"``, the paper's, from 224 x 224 pixels, or ``"pool4"`` from 112 x 112; both are 7 x 7 x 512.
         device: where it runs.
@@ -134,13 +132,11 @@ def load_backbone(
     Raises:
         BadInput: unknown architecture or maps, no such weights, or weights of another architecture.
     """
-    if architecture not in ARCHITECTURES:
-        raise BadInput(f"no backbone named {architecture}; there are {', '.join(ARCHITECTURES)}")
     if maps not in CROP_PIXELS:
         raise BadInput(f"no maps named {maps}; there are {', '.join(CROP_PIXELS)}")
+    with torch.device("meta"):  # shapes only
+        features = feature_layers(architecture)
     loaded = load_weights(weights, architecture)
-    with torch.device("meta"):  # shapes only: the unused classifier alone would take a second and 480 MB
-        features = getattr(torchvision.models, architecture)(weights=None, init_weights=False).features
     _check_shapes(features.state_dict(), loaded, architecture)
     # A counter of training steps that plays no part here, and that old files lack.
     counters = {name: torch.tensor(0) for name in features.state_dict() if name.endswith("num_batches_tracked")}

@@ -8,7 +8,7 @@ from inspect import signature
 from pathlib import Path
 from typing import NoReturn
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Command:
 def program(commands: Sequence[Command]) -> ArgumentParser:
     """Return the parser of the program ``face-strnn``."""
     description = "CK+ facial-expression recognition with the STRNN, under protocols that a reviewer believes."
-    parser = _Parser(prog="face-strnn", description=description)
+    parser = _Parser(prog="face-strnn", description=description, formatter_class=_Help)  # of the commands too
     subcommands = parser.add_subcommands(required=True, dest="subcommand")
     for command in commands:
         subcommands.add_subcommand(command.name, _options(command), help=command.summary)
@@ -70,6 +70,10 @@ def with_shipped_configuration(arguments: Sequence[str]) -> list[str]:
     return replaced
 
 
+class _Help(RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """Leaves the lines of an example as they are, so that they can be copied."""
+
+
 class _Parser(ArgumentParser):
     """Says what is wrong with an option in one line, without the usage of forty others."""
 
@@ -83,7 +87,6 @@ def _options(command: Command) -> ArgumentParser:
     options = _Parser(
         description=command.summary,
         epilog=f"example:\n  {command.example}",
-        formatter_class=RawDescriptionHelpFormatter,
     )
     parameters = signature(command.function).parameters
     by_hand = set(command.listed)
