@@ -6,7 +6,7 @@
 Prints for pool4 unrotated, pool4 with the four rotations, and pool5: frames a second of each stage alone on one core,
 of the bare backbone on all cores in both ways to use them, and of ``prepare`` from files to store; bare backbone and
 ``prepare`` in turns, median of three rounds. Processor time is given beside it: on a shared machine its shares are
-steadier. Then the peak memory of ``prepare`` for 50 and 500 sequences, and for a video of 100 and of 10,000 frames its
+steadier. Then the peak memory of ``prepare`` for 50 and 500 sequences, and for a video of 100, 2,000 and 10,000 frames its
 time a frame, each in a process of its own, with a small random network. ``--weights`` and ``--sequences`` (0 for all)
 choose weights and number of sequences; ``--part speed``, ``memory`` or ``video`` does a part.
 """
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--weights", default="hed")
     parser.add_argument("--sequences", type=int, default=12)
     parser.add_argument("--part", choices=["all", "speed", "memory", "video"], default="all")
-    parser.add_argument("--video", type=int, default=10_000, help="frames of the long video")
+    parser.add_argument("--video", type=int, nargs="+", default=[100, 2_000, 10_000], help="frames of each video")
     given = parser.parse_args()
     catalogue = read_ckplus(given.root).usable()
     step = max(len(catalogue.sequences) // given.sequences, 1) if given.sequences else 1
@@ -81,7 +81,7 @@ def main() -> None:
             speed(catalogue, backbone, rotations)
     if given.part != "speed":
         print()
-        memory(catalogue, () if given.part == "video" else (5, 50, 500), (100, given.video))
+        memory(catalogue, () if given.part == "video" else (5, 50, 500), given.video)
 
 
 def speed(catalogue: Catalogue, backbone: Backbone, rotations: tuple[int, ...]) -> None:
