@@ -503,7 +503,7 @@ def saliency(
 ) -> None:
     """Say where a run's networks look: sparsity, attributions of held-out sequences, and, on synthetic data, how right.
 
-    Writes RUN/saliency.json and the figures.
+    Writes RUN/saliency.json and the figures, and draws the page anew with them.
 
     Args:
         run: a finished run folder.
@@ -513,14 +513,15 @@ def saliency(
     """
     from data_prep.store import FeatureStore
     from face_strnn.explanation import explain_run
+    from face_strnn.report import render_report
     from face_strnn.run_folder import read_summary
 
     store = FeatureStore.open(features)
     with progress_bar("attributing held-out sequences", read_summary(run)["n_sequences"]) as update:
         found = explain_run(run, store, baseline, steps, progress=lambda _: update(advance=1))
     print_saliency(found)
-    console.print(f"[b]{escape(str(run / 'figures' / 'saliency-emotions.png'))}[/b]", soft_wrap=True)
     console.print(f"[b]{escape(str(run / 'saliency.json'))}[/b]", soft_wrap=True)
+    console.print(f"with its figures on the page: [b]{escape(str(render_report(run)))}[/b]", soft_wrap=True)
 
 
 def demo(out: Path = Path("demo-run"), subjects: int = 16, epochs: int = 8, seed: int = 0) -> None:

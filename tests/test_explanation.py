@@ -120,6 +120,12 @@ def test_scores_name_every_kind_of_map_and_its_controls(explained):
     assert change["mean"] > 0.65
 
 
+def test_the_page_shows_the_figure_of_the_emotions(explained, run):
+    shown = "What held-out sequences of each emotion add to its logit"
+    assert shown in (explained / "report.html").read_text()
+    assert shown not in (run / "report.html").read_text()
+
+
 def test_the_table_says_synthetic_and_names_the_centre_prior(explained, capsys):
     print_saliency(json.loads((explained / "saliency.json").read_text()))
     said = capsys.readouterr().out
