@@ -17,7 +17,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parent))
 from machine import describe
-from training import operations
+from training import NETWORK, operations
 
 from data_prep.ckplus_list import ckplus_sequences
 from data_prep.rotation import ROTATIONS
@@ -47,7 +47,7 @@ def main() -> None:
     table = Table("", "seconds", "share of the matrix rate", title=f"10 folds x {EPOCHS} epochs", title_justify="left")
     for precision in ("float32", "bfloat16"):
         ended: list[float] = []
-        config = Config(training=TrainingConfig(epochs=EPOCHS, precision=precision))
+        config = Config(NETWORK, TrainingConfig(epochs=EPOCHS, precision=precision))
         started = time.perf_counter()
         train(members, maps, labels, moments, config, device="cuda", progress=lambda _: ended.append(now()))  # noqa: B023
         total = now() - started

@@ -25,6 +25,7 @@ from machine import describe
 from data_prep.emotions import EMOTIONS
 from data_prep.store import FeatureStore, StoredSequence
 from face_strnn.config import Config, TrainingConfig
+from face_strnn.crossval import config_for
 from face_strnn.samples import Samples, channel_moments
 from face_strnn.training import Member, train
 
@@ -79,7 +80,8 @@ def train_on(folder: Path) -> None:
     samples = Samples.of(FeatureStore.open(folder))
     folds = np.arange(len(samples)) % 10
     members = [Member(fold, 0, folds != fold - 1) for fold in (1, 2)]
-    train(members, samples, samples.labels, channel_moments(samples), Config(training=TrainingConfig(epochs=1)))
+    config = config_for(samples, Config(training=TrainingConfig(epochs=1)))
+    train(members, samples, samples.labels, channel_moments(samples), config)
     print(peak["RssAnon"], peak["RssFile"], f"{time.perf_counter() - started:.0f}")
 
 

@@ -29,7 +29,7 @@ from face_strnn.training import Member, train
 
 BATCH = 32
 FRAMES = 18  # CK+'s mean
-NETWORK = NetworkConfig()
+NETWORK = NetworkConfig().for_maps((7, 7, 512), n_classes=7)
 CORNERS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 
 

@@ -1,5 +1,7 @@
 """The emotions of CK+, the codes that its emotion files use for them, and the spellings of other data sets."""
 
+from collections.abc import Collection
+
 from data_prep.errors import BadInput
 
 EMOTION_OF_CODE = {
@@ -15,7 +17,10 @@ EMOTION_OF_CODE = {
 """CK+'s number in an ``_emotion.txt`` file -> its name. Code 0 labels no sequence of the published protocol."""
 
 EMOTIONS = tuple(EMOTION_OF_CODE[code] for code in range(1, 8))
-"""The seven classes, in the order of their codes; class ``c`` of a network is ``EMOTIONS[c]``."""
+"""The seven emotions that label sequences, in the order of their codes."""
+
+SIX_EMOTIONS = tuple(emotion for emotion in EMOTIONS if emotion != "contempt")
+"""Those of Oulu-CASIA and MMI."""
 
 CODE_OF_EMOTION = {emotion: code for code, emotion in EMOTION_OF_CODE.items()}
 
@@ -34,6 +39,24 @@ SPELLINGS = {
 _EMOTION_OF_SPELLING = {
     spelling: emotion for emotion, spellings in SPELLINGS.items() for spelling in (emotion, *spellings)
 }
+
+
+def classes_of(data: str, shown: Collection[str]) -> tuple[str, ...]:
+    """Return the classes of a data set, in the order of :data:`EMOTIONS`.
+
+    CK+ and the synthetic data have all seven emotions and Oulu-CASIA and MMI six, even where a copy lacks one; any
+    other data set has those that occur.
+
+    Args:
+        data: the data set's name, as catalogues and feature stores have it.
+        shown: the emotions of its sequences.
+    """
+    known: tuple[str, ...] = ()
+    if data in ("CK+", "synthetic"):
+        known = EMOTIONS
+    elif data.startswith("Oulu-CASIA-") or data in ("MMI", "MMI-whole"):
+        known = SIX_EMOTIONS
+    return tuple(emotion for emotion in EMOTIONS if emotion in known or emotion in shown)
 
 
 def emotion_named(text: str) -> str:

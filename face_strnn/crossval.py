@@ -5,7 +5,7 @@ import platform
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ def cross_validate(
     Args:
         store: the features.
         out: the run folder; made where it is missing.
-        config: the settings.
+        config: the settings; sizes that are None become those of the features.
         protocol: how subjects are dealt to folds.
         n_folds: number of folds of the protocols that have one.
         selection: which epoch is tested: ``"last"``; ``"inner"``: the best on a share of the training subjects
@@ -84,7 +84,7 @@ def cross_validate(
     if n_seeds < 1:
         raise BadInput(f"--seeds {n_seeds}: every fold is trained at least once")
     samples = Samples.of(store).learned_with(augmentation)
-    _require_sizes(samples, config)
+    config = config_for(samples, config)
     folds = splitter(protocol, n_folds, samples.subjects.tolist(), samples.given_folds.tolist())
     assignment = _assign(samples, folds)
     seeds = range(seed, seed + n_seeds)
@@ -145,19 +145,21 @@ def cross_validate(
     return summary
 
 
-def _require_sizes(samples: Samples, config: Config) -> None:
-    found = tuple(samples[0].shape[1:])
-    expected = (*config.network.grid, config.network.input_size)
-    if found != expected:
+def config_for(samples: Samples, config: Config) -> Config:
+    """Return the settings with the network's sizes that the samples give, where they are None.
+
+    Raises:
+        BadInput: a size that is set is not that of the samples, or all samples are of one class.
+    """
+    if len(samples.class_names) < 2:
         raise BadInput(
-            f"{samples.store.folder}: its maps are {' x '.join(map(str, found))} and the network takes "
-            f"{' x '.join(map(str, expected))}; set network.grid and network.input_size to those of the maps"
+            f"{samples.store.folder}: all its sequences show {samples.class_names[0]}; a classifier needs two emotions"
         )
-    if config.network.n_classes != len(samples.class_names):
-        raise BadInput(
-            f"network.n_classes is {config.network.n_classes} and the data has {len(samples.class_names)} classes; "
-            "leave it at its default"
-        )
+    try:
+        network = config.network.for_maps(samples[0].shape[1:], len(samples.class_names))
+    except BadInput as error:
+        raise BadInput(f"{samples.store.folder}: {error}") from error
+    return replace(config, network=network)
 
 
 def _assign(samples: Samples, folds: BaseCrossValidator) -> list[tuple[np.ndarray, np.ndarray]]:

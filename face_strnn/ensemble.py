@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_prep.backbone import Backbone, load_backbone
+from data_prep.backbone import Backbone, grid_of, load_backbone
 from data_prep.crops import CropKind, SquareCrop, cut
 from data_prep.errors import BadInput
 from data_prep.rotation import ROOM, rotate
+from data_prep.weights import PUBLISHED, Preprocessing
 from face_strnn.config import Interpolation
 from face_strnn.network import STRNN, MapBatch, Parameters, logits
 
@@ -60,7 +61,8 @@ class Ensemble:
             kind = _KINDS[crop.get("per", "sequence")]
             margin = 0.0 if given else float(crop["margin"])
             architecture, known_as, checksum = (features[key] for key in ("backbone", "weights", "weights_sha256"))
-            maps, preprocessing, data = (features[key] for key in ("maps", "preprocessing", "data"))
+            maps, data = features["maps"], features["data"]
+            preprocessing, grid = Preprocessing.of_json(features["preprocessing"]), grid_of(maps, crop["pixels"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadInput(f"{run}: not a finished run ({error}); `face-strnn cv --out {run}` makes or ends one") from (
                 error
@@ -71,16 +73,15 @@ class Ensemble:
                 "recording is not known. Make the features with `face-strnn prepare --faces mtcnn` to predict"
             )
         models = _models(run, fingerprint)
-        if weights is None and known_as not in ("imagenet", "hed"):
+        if weights is None and known_as not in PUBLISHED:
             raise BadInput(
                 f"{run}: its features were made with the weights file {known_as} (SHA-256 {checksum[:12]}...); "
                 "give that file's path with --weights"
             )
-        backbone = load_backbone(architecture, weights or known_as, maps, device)
-        ours = backbone.preprocessing
-        if checksum != backbone.weights.sha256 or preprocessing != [
-            ours.channels, ours.scale, list(ours.mean), list(ours.std)
-        ]:  # fmt: skip
+        backbone = load_backbone(
+            architecture, weights or known_as, maps, device, grid=grid, preprocessing=preprocessing
+        )
+        if checksum != backbone.weights.sha256:
             raise BadInput(
                 f"{run}: was made with other features (weights {known_as}, SHA-256 {checksum[:12]}...); "
                 "give their file with --weights"

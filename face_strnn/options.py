@@ -91,7 +91,8 @@ def _options(command: Command) -> ArgumentParser:
     parameters = signature(command.function).parameters
     by_hand = set(command.listed)
     if command.positional:
-        several = {"nargs": "+"} if parameters[command.positional].annotation == list[Path] else {}
+        given = parameters[command.positional]
+        several = {"nargs": "+"} if given.annotation == list[Path] else {"nargs": "?"} if given.default is None else {}
         options.add_argument(command.positional, type=Path, help=command.help_of(command.positional), **several)
         by_hand.add(command.positional)
     if command.configurable:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from face_strnn.metrics import accuracy, subject_bootstrap
-from face_strnn.published import STRNN_CLASS_RECALLS, published_for
+from face_strnn.published import STRNN_CLASS_RECALLS, STRNN_SEVEN_CLASSES, published_for
 
 SALIENCY_CAPTIONS = {
     "saliency": (
@@ -67,7 +67,7 @@ def parts(predictions: pd.DataFrame, column: str, classes: list[str]) -> list[Pa
 
 def class_rows(summary: dict) -> list[dict]:
     """Return, per class: emotion, its row of counts, its total, recall (fraction or None), the paper's recall in %."""
-    paper = STRNN_CLASS_RECALLS if any(row.method == "STRNN" for row in published_for(summary["classes"])) else {}
+    paper = STRNN_CLASS_RECALLS if STRNN_SEVEN_CLASSES in published_for(summary["data"], summary["classes"]) else {}
     return [
         {
             "emotion": emotion,

@@ -123,8 +123,16 @@ than one point worse than the STRNN on both."""
 NON_SPARSE_REMARK = "The paper's Table V has the non-sparse STRNN over one point below the STRNN on both data sets."
 
 
-def published_for(classes: Sequence[str]) -> tuple[PublishedResult, ...]:
-    """Return the published CK+ figures for exactly these classes; none for any other set of classes."""
+def published_for(data: str, classes: Sequence[str]) -> tuple[PublishedResult, ...]:
+    """Return the published figures that may stand beside a result: those of CK+ for exactly these classes.
+
+    Args:
+        data: what the result was measured on: ``"CK+"``, or ``"synthetic"``, which stands in for it; there are none
+            for any other data set.
+        classes: its classes.
+    """
+    if data not in ("CK+", "synthetic"):
+        return ()
     if set(classes) == set(EMOTIONS):
         return SEVEN_CLASSES
     if set(classes) == set(EMOTIONS) - {"contempt"}:

@@ -207,7 +207,7 @@ def compare(summary: dict) -> list[Comparison]:
             f"CK+, {result.protocol}",
             result.citation,
         )
-        for result in published_for(summary["classes"])
+        for result in published_for(summary["data"], summary["classes"])
     ]
     return [run, *baselines, *published]
 

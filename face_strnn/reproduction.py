@@ -22,7 +22,7 @@ from data_prep.store import FeatureStore
 from data_prep.whole_files import write_text_whole
 from face_strnn.audit import audit_run, standing_audit, write_audit
 from face_strnn.config import Config
-from face_strnn.crossval import cross_validate
+from face_strnn.crossval import config_for, cross_validate
 from face_strnn.experiments import REFERENCE, Experiment, chosen_experiments, experiments
 from face_strnn.protocols import Protocol, Selection, splitter
 from face_strnn.report import render_report
@@ -69,7 +69,7 @@ class Reproduction:
     Attributes:
         store: the features.
         out: the folder; made by :meth:`begin`.
-        config: the settings, which experiments change in what they are about.
+        config: the settings, which experiments change in what they are about; sizes that are None follow the features.
         protocol, n_folds, selection: see :func:`face_strnn.crossval.cross_validate`; never ``"oracle"``.
         seed: the first seed.
         n_seeds: seeds with which every cell that draws anything is repeated.
@@ -94,6 +94,11 @@ class Reproduction:
     def samples(self) -> Samples:
         """All samples of the store."""
         return Samples.of(self.store)
+
+    @cached_property
+    def sized_config(self) -> Config:
+        """The settings, with sizes of the network for these features."""
+        return config_for(self.samples, self.config)
 
     @property
     def rotations(self) -> list[int]:
@@ -154,7 +159,7 @@ class Reproduction:
             "protocol": self.protocol,
             "folds": self.n_tested_folds,
             "selection": self.selection,
-            **asdict(self.config),
+            **asdict(self.sized_config),
         }
 
     def _folds(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -167,7 +172,7 @@ class Reproduction:
 
     def config_of(self, cell: Cell) -> Config:
         """Return a cell's settings."""
-        return cell.experiment.configured(self.config, len(self.rotations))
+        return cell.experiment.configured(self.sized_config, len(self.rotations))
 
     def carry_out(
         self,

@@ -150,7 +150,7 @@ def _page(reproduction: Reproduction, table: pd.DataFrame) -> str:
         data=data,
         rows=means(table).to_dict("records"),
         cells=table[(table["seed"] != MEAN) | ~table["method"].isin(repeated)].to_dict("records"),
-        published=published_for(shown),
+        published=published_for(data, shown),
         ablations=PUBLISHED_ABLATIONS,
         remark=NON_SPARSE_REMARK,
         dots=b64encode(picture.getvalue()).decode("ascii"),

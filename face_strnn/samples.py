@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_prep.emotions import EMOTIONS
+from data_prep.emotions import EMOTIONS, classes_of
 from data_prep.errors import BadInput
 from data_prep.store import FeatureStore, StoredSequence
 from face_strnn.protocols import Augmentation
@@ -22,12 +22,12 @@ class Samples:
     Attributes:
         store: where the maps are.
         entries: the N samples.
-        class_names: the classes; a label is a place in them.
+        class_names: the data set's classes, see :func:`data_prep.emotions.classes_of`; a label is a place in them.
     """
 
     store: FeatureStore
     entries: tuple[StoredSequence, ...]
-    class_names: tuple[str, ...] = EMOTIONS
+    class_names: tuple[str, ...]
 
     @classmethod
     def of(cls, store: FeatureStore) -> "Samples":
@@ -62,7 +62,7 @@ class Samples:
                     f"{store.folder}: {sequence} lacks the rotations {lacking} that others have; "
                     "run `face-strnn prepare` to the end"
                 )
-        return cls(store, entries)
+        return cls(store, entries, classes_of(store.recipe.get("data", ""), {entry.emotion for entry in entries}))
 
     def learned_with(self, augmentation: Augmentation) -> "Samples":
         """Return what there is to learn from: all samples, or with ``"none"`` those that are not rotated.

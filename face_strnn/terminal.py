@@ -14,9 +14,12 @@ from rich.table import Table
 if TYPE_CHECKING:
     from data_prep.inspection import Inspection
     from data_prep.pipeline import Prepared
+    from data_prep.weights import Weights
+    from data_prep.weights.known import KnownWeights
     from face_strnn.audit import Audit
     from face_strnn.comparison import ComparedRun
     from face_strnn.predict import Prediction
+    from face_strnn.store_choice import StoreChoice
     from face_strnn.training import Stack
 
 console = Console()
@@ -57,6 +60,46 @@ def print_inspection(inspection: "Inspection") -> None:
     elif catalogue.sequences:
         published = f": it has the {expected.sequences} published sequences" if expected else ""
         console.print(f"nothing is wrong with it{published}")
+
+
+def print_known_weights(known: Sequence["KnownWeights"]) -> None:
+    """Print the weights that the program can load."""
+    headings = ("what", "networks", "source", "licence", "takes (224 x 224)", "on this machine", "to get it")
+    table = Table("--weights", *headings)
+    for one in known:
+        here = "–" if one.here is None else ", ".join(one.here) or "no"
+        takes = str(one.preprocessing) if one.preprocessing else "what its header says"
+        cells = (one.weights, one.what, ", ".join(one.architectures), one.source, one.licence, takes, here, one.obtain)
+        table.add_row(*map(escape, cells), end_section=True)
+    unfolded().print(table)
+    console.print("`face-strnn backbones FILE` says what a file of weights is.", highlight=False)
+
+
+def print_recognised(weights: "Weights") -> None:
+    """Print what a file of weights was recognised as."""
+    said = "" if weights.says_preprocessing else ", the default of this form; --preprocessing says another"
+    lines = {
+        "recognised as": weights.form,
+        "backbone": weights.architecture,
+        "takes": f"{weights.preprocessing}{said}",
+        "SHA-256": weights.sha256,
+        **weights.facts,
+    }
+    for name, text in lines.items():
+        console.print(f"{name}: {text}", markup=False, highlight=False, soft_wrap=True)
+
+
+def print_store_choice(choice: "StoreChoice") -> None:
+    """Print which of several feature stores the training folds would choose."""
+    table = Table("store")
+    for heading in ("inner accuracy %", "std over inner folds", "chosen by outer folds"):
+        table.add_column(heading, justify="right")
+    for one in choice.as_json()["stores"]:
+        folds = ", ".join(map(str, one["chosen_by_folds"])) or "none"
+        figures = (f"{100 * one['inner_accuracy']:.1f}", f"{100 * one['std_over_inner_folds']:.1f}")
+        table.add_row(escape(one["store"]), *figures, folds)
+    unfolded().print(table)
+    console.print(choice.as_json()["note"], highlight=False)
 
 
 def print_comparison(compared: Sequence["ComparedRun"]) -> None:

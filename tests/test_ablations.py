@@ -24,7 +24,7 @@ VARIANTS = ["srnn", "trnn"]
 GRID, LENGTH = (2, 3), 4
 NETWORK = NetworkConfig(
     input_size=3, grid=GRID, spatial_hidden=3, spatial_output=5, spatial_projection=2, temporal_hidden=6, length=LENGTH,
-    temporal_projection=2,
+    temporal_projection=2, n_classes=7,
 )  # fmt: skip
 
 

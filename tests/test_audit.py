@@ -27,7 +27,14 @@ from face_strnn.samples import names_sha256
 
 SUBJECTS, FOLDS, EPOCHS = 8, 4, 5
 NETWORK = NetworkConfig(
-    input_size=4, grid=(2, 2), spatial_hidden=4, spatial_output=3, spatial_projection=2, temporal_hidden=5, length=5
+    input_size=4,
+    grid=(2, 2),
+    spatial_hidden=4,
+    spatial_output=3,
+    spatial_projection=2,
+    temporal_hidden=5,
+    length=5,
+    n_classes=7,
 )
 CONFIG = Config(NETWORK, TrainingConfig(epochs=EPOCHS, batch_size=6, learning_rate=0.02))
 NEED_FEATURES = {"features", "baselines", "recomputed"}

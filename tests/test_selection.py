@@ -24,7 +24,14 @@ from face_strnn.training import Member
 
 SUBJECTS = 8
 NETWORK = NetworkConfig(
-    input_size=4, grid=(2, 2), spatial_hidden=4, spatial_output=3, spatial_projection=2, temporal_hidden=5, length=5
+    input_size=4,
+    grid=(2, 2),
+    spatial_hidden=4,
+    spatial_output=3,
+    spatial_projection=2,
+    temporal_hidden=5,
+    length=5,
+    n_classes=7,
 )
 CONFIG = Config(NETWORK, TrainingConfig(epochs=6, batch_size=6, learning_rate=0.02))
 
@@ -191,7 +198,7 @@ def test_a_stack_whose_training_was_begun_stays_together(tmp_path):
 
 
 def test_as_many_networks_are_stacked_as_the_memory_holds_and_none_is_said_before_anything_begins():
-    config = Config()
+    config = Config(NetworkConfig().for_maps((7, 7, 512), n_classes=7))
     one = bytes_of_network(config, 400)
     assert networks_that_fit(config, 400, int(7.5 * one / 0.9)) == 7
     with pytest.raises(BadInput, match=r"batches of 16 sequences takes .* GiB .*lower training.batch_size"):

@@ -18,6 +18,7 @@ NETWORK = NetworkConfig(
     spatial_hidden=4,
     spatial_output=3,
     spatial_projection=2,
+    n_classes=7,
     temporal_hidden=5,
     length=6,
     temporal_projection=2,

@@ -18,7 +18,7 @@ from face_strnn.training_step import DirectStep, RecordedStep, Trained
 
 NETWORK = NetworkConfig(
     input_size=5, grid=(2, 3), spatial_hidden=4, spatial_output=3, spatial_projection=2, temporal_hidden=5, length=6,
-    temporal_projection=2,
+    temporal_projection=2, n_classes=7,
 )  # fmt: skip
 CONFIG = Config(NETWORK, TrainingConfig(epochs=2, batch_size=4, learning_rate=0.01))
 LENGTHS = (3, 8, 1, 6, 5, 2)
