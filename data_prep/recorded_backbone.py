@@ -1,0 +1,43 @@
+"""The backbone that made a store's maps, found again by what the store, or a run over it, says of it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from data_prep.backbone import Backbone, load_backbone
+from data_prep.errors import BadInput
+
+
+def recorded_backbone(
+    recipe: Mapping[str, Any], where: Path, weights: str | None = None, device: torch.device | str = "cpu"
+) -> Backbone:
+    """Load the backbone of some features.
+
+    Args:
+        recipe: of the features, see :func:`data_prep.recipe.recipe`.
+        where: what names them, for the message.
+        weights: the weights where the features' came from a local file, whose path a recipe does not know.
+        device: where it runs.
+
+    Raises:
+        BadInput: the weights are not at hand, or are not those of the features.
+        KeyError: the recipe lacks an entry.
+    """
+    known_as, checksum = recipe["weights"], recipe["weights_sha256"]
+    if weights is None and known_as not in ("imagenet", "hed"):
+        raise BadInput(
+            f"{where}: its features were made with the weights file {known_as} (SHA-256 {checksum[:12]}...); "
+            "give that file's path with --weights"
+        )
+    backbone = load_backbone(recipe["backbone"], weights or known_as, recipe["maps"], device)
+    ours = backbone.preprocessing
+    if checksum != backbone.weights.sha256 or recipe["preprocessing"] != [
+        ours.channels, ours.scale, list(ours.mean), list(ours.std)
+    ]:  # fmt: skip
+        raise BadInput(
+            f"{where}: was made with other features (weights {known_as}, SHA-256 {checksum[:12]}...); "
+            "give their file with --weights"
+        )
+    return backbone
