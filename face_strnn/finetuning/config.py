@@ -34,11 +34,11 @@ class FinetuningConfig:
     """
 
     epochs: int = 6
-    batch_size: int = 8
+    batch_size: int = 4
     backbone_rate: float = 2e-5
-    network_rate: float = 2e-4
+    network_rate: float = 1e-4
     warmup: float = 0.1
-    pull: float = 0.01
+    pull: float = 0.1
     dropout: float = 0.2
     frames: int = 8
     variants: int = 4
