@@ -183,8 +183,7 @@ def compare(summary: dict) -> list[Comparison]:
     variant = VARIANTS[summary.get("variant", "strnn")]
     finetuned = f", fine-tuned ({summary['finetune']})" if "finetune" in summary else ""
     run = Comparison(
-        f"{variant}{finetuned}, this run"
-        + (f" ({NOT_COMPARABLE})" if summary["selection"] == "oracle" else ""),
+        f"{variant}{finetuned}, this run" + (f" ({NOT_COMPARABLE})" if summary["selection"] == "oracle" else ""),
         100 * summary["accuracy"],
         _interval_in_percent(summary["accuracy_interval"]),
         100 * summary["mean_class_recall"],

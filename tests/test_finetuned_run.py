@@ -8,14 +8,19 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from conftest import SMALL_NETWORK
 from safetensors import safe_open
 
 from data_prep.backbone import load_backbone
 from data_prep.crops import SquareCrop, cut
-from face_strnn import STRNN, cli
+from data_prep.store import FeatureStore
+from face_strnn import STRNN
 from face_strnn.cli import main
+from face_strnn.config import Config, NetworkConfig, TrainingConfig
 from face_strnn.ensemble import Ensemble
 from face_strnn.finetuning.backbone_parts import BackboneParts
+from face_strnn.finetuning.config import FinetuningConfig
+from face_strnn.finetuning.run import Finetuning, finetuned_cross_validation
 
 TABLES = ("predictions.csv", "history.csv", "folds.csv", "config.yaml")
 
@@ -74,27 +79,37 @@ def test_nothing_of_the_work_is_left_over(finetuned_run):
 def test_its_page_and_table_show_the_frozen_networks(finetuned_run, capsys):
     assert main(["report", str(finetuned_run)]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "frozen backbone" in said and "fine-tuned (last-block)" in said
+    assert "Fine-tuning (last-block) changed the accuracy by" in said
     page = (finetuned_run / "report.html").read_text()
-    assert "STRNN, frozen backbone" in page
+    assert "STRNN, frozen backbone" in page and "STRNN, fine-tuned (last-block), this run" in page
+    assert "Fine-tuning (last-block) changed the accuracy by" in page
 
 
-def test_an_interrupted_run_ends_in_the_same_bytes(finetuned_run, finetune_options, tmp_path, monkeypatch):
-    epochs = []
+def test_an_interrupted_run_ends_in_the_same_bytes(finetuned_run, crop_features, vgg_file, tmp_path):
+    """Stopped after the first epoch of each fold; the undisturbed one was made by the program."""
+    config = Config(NetworkConfig(**SMALL_NETWORK), TrainingConfig(epochs=2, batch_size=8))
+    plan = Finetuning("last-block", FinetuningConfig(2, batch_size=3, variants=2, frames=3), str(vgg_file()))
+    again, epochs = tmp_path / "again", []
 
-    def interrupt(done, _):
-        epochs.append((done.fold, done.epochs_done))
-        if epochs[-1] in ((1, 1), (2, 1)) and len(epochs) < 4:
-            raise KeyboardInterrupt
+    def run(stops=()):
+        def watch(done, _):
+            epochs.append((done.fold, done.epochs_done))
+            if epochs[-1] in stops:
+                raise KeyboardInterrupt
 
-    again = tmp_path / "again"
-    monkeypatch.setattr(cli, "print_epoch", interrupt)
-    assert [main(["cv", "--out", str(again), *finetune_options]) for _ in range(3)] == [130, 130, 0]
+        return finetuned_cross_validation(
+            FeatureStore.open(crop_features), again, config, plan, "interleaved", 2, 5, watch=watch
+        )
+
+    for stop in ((1, 1), (2, 1)):
+        with pytest.raises(KeyboardInterrupt):
+            run([stop])
+    run()
     assert epochs == [(1, 1), (1, 2), (2, 1), (2, 2)]
     for name in (*TABLES, *(f"checkpoints/{path.name}" for path in (again / "checkpoints").iterdir())):
         assert (again / name).read_bytes() == (finetuned_run / name).read_bytes(), name
     written = {path: path.stat().st_mtime_ns for path in again.rglob("*.safetensors")}
-    assert main(["cv", "--out", str(again), *finetune_options]) == 0
+    run()
     assert {path: path.stat().st_mtime_ns for path in again.rglob("*.safetensors")} == written
 
 

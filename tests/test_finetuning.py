@@ -71,7 +71,7 @@ def joint(parts, standardisation):
 
 @pytest.fixture
 def batch(store, parts, upright):
-    return [Variants(store, parts, 3, None)(entry, 0) for entry in upright[:3]]
+    return [Variants(store, parts, 2, None)(entry, 0) for entry in upright[:3]]
 
 
 LABELS = torch.tensor([0, 3, 5])
@@ -173,7 +173,7 @@ def test_the_first_step_moves_every_weight_by_its_rate_and_the_pull_leads_back(j
     distances = {}
     for pull in (0.0, 1e3):
         network = joint(network_rate=1e-3, backbone_rate=1e-4, pull=pull)
-        for _ in range(8):
+        for _ in range(4):
             network.step(batch, LABELS, 1.0, None)
         distances[pull] = sum((tensor - before[name]).square().sum().item() for name, tensor in network.named())
     assert distances[1e3] < 0.5 * distances[0.0]
@@ -225,7 +225,7 @@ def test_no_crop_of_a_held_out_subject_is_read_in_the_training_of_its_fold(
 
 
 def test_a_training_that_stops_after_an_epoch_goes_on_to_the_same_bits(joint, store, parts, upright, tmp_path):
-    settings = FinetuningConfig(epochs=3, batch_size=4, frames=2, variants=2, backbone_rate=1e-3)
+    settings = FinetuningConfig(epochs=2, batch_size=2, frames=2, variants=2, backbone_rate=1e-3)
     variants = Variants(store, parts, 2, tmp_path / "scratch")
 
     def trained(name, stop_after=None):
@@ -234,8 +234,9 @@ def test_a_training_that_stops_after_an_epoch_goes_on_to_the_same_bits(joint, st
                 raise KeyboardInterrupt
 
         network = joint(backbone_rate=1e-3)
-        labels = [number % 7 for number in range(len(upright))]
-        done = finetune_fold(network, (1, 0), upright, labels, variants, CONFIG, settings, tmp_path / name, watch)
+        done = finetune_fold(
+            network, (1, 0), upright[:4], [0, 3, 5, 6], variants, CONFIG, settings, tmp_path / name, watch
+        )
         return {key: tensor.detach() for key, tensor in network.named()}, done
 
     whole, history = trained("whole")

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -44,7 +45,7 @@ class BackboneParts:
 
     def frozen(self) -> Backbone:
         """Return the frozen part: from crops to its maps, with the range and type of stored ones."""
-        return replace(self.whole, features=self.whole.features[: self.n_frozen])
+        return self._with(self.whole.features[: self.n_frozen])
 
     def thawed(self) -> nn.Sequential:
         """Return a copy of the other part, to be trained.
@@ -56,7 +57,7 @@ class BackboneParts:
     def rejoined(self, thawed: nn.Sequential) -> Backbone:
         """Return the whole backbone with a copy of a thawed part."""
         copied = deepcopy(thawed).requires_grad_(False)
-        return replace(self.whole, features=nn.Sequential(*self.whole.features[: self.n_frozen], *copied).eval())
+        return self._with(nn.Sequential(*self.whole.features[: self.n_frozen], *copied).eval())
 
     def load(self, path: Path) -> Backbone:
         """Return the whole backbone with the weights that :func:`save_thawed` wrote.
@@ -72,6 +73,17 @@ class BackboneParts:
         except (SafetensorError, OSError, KeyError, RuntimeError) as error:
             raise BadInput(f"{path}: not the thawed weights of this backbone ({error}); {_AGAIN}") from error
         return self.rejoined(thawed)
+
+    def _with(self, features: nn.Sequential) -> Backbone:
+        return _Changed(**{**vars(self.whole), "features": features})
+
+
+class _Changed(Backbone):
+    """A backbone with other layers than its weights' file gives."""
+
+    def __reduce__(self) -> NoReturn:
+        """Another process would load that file, and compute other maps."""
+        raise TypeError("a part of a backbone, or a fine-tuned one, cannot be handed to another process")
 
 
 _AGAIN = "delete it and run `face-strnn cv` again with the same --out: it resumes"
