@@ -113,7 +113,7 @@ class Backbone:
 
     def _pooled(self, images: torch.Tensor) -> torch.Tensor:
         """(n, 3, side, side) -> (n, channels, h, w)."""
-        if len(self._stored) == 1:
+        if "+" not in self.maps:
             return self.features(images)
         maps, values = [], images
         for place, layer in enumerate(self.features):

@@ -144,12 +144,17 @@ def cut(frame: np.ndarray, crop: SquareCrop, pixels: int, room: float = 1.0) -> 
         uint8 (n, n, 3) with n = ``pixels`` times ``room``, rounded to the nearest number as even or odd as ``pixels``,
         so that its middle ``pixels`` x ``pixels`` are the crop. What lies beyond the frame repeats its border.
     """
-    n = pixels + 2 * round(pixels * (room - 1) / 2)
+    n = with_room(pixels, room)
     side = crop.side * n / pixels
     inside = _upright(frame, crop, side) if crop.tilt else _slice(frame, crop, side)
     # Area averaging is OpenCV's only interpolation that does not alias when it shrinks.
     interpolation = cv2.INTER_AREA if side > n else cv2.INTER_LINEAR
     return cv2.resize(inside, (n, n), interpolation=interpolation)
+
+
+def with_room(pixels: int, room: float) -> int:
+    """Return the side of a crop of ``pixels`` that is widened by ``room``, as :func:`cut` widens it."""
+    return pixels + 2 * round(pixels * (room - 1) / 2)
 
 
 def whole(frame: np.ndarray, pixels: int, room: float = 1.0) -> np.ndarray:

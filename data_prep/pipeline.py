@@ -24,6 +24,8 @@ from data_prep.side_by_side import in_processes, in_threads
 from data_prep.store import FeatureStore
 from data_prep.store_lock import sole_writer
 from data_prep.store_tables import write_tables
+from data_prep.stored_crops import FOLDER as CROPS_FOLDER
+from data_prep.stored_crops import remove_outdated_crops
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -54,6 +56,7 @@ class Prepared:
         partial: the sequences of which a part is used.
         problems: what is wrong with the copy; the sequences concerned are not in the store.
         contact_sheet: the pages, which show subjects' faces.
+        crops: the folder of the face crops, which show them too; None where they were not asked for.
     """
 
     store: FeatureStore
@@ -63,6 +66,7 @@ class Prepared:
     partial: tuple[Partial, ...] = ()
     problems: tuple[Problem, ...] = ()
     contact_sheet: tuple[Path, ...] = ()
+    crops: Path | None = None
 
 
 def prepare(
@@ -78,6 +82,7 @@ def prepare(
     jobs: int = 1,
     strict: bool = False,
     contact_sheet: bool = True,
+    keep_crops: bool = False,
 ) -> Prepared:
     """Write the pooling maps of every sequence and rotation of a data set.
 
@@ -96,6 +101,8 @@ def prepare(
         jobs: processes, -1 for one per core; the cores are divided among them.
         strict: stop at the first problem.
         contact_sheet: draw one.
+        keep_crops: also store every sequence's face crops, see :mod:`data_prep.stored_crops`: a training that changes
+            the backbone starts from them.
 
     Raises:
         BadInput: an option is out of range, no sequence is whole and shows a face, the store holds sequences that the
@@ -109,12 +116,13 @@ def prepare(
     with _room_on_disk(out):
         store = FeatureStore.create(out, store_name(catalogue.data, backbone), shaping)
     angles = tuple(dict.fromkeys((0, *rotations)))
-    settings = Settings(store, backbone, angles, crop, margin, faces, contact_sheet)
+    settings = Settings(store, backbone, angles, crop, margin, faces, contact_sheet, keep_crops)
     with _room_on_disk(store.folder), sole_writer(store.folder), _no_halves(store):
         sequences, left_out = _sound(catalogue)
         _refuse_strangers(store, catalogue, left_out)
         for name in left_out:
             store.remove_outdated(name, [])
+            remove_outdated_crops(store, name)
         outcomes: dict[str, Outcome] = {}
         with closing(_work(sequences, settings, jobs, strict)) as done:
             for outcome in done:
@@ -140,6 +148,7 @@ def prepare(
         tuple(Partial(o.sequence, o.n_used, o.n_frames) for o in in_order if 0 < o.n_used < o.n_frames),
         problems,
         tuple(pages),
+        store.folder / CROPS_FOLDER if keep_crops else None,
     )
 
 

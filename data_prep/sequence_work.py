@@ -13,7 +13,7 @@ import torch
 from data_prep.backbone import Backbone
 from data_prep.catalogue import LabelledSequence
 from data_prep.contact_sheet import thumbnail
-from data_prep.crops import CropKind, crops_of, cut, whole
+from data_prep.crops import CropKind, crops_of, cut, whole, with_room
 from data_prep.face_track import FaceFollower
 from data_prep.followed import Followed, read_followed, write_followed
 from data_prep.problems import Problem
@@ -21,6 +21,7 @@ from data_prep.recipe import Faces
 from data_prep.recording import DamagedRecording, Recording
 from data_prep.rotation import ROOM, rotate
 from data_prep.store import FeatureStore, StoredSequence
+from data_prep.stored_crops import crops_in_parts, holds_crops, remove_outdated_crops
 
 BLOCKS_AHEAD = 24
 """Blocks of one sequence that wait for the backbone or are in it: their crops take some megabytes."""
@@ -37,6 +38,7 @@ class Settings:
         crop, margin: see :func:`data_prep.crops.crops_of`.
         faces: found by MTCNN, or given: the images are the crops.
         contact_sheet: keep thumbnails.
+        keep_crops: keep the crops too; those that are there stay in any case.
     """
 
     store: FeatureStore
@@ -46,6 +48,7 @@ class Settings:
     margin: float
     faces: Faces
     contact_sheet: bool
+    keep_crops: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,22 +104,28 @@ class SequenceWork:
         except DamagedRecording as damage:
             # What was made before it was damaged must not stand beside what is made now.
             store.remove_outdated(sequence.name, [])
+            remove_outdated_crops(store, sequence.name)
             return Outcome(sequence.name, problem=damage.problem)
 
     def _complete(self, sequence: LabelledSequence, recording: Recording) -> Outcome:
         store, angles = self.settings.store, self.settings.angles
         wanted = [entry_of(sequence, angle, recording.source) for angle in angles]
+        unrotated = entry_of(sequence, 0, recording.source)
         store.remove_outdated(sequence.name, wanted)
+        remove_outdated_crops(store, sequence.name, unrotated)
         followed = self._follow(recording)
         n_used = len(followed.usable)
         outcome = Outcome(sequence.name, n_frames=followed.n_frames, n_used=n_used)
         if not n_used:
             store.remove_outdated(sequence.name, [])
+            remove_outdated_crops(store, sequence.name)
             return outcome
         # Only now is the number of a video's frames known.
         missing = [replace(entry, frames=n_used) for entry in wanted if not store.holds(entry)]
-        if missing or (self.settings.contact_sheet and followed.thumbnails is None):
-            self._make(recording, followed, missing)
+        unrotated = replace(unrotated, frames=n_used)
+        uncut = unrotated if self.settings.keep_crops and not holds_crops(store, unrotated) else None
+        if missing or uncut or (self.settings.contact_sheet and followed.thumbnails is None):
+            self._make(recording, followed, missing, uncut)
         return replace(outcome, computed=len(missing), kept=len(wanted) - len(missing))
 
     def _follow(self, recording: Recording) -> Followed:
@@ -139,8 +148,10 @@ class SequenceWork:
             write_followed(store, followed)
         return followed
 
-    def _make(self, recording: Recording, followed: Followed, missing: list[StoredSequence]) -> None:
-        """Second pass: crops in blocks, each rotated, through the backbone into the files."""
+    def _make(
+        self, recording: Recording, followed: Followed, missing: list[StoredSequence], uncut: StoredSequence | None
+    ) -> None:
+        """Second pass: crops in blocks into their file, where it is to be made, and rotated through the backbone."""
         store, backbone = self.settings.store, self.settings.backbone
         usable = followed.usable
         shown = dict.fromkeys([0, len(usable) // 2, len(usable) - 1])
@@ -148,6 +159,8 @@ class SequenceWork:
         n_cut = 0
         with ExitStack() as files:
             files.callback(lambda: [future.cancel() for _, future in ahead])
+            side = with_room(backbone.crop_pixels, ROOM)
+            keep = files.enter_context(crops_in_parts(store, uncut, side)) if uncut else None
             appends = [files.enter_context(store.write_in_parts(entry, backbone.map_shape)) for entry in missing]
             for block in _blocks(self._wide_crops(recording, followed), backbone.block):
                 if self.settings.contact_sheet:
@@ -156,6 +169,8 @@ class SequenceWork:
                             upright = rotate(block[place - n_cut][None], 0, backbone.crop_pixels)
                             shown[place] = thumbnail(upright[0])
                 n_cut += len(block)
+                if keep:
+                    keep(torch.from_numpy(block))
                 for entry, append in zip(missing, appends, strict=True):
                     crops = torch.from_numpy(rotate(block, entry.rotation, backbone.crop_pixels))
                     ahead.append((append, self.pool.submit(backbone, crops)))

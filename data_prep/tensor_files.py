@@ -13,6 +13,7 @@ from torch import Tensor
 from data_prep.whole_files import written_whole
 
 _LENGTH_BYTES = 8
+_NAMES = {torch.float16: "F16", torch.uint8: "U8"}
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
@@ -37,9 +38,9 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
 
 @contextmanager
 def tensor_in_parts(
-    path: Path, name: str, shape: Sequence[int], facts: Mapping[str, str]
+    path: Path, name: str, shape: Sequence[int], facts: Mapping[str, str], dtype: torch.dtype = torch.float16
 ) -> Iterator[Callable[[Tensor], None]]:
-    """Write a file of one float16 tensor part by part: the bytes of :func:`write_tensors`, without all in memory.
+    """Write a file of one tensor part by part: the bytes of :func:`write_tensors`, without all in memory.
 
     Gives a function that takes the next part along the first axis, on the CPU and contiguous. The file appears, whole,
     when the block ends, and not at all when it raises.
@@ -49,18 +50,19 @@ def tensor_in_parts(
         name: the tensor's.
         shape: of the whole tensor.
         facts: strings for the header's metadata.
+        dtype: ``torch.float16`` or ``torch.uint8``.
 
     Raises:
         ValueError: the parts do not make up the shape.
     """
-    n_bytes = 2 * math.prod(shape)
-    tensor = {"dtype": "F16", "shape": list(shape), "data_offsets": [0, n_bytes]}
+    n_bytes = dtype.itemsize * math.prod(shape)
+    tensor = {"dtype": _NAMES[dtype], "shape": list(shape), "data_offsets": [0, n_bytes]}
     with written_whole(path) as unfinished, unfinished.open("wb") as file:
         start = _start({"__metadata__": dict(sorted(facts.items())), name: tensor})
         file.write(start)
 
         def append(part: Tensor) -> None:
-            if part.dtype != torch.float16 or list(part.shape[1:]) != list(shape[1:]):
+            if part.dtype != dtype or list(part.shape[1:]) != list(shape[1:]):
                 raise ValueError(f"{path}: a part {part.dtype} {tuple(part.shape)} of {tuple(shape)}")
             file.write(part.numpy().data)
 

@@ -76,17 +76,18 @@ class Audit:
 _OUTCOMES: tuple[Outcome, ...] = ("passed", "failed", "not checkable")
 
 
-def audit_run(run: Path, store: FeatureStore | None = None) -> Audit:
+def audit_run(run: Path, store: FeatureStore | None = None, weights: str | None = None) -> Audit:
     """Audit a run.
 
     Args:
         run: the run folder.
         store: the features that it was made from; without them the checks that need them are not checkable.
+        weights: of a fine-tuned run: the backbone's weights, where they came from a local file.
 
     Raises:
         BadInput: the folder is no run folder. What is missing or damaged in a run folder is a finding, not an error.
     """
-    evidence = Evidence(run, store)
+    evidence = Evidence(run, store, weights)
     return Audit(tuple(_carry_out(evidence, *check) for check in CHECKS), checksums(run))
 
 

@@ -17,8 +17,10 @@ import torch
 
 from face_strnn.baselines import BASELINES
 from face_strnn.evidence import Checkpoint, Evidence, Lacking
+from face_strnn.finetuning.audited import figures_beside_frozen, finetuned_probabilities, read_in_finetuning
 from face_strnn.metrics import accuracy, summarise
 from face_strnn.protocols import NOT_COMPARABLE, splitter
+from face_strnn.run_folder import FROZEN
 from face_strnn.samples import names_sha256
 
 PROBABILITY_TOLERANCE = 1e-3
@@ -42,6 +44,7 @@ def _settings(evidence: Evidence) -> Iterator[str]:
     settings, summary = evidence.settings, evidence.summary
     claimed = {key: summary[key] for key in ("data", "protocol", "selection", "seed", "seeds")}
     claimed |= {key: summary[name] for name, key in _NAMED_SINCE.items() if name in summary}
+    claimed |= {name: summary.get(name) for name in ("finetune", "finetuning") if name in {**settings, **summary}}
     claimed |= {"training.epochs": summary["epochs"], "folds": len(summary["fold_accuracies"])}
     claimed |= {f"features.{key}": summary["features"].get(key) for key in settings["features"]}
     for key, value in claimed.items():
@@ -168,6 +171,10 @@ def _figures(evidence: Evidence) -> Iterator[str]:
     for name, value in counted.items():
         if not _equal(summary[name], value):
             yield f"summary.json has {name} {_short(summary[name])}, predictions.csv gives {_short(value)}"
+    if evidence.is_finetuned:
+        found, wanted = summary[FROZEN], figures_beside_frozen(evidence)
+        if not _equal(found, wanted):
+            yield f"summary.json has {FROZEN} {_short(found)}, the two predictions.csv give {_short(wanted)}"
 
 
 def _taught(evidence: Evidence) -> Iterator[str]:
@@ -177,10 +184,13 @@ def _taught(evidence: Evidence) -> Iterator[str]:
             yield f"{checkpoint.name} holds the network of fold {who[0]} and seed {who[1]}"
         if checkpoint.fact("taught_sha256") != names_sha256(evidence.names(checkpoint.fold, "train")):
             yield f"{checkpoint.name}: its network was taught other samples than the protocol gives to its fold"
+        if evidence.is_finetuned:
+            yield from read_in_finetuning(evidence, checkpoint)
 
 
 def _selection(evidence: Evidence) -> Iterator[str]:
-    selection, epochs = evidence.settings["selection"], _at(evidence.settings, "training.epochs")
+    stage = "finetuning" if evidence.is_finetuned else "training"
+    selection, epochs = evidence.settings["selection"], _at(evidence.settings, f"{stage}.epochs")
     if selection == "oracle":
         yield f"each fold's epoch was chosen by its test accuracy (oracle): {NOT_COMPARABLE}"
         return
@@ -304,6 +314,8 @@ def _validated_anew(evidence: Evidence) -> Iterator[str]:
 def _probabilities(evidence: Evidence, checkpoint: Checkpoint, numbers: Collection[int]) -> np.ndarray:
     """Return float64 (samples, classes): a checkpoint's answers to samples of the features, computed anew."""
     samples, how = evidence.samples, _at(evidence.settings, "training.interpolation")
+    if evidence.is_finetuned:
+        return finetuned_probabilities(evidence, checkpoint, [samples.entries[n] for n in numbers])
     remaining, outputs = iter(numbers), []
     while batch := [samples[n] for n in islice(remaining, SEQUENCES_PER_BATCH)]:
         outputs.append(checkpoint.model.logits_of_sequences(batch, how))

@@ -18,11 +18,13 @@ from rich.markup import escape
 
 from data_prep.errors import BadInput, DataWarning
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
+from face_strnn.finetuning.config import FinetuningConfig
 from face_strnn.options import Command, program, with_shipped_configuration
 from face_strnn.terminal import (
     console,
     print_audit,
     print_comparison,
+    print_epoch,
     print_inspection,
     print_known_weights,
     print_prediction,
@@ -127,6 +129,7 @@ def prepare(
     jobs: int = 1,
     strict: bool = False,
     no_contact_sheet: bool = False,
+    keep_crops: bool = False,
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> None:
@@ -152,6 +155,7 @@ def prepare(
         jobs: processes, each with its share of the cores; -1 for one per core. The files are the same for any number.
         strict: stop at the first damaged sequence.
         no_contact_sheet: draw none; it shows the subjects' faces.
+        keep_crops: store the face crops as well, for cv --finetune; they show the subjects' faces.
         precision: of the network's arithmetic; auto is float32, bfloat16 is coarser than the maps' float16.
         device: where detector and network run; auto takes a GPU where there is one.
     """
@@ -182,6 +186,7 @@ def prepare(
             jobs=jobs,
             strict=strict,
             contact_sheet=not no_contact_sheet,
+            keep_crops=keep_crops,
         )
     print_prepared(prepared)
     if prepared.problems:
@@ -258,6 +263,9 @@ def cv(
     network: NetworkConfig = NetworkConfig(),  # noqa: B008
     training: TrainingConfig = TrainingConfig(),  # noqa: B008
     tensorboard: bool = False,
+    finetune: Literal["none", "last-block", "all"] = "none",
+    finetuning: FinetuningConfig = FinetuningConfig(),  # noqa: B008
+    weights: str | None = None,
 ) -> None:
     """Cross-validate an STRNN, subjects held out, and write a run folder. An interrupted run is taken up.
 
@@ -276,17 +284,27 @@ def cv(
         network: sizes of the network.
         training: how it is trained.
         tensorboard: write every network's curves to the folder tensorboard of the run folder while it trains.
+        finetune: train the backbone's last block, or all of it, on together with the STRNN, from the stored crops.
+        finetuning: how that is done.
+        weights: for --finetune: file of the backbone's weights, where the features' came from a local file.
     """
     from data_prep.device import compute_device
     from data_prep.store import FeatureStore
     from face_strnn.audit import audit_run, write_audit
     from face_strnn.crossval import cross_validate
+    from face_strnn.finetuning.run import Finetuning, finetuned_cross_validation
+    from face_strnn.report import render_report
+    from face_strnn.run_folder import FROZEN
     from face_strnn.spatial import scan_path
     from face_strnn.training_scalars import TrainingScalars
 
     scalars = TrainingScalars(out / "tensorboard", selection) if tensorboard else None
     if epochs is not None:
         training = replace(training, epochs=epochs)
+    if finetune == "none" and weights is not None:
+        raise BadInput("--weights: belongs to --finetune; training on maps as stored needs no backbone")
+    if finetune != "none" and (selection != "last" or tensorboard):
+        raise BadInput("--finetune: tests the last epoch and draws no curves; leave --selection and --tensorboard")
     store = FeatureStore.open(features)
     where = compute_device(device)
     console.print(f"scan: {scan_path(Config(network, training), where)}", highlight=False)
@@ -297,23 +315,33 @@ def cv(
             if scalars:
                 scalars.write(stack)
 
-        cross_validate(
-            store,
-            out,
-            Config(network, training),
-            protocol,
-            folds,
-            selection,
-            seed,
-            seeds,
-            where,
-            _command_line(),
-            watch,
-            augmentation,
-        )
+        if finetune != "none":
+            plan = Finetuning(finetune, finetuning, weights)
+            finetuned_cross_validation(
+                store, out, Config(network, training), plan, protocol, folds, seed, seeds, where, _command_line(),
+                watch, print_epoch, augmentation,
+            )  # fmt: skip
+        else:
+            cross_validate(
+                store,
+                out,
+                Config(network, training),
+                protocol,
+                folds,
+                selection,
+                seed,
+                seeds,
+                where,
+                _command_line(),
+                watch,
+                augmentation,
+            )
     if scalars:
         scalars.complete(out)
-    audited = audit_run(out, store)
+    if finetune != "none":
+        write_audit(out / FROZEN, audit_run(out / FROZEN, store))
+        render_report(out / FROZEN)
+    audited = audit_run(out, store, weights)
     write_audit(out, audited)
     report(out)
     # That an oracle run is not comparable was asked for.
@@ -416,7 +444,7 @@ def report(run: Path) -> None:
     console.print(f"report: [b]{escape(str(page.resolve()))}[/b]", soft_wrap=True)
 
 
-def audit(run: Path, features: Path | None = None, json: bool = False) -> None:
+def audit(run: Path, features: Path | None = None, json: bool = False, weights: str | None = None) -> None:
     """Derive anew from a run's files what it claims: folds, taught samples, selection, predictions, figures.
 
     What it finds is also written to audit.json in the run folder. A check that fails ends with status 2.
@@ -426,13 +454,14 @@ def audit(run: Path, features: Path | None = None, json: bool = False) -> None:
         features: the feature store that the run was made from, or the folder that holds it; with it the predictions
             are computed anew from the checkpoints.
         json: print one JSON object and nothing else.
+        weights: of a fine-tuned run: file of the backbone's weights, where they came from a local file.
     """
     from json import dumps
 
     from data_prep.store import FeatureStore
     from face_strnn.audit import audit_run, write_audit
 
-    audited = audit_run(run, None if features is None else FeatureStore.open(features))
+    audited = audit_run(run, None if features is None else FeatureStore.open(features), weights)
     write_audit(run, audited)
     if json:
         print(dumps(audited.as_json(), indent=2))

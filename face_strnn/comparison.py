@@ -10,9 +10,10 @@ import pandas as pd
 from data_prep.errors import BadInput
 from face_strnn.audit import standing_audit
 from face_strnn.metrics import accuracy, subject_bootstrap
+from face_strnn.paired import paired_difference
 from face_strnn.protocols import NOT_COMPARABLE
 from face_strnn.run_folder import read_summary, read_table
-from face_strnn.statistics import Spread, holm, mcnemar, paired_bootstrap, sign_flip_test, spread
+from face_strnn.statistics import Spread, holm, spread
 
 
 @dataclass(frozen=True)
@@ -49,23 +50,6 @@ class ComparedRun:
     def as_json(self) -> dict[str, Any]:
         """Return the attributes by name, ready for JSON."""
         return asdict(self)
-
-
-@dataclass(frozen=True)
-class PairedDifference:
-    """How one method differs from another on the same test sequences. Fractions from 0 to 1.
-
-    Attributes:
-        accuracy: that of the method less that of the other.
-        interval: 95 %, paired bootstrap over subjects; None with one subject.
-        mcnemar_p: of the exact test over sequences; None unless both are of one seed.
-        permutation_p: of the sign-flip test over subjects.
-    """
-
-    accuracy: float
-    interval: tuple[float, float] | None
-    mcnemar_p: float | None
-    permutation_p: float
 
 
 def compare_runs(runs: Sequence[Path]) -> list[ComparedRun]:
@@ -164,30 +148,3 @@ def _beside(one: ComparedRun, first: pd.DataFrame, predictions: pd.DataFrame) ->
         mcnemar_p=found.mcnemar_p,
         permutation_p=found.permutation_p,
     )
-
-
-def paired_difference(first: pd.DataFrame, predictions: pd.DataFrame) -> PairedDifference:
-    """Return how a method differs from the first one.
-
-    Args:
-        first, predictions: one row per sequence and seed, columns ``sequence``, ``subject``, ``seed``, ``truth``,
-            ``prediction``; over the same sequences. A sequence counts by the share of seeds that are right.
-    """
-    right, right_first = _right(predictions), _right(first)
-    difference = right - right_first.loc[right.index]
-    by_subject = difference.groupby("subject", sort=True).agg(["sum", "size"])
-    # Thirds and fifths of seeds leave a rest of rounding where a subject's difference is 0.
-    differences = by_subject["sum"].round(9).to_numpy()
-    of_one_seed = predictions["seed"].nunique() == 1 == first["seed"].nunique()
-    return PairedDifference(
-        float(difference.mean()),
-        paired_bootstrap(differences, by_subject["size"].to_numpy()),
-        mcnemar(right_first.loc[right.index] == 1, right == 1) if of_one_seed else None,
-        sign_flip_test(differences),
-    )
-
-
-def _right(predictions: pd.DataFrame) -> pd.Series:
-    """Return, for each sequence, the share of seeds whose prediction is right."""
-    right = (predictions["truth"] == predictions["prediction"]).astype(float)
-    return right.groupby([predictions["subject"], predictions["sequence"]]).mean()

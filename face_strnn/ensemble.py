@@ -10,13 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_prep.backbone import Backbone, grid_of, load_backbone
+from data_prep.backbone import Backbone
 from data_prep.crops import CropKind, SquareCrop, cut
 from data_prep.errors import BadInput
+from data_prep.recorded_backbone import recorded_backbone
 from data_prep.rotation import ROOM, rotate
-from data_prep.weights import PUBLISHED, Preprocessing
 from face_strnn.config import Interpolation
+from face_strnn.finetuning.backbone_parts import BackboneParts
 from face_strnn.network import STRNN, MapBatch, Parameters, logits
+from face_strnn.run_folder import backbone_file, checkpoint_files
 
 _KINDS: dict[str, CropKind] = {"sequence": "per-sequence", "per-frame": "per-frame", "eyes": "eyes"}
 """The crop's name in the recipe of features -> in :mod:`data_prep.crops`."""
@@ -27,15 +29,15 @@ class Ensemble:
     """What answers for a run: all its models, whose probabilities are averaged.
 
     Attributes:
-        models: one per fold and seed, of the same sizes, on the backbone's device.
-        backbone: the frozen network before them.
+        models: one per fold and seed, of the same sizes, on the backbones' device.
+        backbones: the network before them: one for all, or of a fine-tuned run one for each.
         kind, margin: the crop of the run's features, see :func:`data_prep.crops.crops_of`.
         classes: the emotions, in the order of the probabilities.
         data: what the models learned from: ``"synthetic"`` or a data set's name.
     """
 
     models: Sequence[STRNN]
-    backbone: Backbone
+    backbones: Sequence[Backbone]
     kind: CropKind
     margin: float
     classes: tuple[str, ...]
@@ -55,14 +57,15 @@ class Ensemble:
                 not those of the run.
         """
         try:
-            features = json.loads((run / "summary.json").read_text(encoding="utf-8"))["features"]
+            summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
+            features = summary["features"]
             crop, fingerprint = features["crop"], features["fingerprint"]
             given = crop["detector"] == "given"
             kind = _KINDS[crop.get("per", "sequence")]
             margin = 0.0 if given else float(crop["margin"])
-            architecture, known_as, checksum = (features[key] for key in ("backbone", "weights", "weights_sha256"))
-            maps, data = features["maps"], features["data"]
-            preprocessing, grid = Preprocessing.of_json(features["preprocessing"]), grid_of(maps, crop["pixels"])
+            data = features["data"]
+            of_backbone = ("backbone", "weights", "weights_sha256", "maps", "preprocessing", "crop")
+            recipe = {key: features[key] for key in of_backbone}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadInput(f"{run}: not a finished run ({error}); `face-strnn cv --out {run}` makes or ends one") from (
                 error
@@ -73,52 +76,50 @@ class Ensemble:
                 "recording is not known. Make the features with `face-strnn prepare --faces mtcnn` to predict"
             )
         models = _models(run, fingerprint)
-        if weights is None and known_as not in PUBLISHED:
-            raise BadInput(
-                f"{run}: its features were made with the weights file {known_as} (SHA-256 {checksum[:12]}...); "
-                "give that file's path with --weights"
-            )
-        backbone = load_backbone(
-            architecture, weights or known_as, maps, device, grid=grid, preprocessing=preprocessing
-        )
-        if checksum != backbone.weights.sha256:
-            raise BadInput(
-                f"{run}: was made with other features (weights {known_as}, SHA-256 {checksum[:12]}...); "
-                "give their file with --weights"
-            )
+        backbones = [recorded_backbone(recipe, run, weights, device)]
+        if "finetune" in summary:
+            parts = BackboneParts.of(backbones[0], summary["finetune"])
+            backbones = [parts.load(backbone_file(file)) for file in checkpoint_files(run / "checkpoints")]
         classes = tuple(json.loads(models[0].facts["classes"]))
-        return cls([model.to(device) for model in models], backbone, kind, margin, classes, data)
+        return cls([model.to(device) for model in models], backbones, kind, margin, classes, data)
 
     def maps(self, images: Sequence[np.ndarray], crops: Sequence[SquareCrop]) -> Tensor:
-        """Return the pooling maps of faces, as the run's features are.
+        """Return the pooling maps of faces, by each of the backbones as the run's networks know them.
 
         Args:
             images: the frames, uint8 (height, width, 3), RGB.
             crops: the square of each.
 
         Returns:
-            float16 (frames, h, w, channels) on the CPU.
+            float16 (frames, backbones, h, w, channels) on the CPU.
         """
-        pixels = self.backbone.crop_pixels
+        pixels = self.backbones[0].crop_pixels
         # Cut with room for a rotation, and the room cut off again: so are the crops of an unrotated training sequence.
         wide = np.stack([cut(image, crop, pixels, ROOM) for image, crop in zip(images, crops, strict=True)])
-        return self.backbone(torch.from_numpy(rotate(wide, 0, pixels)))
+        crops = torch.from_numpy(rotate(wide, 0, pixels))
+        return torch.stack([backbone(crops) for backbone in self.backbones], 1)
 
     @torch.inference_mode()
     def probabilities(self, maps: Tensor) -> np.ndarray:
         """Return the mean over the models of each emotion's probability for one sequence.
 
         Args:
-            maps: (frames, h, w, channels), as of :meth:`maps`.
+            maps: (frames, backbones, h, w, channels), as of :meth:`maps`.
 
         Returns:
             float64 (classes,), 0 to 1.
         """
         first = self.models[0]
         how: Interpolation = first.facts["interpolation"]
-        batch = MapBatch.of([maps.to(self.backbone.device)], first.config.length, how)
-        o = logits(self._parameters, batch, first.scan, first.config.activation)  # (models, 1, classes)
-        return o[:, 0].double().softmax(1).mean(0).cpu().numpy()
+        device, groups = self.backbones[0].device, [self._parameters]
+        if len(self.backbones) > 1:
+            names, n = list(self._parameters), range(len(self.models))
+            groups = [{name: self._parameters[name][i : i + 1] for name in names} for i in n]
+        outputs = []
+        for parameters, of_backbone in zip(groups, maps.unbind(1), strict=True):
+            batch = MapBatch.of([of_backbone.to(device)], first.config.length, how)
+            outputs.append(logits(parameters, batch, first.scan, first.config.activation)[:, 0])
+        return torch.cat(outputs).double().softmax(1).mean(0).cpu().numpy()
 
     @cached_property
     def _parameters(self) -> Parameters:
@@ -128,7 +129,7 @@ class Ensemble:
 
 
 def _models(run: Path, fingerprint: str) -> list[STRNN]:
-    checkpoints = sorted((run / "checkpoints").glob("fold-*.safetensors"))
+    checkpoints = checkpoint_files(run / "checkpoints")
     if not checkpoints:
         raise BadInput(f"{run / 'checkpoints'}: holds no models; run `face-strnn cv --out {run}` again")
     models = [STRNN.load(checkpoint) for checkpoint in checkpoints]

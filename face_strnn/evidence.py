@@ -14,11 +14,14 @@ from data_prep.errors import BadInput
 from data_prep.store import FeatureStore
 from face_strnn.network import STRNN
 from face_strnn.protocols import splitter
-from face_strnn.run_folder import checkpoint_name, read_settings, read_summary, read_table
+from face_strnn.run_folder import FROZEN, backbone_file, checkpoint_name, read_settings, read_summary, read_table
 from face_strnn.samples import Samples
 
 FILES = ("config.yaml", "summary.json", "predictions.csv", "history.csv", "folds.csv")
 """All but the checkpoints."""
+
+FROZEN_FILES = ("summary.json", "predictions.csv")
+"""Of the run that a fine-tuned one started from."""
 
 
 class Lacking(Exception):
@@ -61,6 +64,7 @@ class Evidence:
     Args:
         run: the run folder.
         store: the features, where they are at hand.
+        weights: of a fine-tuned run: the backbone's weights, where they came from a local file.
 
     Attributes:
         run: the run folder.
@@ -70,11 +74,12 @@ class Evidence:
         BadInput: the folder is no run folder.
     """
 
-    def __init__(self, run: Path, store: FeatureStore | None = None) -> None:
+    def __init__(self, run: Path, store: FeatureStore | None = None, weights: str | None = None) -> None:
         if not any((run / name).is_file() for name in FILES):
             raise BadInput(f"{run}: no run folder; `face-strnn cv --out {run}` makes one")
         self.run = run
         self.store = store
+        self.weights = weights
         self.problems: list[str] = []
         self._found: dict[str, Any] = {}
         self._read("config.yaml", lambda: read_settings(run))
@@ -121,6 +126,11 @@ class Evidence:
     def seeds(self) -> list[int]:
         """The seeds with which every fold was trained."""
         return list(range(self.settings["seed"], self.settings["seed"] + self.settings["seeds"]))
+
+    @property
+    def is_finetuned(self) -> bool:
+        """Whether the run's backbones were trained on with their networks."""
+        return "finetune" in self.settings
 
     @cached_property
     def given_samples(self) -> Samples:
@@ -224,7 +234,9 @@ class Evidence:
             for seed in self.seeds
             for fold in range(1, settings["folds"] + 1)
         }
-        strays = sorted(path.name for path in folder.glob("*.safetensors") if path.name not in wanted)
+        backbones = {backbone_file(folder / name).name for name in wanted} if self.is_finetuned else set()
+        known = wanted.keys() | backbones
+        strays = sorted(path.name for path in folder.glob("*.safetensors") if path.name not in known)
         if strays:
             self.problems.append(f"{folder}: {', '.join(strays)} belong to no fold and seed of config.yaml")
         checkpoints = []
@@ -241,6 +253,7 @@ class Evidence:
 def checksums(run: Path) -> dict[str, str]:
     """Return the SHA-256 of every file that an audit reads, by its path within the run folder."""
     files = [run / name for name in FILES] + sorted((run / "checkpoints").glob("*.safetensors"))
+    files += [run / FROZEN / name for name in FROZEN_FILES]
     return {file.relative_to(run).as_posix(): sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()}
 
 

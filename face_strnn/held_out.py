@@ -10,7 +10,7 @@ from torch import Tensor
 from data_prep.errors import BadInput
 from data_prep.store import FeatureStore, StoredSequence
 from face_strnn.network import STRNN
-from face_strnn.run_folder import RESUME, read_summary, read_table
+from face_strnn.run_folder import FROZEN, RESUME, checkpoint_files, read_summary, read_table
 from face_strnn.samples import Samples
 
 
@@ -46,12 +46,17 @@ class HeldOut:
         samples: all samples of the store.
 
     Raises:
-        BadInput: the run is not finished or damaged, the store is not its store, or a fold's table lists a subject both
-            in training and in test.
+        BadInput: the run is not finished or damaged, its backbones were fine-tuned, the store is not its store, or a
+            fold's table lists a subject both in training and in test.
     """
 
     def __init__(self, run: Path, store: FeatureStore) -> None:
         self.summary = read_summary(run)
+        if "finetune" in self.summary:
+            raise BadInput(
+                f"{run}: its backbones were fine-tuned, so that the maps of {store.folder} are not what its networks "
+                f"look at; give {run / FROZEN}, the networks that it started from"
+            )
         self.classes: list[str] = self.summary["classes"]
         self._run = run
         self.samples = Samples.of(store)
@@ -112,9 +117,9 @@ class HeldOut:
     def _of_fold(self, fold: int) -> tuple[STRNN, ...]:
         if fold not in self._networks:
             folder = self._run / "checkpoints"
-            files = sorted(folder.glob(f"fold-{fold:02d}.safetensors")) + sorted(
-                folder.glob(f"fold-{fold:02d}-seed-*.safetensors")
-            )
+            of_fold = (f"fold-{fold:02d}.safetensors", f"fold-{fold:02d}-seed-")
+            files = [file for file in checkpoint_files(folder) if file.name.startswith(of_fold)]
+            files.sort(key=lambda file: file.name != of_fold[0])  # the first seed's name has no number
             if len(files) != self.summary["seeds"]:
                 raise BadInput(
                     f"{folder}: holds {len(files)} of {self.summary['seeds']} checkpoints of fold {fold} "

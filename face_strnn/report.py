@@ -93,6 +93,7 @@ def render_report(run: Path, audit: Audit | None = None) -> Path:
         protocol_meaning=PROTOCOLS.get(summary["protocol"]),
         selection_meaning=SELECTIONS.get(summary["selection"], summary["selection"]),
         comparisons=compare(summary),
+        beside_frozen=beside_frozen_in_words(summary) if "frozen" in summary else None,
         class_rows=class_rows(summary),
         folds=parts(predictions, "fold", summary["classes"]),
         seeds=parts(predictions, "seed", summary["classes"]) if summary["seeds"] > 1 else [],
@@ -152,6 +153,8 @@ def print_summary(summary: dict, console: Console) -> None:
         + ". Intervals: bootstrap over subjects. UAR: mean class recall.",
         highlight=False,
     )
+    if "frozen" in summary:
+        console.print(beside_frozen_in_words(summary), highlight=False)
     for warning in summary.get("warnings", []):
         console.print(f"Warning: {warning}.", style="bold yellow", markup=False)
     if summary["left_out"]:
@@ -177,9 +180,10 @@ def print_summary(summary: dict, console: Console) -> None:
 def compare(summary: dict) -> list[Comparison]:
     """Return the run, its baselines, and the published figures for its classes, in this order."""
     own_folds = f"{summary['data']}, {len(summary['fold_accuracies'])} folds"
+    variant = VARIANTS[summary.get("variant", "strnn")]
+    finetuned = f", fine-tuned ({summary['finetune']})" if "finetune" in summary else ""
     run = Comparison(
-        f"{VARIANTS[summary.get('variant', 'strnn')]}, this run"
-        + (f" ({NOT_COMPARABLE})" if summary["selection"] == "oracle" else ""),
+        f"{variant}{finetuned}, this run" + (f" ({NOT_COMPARABLE})" if summary["selection"] == "oracle" else ""),
         100 * summary["accuracy"],
         _interval_in_percent(summary["accuracy_interval"]),
         100 * summary["mean_class_recall"],
@@ -195,7 +199,7 @@ def compare(summary: dict) -> list[Comparison]:
             "baseline",
             own_folds,
         )
-        for baseline in summary["baselines"]
+        for baseline in [*_frozen(summary, variant), *summary["baselines"]]
     ]
     published = [
         Comparison(
@@ -210,6 +214,24 @@ def compare(summary: dict) -> list[Comparison]:
         for result in published_for(summary["data"], summary["classes"])
     ]
     return [run, *baselines, *published]
+
+
+def _frozen(summary: dict, variant: str) -> list[dict]:
+    """The frozen networks of a fine-tuned run, as a baseline."""
+    return [{"name": f"{variant}, frozen backbone", **summary["frozen"]}] if "frozen" in summary else []
+
+
+def beside_frozen_in_words(summary: dict) -> str:
+    """Return one sentence on what fine-tuning changed, as the run's paired tests have it."""
+    frozen = summary["frozen"]
+    interval = frozen["difference_interval"]
+    parts = [] if interval is None else [f"95 % interval {100 * interval[0]:+.1f} to {100 * interval[1]:+.1f}"]
+    parts += [] if frozen["mcnemar_p"] is None else [f"exact McNemar p = {frozen['mcnemar_p']:.2g}"]
+    parts += [f"permutation over subjects p = {frozen['permutation_p']:.2g}"]
+    return (
+        f"Fine-tuning ({summary['finetune']}) changed the accuracy by {100 * frozen['difference']:+.1f} points from "
+        f"{percent(frozen['accuracy'])} % with the frozen backbone ({', '.join(parts)})."
+    )
 
 
 def percent(fraction: float | None) -> str:

@@ -11,9 +11,10 @@ import pandas as pd
 
 from data_prep.errors import BadInput
 from data_prep.whole_files import write_text_whole
-from face_strnn.comparison import paired_difference, require_same_test
+from face_strnn.comparison import require_same_test
 from face_strnn.experiments import REFERENCE
 from face_strnn.metrics import accuracy, confusion_matrix, fold_accuracies, mean_class_recall, subject_bootstrap
+from face_strnn.paired import paired_difference
 from face_strnn.reproduction import RESUME, Cell, Reproduction, audit_state
 from face_strnn.run_folder import read_summary, read_table
 from face_strnn.statistics import holm, spread

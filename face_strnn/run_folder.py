@@ -12,6 +12,11 @@ from data_prep.errors import BadInput
 from data_prep.whole_files import write_text_whole
 
 RESUME = "run `face-strnn cv` again with the same --out: it resumes"
+FROZEN = "frozen"
+"""Folder in a fine-tuned run: the run of the networks that it started from, and their figures in its summary."""
+
+_BACKBONE_SUFFIX = ".backbone.safetensors"
+
 RESTART = "run `face-strnn cv` again with another --out"
 
 _SUMMARY_KEYS = frozenset({
@@ -32,6 +37,16 @@ def checkpoint_name(fold: int, seed: int, first_seed: int) -> str:
     """Return the name of the file that holds the network of a fold, from 1, and a seed."""
     of_seed = "" if seed == first_seed else f"-seed-{seed}"
     return f"fold-{fold:02d}{of_seed}.safetensors"
+
+
+def backbone_file(checkpoint: Path) -> Path:
+    """Return where the thawed weights of a fine-tuned network's backbone are: beside its checkpoint."""
+    return checkpoint.with_suffix(_BACKBONE_SUFFIX)
+
+
+def checkpoint_files(folder: Path) -> list[Path]:
+    """Return the checkpoints that are in a folder, in order of their names, without the weights of backbones."""
+    return [file for file in sorted(folder.glob("fold-*.safetensors")) if not file.name.endswith(_BACKBONE_SUFFIX)]
 
 
 def take_folder(out: Path, settings: dict[str, Any], name: str = "config.yaml") -> None:
@@ -185,7 +200,7 @@ def checkpoints_of(run: Path, n_networks: int) -> list[Path]:
         BadInput: there are fewer than ``n_networks``.
     """
     folder = run / "checkpoints"
-    found = sorted(folder.glob("fold-*.safetensors"))
+    found = checkpoint_files(folder)
     if len(found) < n_networks:
         raise BadInput(f"{folder}: holds {len(found)} of {n_networks} checkpoints (fold-NN.safetensors); {RESUME}")
     return found

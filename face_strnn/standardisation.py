@@ -37,9 +37,19 @@ class Standardisation:
 
     def fold_in(self, parameters: Parameters) -> dict[str, Tensor]:
         """Return parameters for maps as stored, from parameters for standardised maps."""
-        # A row of U reads the channels of one node, or of all nodes in turn where there is no spatial recurrent layer.
-        n_nodes = parameters["spatial.U"].shape[3] // self.mean.shape[1]
-        mean, std = self.mean.repeat(1, n_nodes), self.std.repeat(1, n_nodes)
-        U = parameters["spatial.U"] / std[:, None, None, :]
-        b = parameters["spatial.b"] - (U @ mean[:, None, :, None]).squeeze(-1)
+        mean, std = self._per_input(parameters["spatial.U"])
+        U = parameters["spatial.U"] / std
+        b = parameters["spatial.b"] - (U @ mean.transpose(2, 3)).squeeze(-1)
         return {**parameters, "spatial.U": U, "spatial.b": b}
+
+    def take_out(self, parameters: Parameters) -> dict[str, Tensor]:
+        """Return parameters for standardised maps, from parameters for maps as stored: undoes :meth:`fold_in`."""
+        mean, std = self._per_input(parameters["spatial.U"])
+        b = parameters["spatial.b"] + (parameters["spatial.U"] @ mean.transpose(2, 3)).squeeze(-1)
+        return {**parameters, "spatial.U": parameters["spatial.U"] * std, "spatial.b": b}
+
+    def _per_input(self, U: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of what each column of U reads, (M, 1, 1, inputs)."""
+        # A row of U reads the channels of one node, or of all nodes in turn where there is no spatial recurrent layer.
+        n_nodes = U.shape[3] // self.mean.shape[1]
+        return tuple(part.repeat(1, n_nodes)[:, None, None, :] for part in (self.mean, self.std))

@@ -19,6 +19,8 @@ def require_summary_kinds(run: Path, summary: Mapping[str, Any]) -> None:
         BadInput: values are of another kind; every key is named.
     """
     wrong = [key for key, fits in _KINDS.items() if not fits(summary[key])]
+    if "finetune" in summary or "frozen" in summary:
+        wrong += [key for key, fits in _KINDS_OF_FINETUNED.items() if not fits(summary.get(key))]
     if not wrong:
         n_classes, matrix = len(summary["classes"]), summary["confusion_matrix"]
         if [len(row) for row in matrix] != [n_classes] * n_classes:
@@ -71,6 +73,23 @@ def _baseline(value: Any) -> bool:  # noqa: ANN401
         and _optional(_fraction)(value.get("mean_class_recall"))
     )
 
+
+def _number(value: Any) -> bool:  # noqa: ANN401
+    return isinstance(value, int | float)
+
+
+def _frozen(value: Any) -> bool:  # noqa: ANN401
+    return (
+        isinstance(value, dict)
+        and _baseline({"name": "", **value})
+        and _number(value.get("difference"))
+        and _optional(_list_of(_number))(value.get("difference_interval"))
+        and _optional(_number)(value.get("mcnemar_p"))
+        and _number(value.get("permutation_p"))
+    )
+
+
+_KINDS_OF_FINETUNED: Mapping[str, Callable[[Any], bool]] = {"finetune": _text, "frozen": _frozen}
 
 _KINDS: Mapping[str, Callable[[Any], bool]] = {
     "accuracy": _fraction,

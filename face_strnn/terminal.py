@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from data_prep.weights.known import KnownWeights
     from face_strnn.audit import Audit
     from face_strnn.comparison import ComparedRun
+    from face_strnn.finetuning.fold import FoldProgress
     from face_strnn.predict import Prediction
     from face_strnn.store_choice import StoreChoice
     from face_strnn.training import Stack
@@ -224,6 +225,8 @@ def print_prepared(prepared: "Prepared") -> None:
         first, n_pages = prepared.contact_sheet[0].name, len(prepared.contact_sheet)
         pages = first if n_pages == 1 else f"{first} to {n_pages:02}"
         console.print(f"{pages} there: shows subjects' faces, a local file, not to be passed on", soft_wrap=True)
+    if prepared.crops:
+        console.print(f"{prepared.crops.name}/ there: shows subjects' faces, not to be passed on", soft_wrap=True)
 
 
 def _counts(found: int | None, expected: int | None) -> list[str]:
@@ -258,6 +261,17 @@ def print_prediction(source: Path, answer: "Prediction") -> None:
         console.print(f"[b]{escape(str(path))}[/b]", soft_wrap=True)
 
 
+def print_epoch(done: "FoldProgress", n_networks: int) -> None:
+    """Print how far the fine-tuning of a network is; folds are taken one after another, and take long."""
+    last = done.history[-1]
+    console.print(
+        f"fine-tuning, fold {done.fold}, seed {done.seed} ({n_networks} networks): epoch {last.epoch}, loss "
+        f"{last.loss:.3f}, accuracy in training {100 * last.train_accuracy:.1f} %",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
 @contextmanager
 def progress_bar(what: str, total: int | None, on: Console = console) -> Iterator[Callable[..., None]]:
     """Show a bar; give a function that moves it: ``completed=`` so many, or ``advance=`` by so many, of ``total``."""
@@ -289,5 +303,3 @@ def training_progress(epochs: int) -> Iterator[Callable[["Stack"], None]]:
             bars.update(shown[name], completed=stack.epochs_done, loss=loss)
 
         yield watch
-
-

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 import torch
@@ -132,4 +133,32 @@ def run(tmp_path_factory: pytest.TempPathFactory, cv_options: list[str]) -> Path
     """A finished run of three epochs in two folds."""
     out = tmp_path_factory.mktemp("runs") / "first"
     assert main(["cv", "--out", str(out), "--epochs", "3", "--seed", "5", *cv_options]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def crop_features(tmp_path_factory: pytest.TempPathFactory, features: Path, prepare_options: list[str]) -> Path:
+    """A copy of the stand-in's features, its face crops added afterwards."""
+    out = tmp_path_factory.mktemp("crop-features") / "store"
+    copytree(features, out)
+    assert main(["prepare", "--out", str(out), "--keep-crops", *prepare_options]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def finetune_options(crop_features: Path, vgg_file: Callable[..., Path]) -> list[str]:
+    """A cross-validation of a small network with fine-tuning, but for --out."""
+    sizes = [text for name, size in SMALL_NETWORK.items() for text in (f"--network.{name}", str(size))]
+    return [
+        *("--features", str(crop_features), "--folds", "2", "--training.batch_size", "8", "--epochs", "2", *sizes),
+        *("--finetune", "last-block", "--weights", str(vgg_file()), "--seed", "5", "--finetuning.epochs", "2"),
+        *("--finetuning.batch_size", "3", "--finetuning.variants", "2", "--finetuning.frames", "3"),
+    ]
+
+
+@pytest.fixture(scope="session")
+def finetuned_run(tmp_path_factory: pytest.TempPathFactory, finetune_options: list[str]) -> Path:
+    """A finished run whose backbones' last block was fine-tuned for two epochs in two folds."""
+    out = tmp_path_factory.mktemp("finetuned") / "run"
+    assert main(["cv", "--out", str(out), *finetune_options]) == 0
     return out

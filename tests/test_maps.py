@@ -93,7 +93,7 @@ def test_a_run_on_other_maps_predicts_with_them(tmp_path, standin, vgg_file, cap
     small = ["--network.spatial_hidden", "4", "--network.temporal_hidden", "4", "--network.length", "5"]
     assert main(["cv", "--features", str(features), "--out", str(run), "--folds", "2", "--epochs", "1", *small]) == 0
     ensemble = Ensemble.of_run(run, str(vgg_file()))
-    assert ensemble.backbone.map_shape == (14, 14, 256) and ensemble.backbone.preprocessing.scale == 1
+    assert ensemble.backbones[0].map_shape == (14, 14, 256) and ensemble.backbones[0].preprocessing.scale == 1
     capsys.readouterr()
     frames = sorted((standin / "cohn-kanade-images").glob("*/*"))[0]
     options = ["--run", str(run), "--weights", str(vgg_file()), "--json", "--out", str(tmp_path / "answer")]
