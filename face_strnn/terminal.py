@@ -65,14 +65,21 @@ def print_inspection(inspection: "Inspection") -> None:
 
 def print_known_weights(known: Sequence["KnownWeights"]) -> None:
     """Print the weights that the program can load."""
-    headings = ("what", "networks", "source", "licence", "takes (224 x 224)", "on this machine", "to get it")
-    table = Table("--weights", *headings)
     for one in known:
-        here = "–" if one.here is None else ", ".join(one.here) or "no"
         takes = str(one.preprocessing) if one.preprocessing else "what its header says"
-        cells = (one.weights, one.what, ", ".join(one.architectures), one.source, one.licence, takes, here, one.obtain)
-        table.add_row(*map(escape, cells), end_section=True)
-    unfolded().print(table)
+        lines = {
+            "what": one.what,
+            "backbones": ", ".join(one.architectures),
+            "source": one.source,
+            "licence": one.licence,
+            "trained on": f"{one.as_json()['input_pixels']} x {one.as_json()['input_pixels']} pixels, {takes}",
+            "to get it": one.obtain,
+        }
+        if one.here is not None:
+            lines["on this machine"] = ", ".join(one.here) or "no"
+        console.print(f"[b]--weights {escape(one.weights)}[/b]", highlight=False)
+        for name, text in lines.items():
+            console.print(f"  {name}: {text}", markup=False, highlight=False, soft_wrap=True)
     console.print("`face-strnn backbones FILE` says what a file of weights is.", highlight=False)
 
 

@@ -10,8 +10,9 @@ import torch
 from data_prep.backbone import PIXELS_PER_CELL, grid_of, load_backbone
 from data_prep.errors import BadInput
 from data_prep.recipe import recipe, store_name
-from data_prep.store import FeatureStore, fingerprint
-from face_strnn.cli import main
+from data_prep.store import FeatureStore, StoredSequence, fingerprint
+from face_strnn.config import Config, NetworkConfig, TrainingConfig
+from face_strnn.crossval import cross_validate
 from face_strnn.ensemble import Ensemble
 
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
@@ -84,18 +85,17 @@ def test_stores_of_former_versions_keep_their_fingerprint_and_name(maps, pixels,
     assert fingerprint(recipe("CK+", finer)) != by_hand and store_name("CK+", finer).endswith(f"{maps}-14x14")
 
 
-def test_a_run_on_other_maps_predicts_with_them(tmp_path, standin, vgg_file, capsys):
-    features, run = tmp_path / "features", tmp_path / "run"
-    weights = ["--weights", str(vgg_file()), "--preprocessing", "vggface", "--maps", "pool3", "--grid", "14"]
-    assert main(["prepare", "--root", str(standin), "--out", str(features), "--rotations", "[]", *weights]) == 0
-    store = FeatureStore.open(features)
-    assert store.maps(store.entries()[0]).shape[1:] == (14, 14, 256)
-    small = ["--network.spatial_hidden", "4", "--network.temporal_hidden", "4", "--network.length", "5"]
-    assert main(["cv", "--features", str(features), "--out", str(run), "--folds", "2", "--epochs", "1", *small]) == 0
-    ensemble = Ensemble.of_run(run, str(vgg_file()))
-    assert ensemble.backbones[0].map_shape == (14, 14, 256) and ensemble.backbones[0].preprocessing.scale == 1
-    capsys.readouterr()
-    frames = sorted((standin / "cohn-kanade-images").glob("*/*"))[0]
-    options = ["--run", str(run), "--weights", str(vgg_file()), "--json", "--out", str(tmp_path / "answer")]
-    assert main(["predict", *options, str(frames)]) == 0
-    assert sum(json.loads(capsys.readouterr().out)["probabilities"].values()) == pytest.approx(1)
+def test_a_run_answers_with_the_maps_and_the_preprocessing_of_its_features(tmp_path, vgg_file):
+    made_with = load_backbone(weights=str(vgg_file()), maps="pool3", grid=14, preprocessing="vggface")
+    store = FeatureStore.create(tmp_path, "made", recipe("mine", made_with))
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        maps = torch.from_numpy(rng.normal(size=(2, *made_with.map_shape))).half()
+        entry = StoredSequence(f"S{number}_1", f"S{number}", ("fear", "anger")[number // 2], 0, 2, "0" * 64)
+        store.write(entry, maps)
+    small = NetworkConfig(spatial_hidden=4, spatial_output=3, temporal_hidden=4, length=5)
+    cross_validate(store, tmp_path / "run", Config(small, TrainingConfig(epochs=1)), n_folds=2)
+    ensemble = Ensemble.of_run(tmp_path / "run", str(vgg_file()))
+    assert ensemble.classes == ("anger", "fear") and ensemble.backbones[0].crop_pixels == 112
+    assert torch.equal(ensemble.backbones[0](images(112)), made_with(images(112)))
+    assert ensemble.probabilities(made_with(images(112))[:, None]).sum() == pytest.approx(1)

@@ -84,8 +84,8 @@ def load_weights(
     told = PREPROCESSINGS.get(preprocessing, preprocessing)
     if told not in (None, found.preprocessing):
         raise BadInput(
-            f"--preprocessing {preprocessing}: the weights {found.name} were trained with another one, "
-            f"{found.preprocessing}; leave the option out"
+            f"weights {found.name}: say themselves that they take {found.preprocessing}, not {told}; leave out "
+            "--preprocessing, or give other weights"
         )
     return found
 

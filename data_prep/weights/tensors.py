@@ -63,7 +63,8 @@ def _hdf5(path: Path) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
 
     def take(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset) and item.dtype.kind == "f":
+        # Fully connected layers, with two dimensions, are most of a file with the top, and of no use here.
+        if isinstance(item, h5py.Dataset) and item.dtype.kind == "f" and item.ndim != 2:
             tensors[name] = torch.from_numpy(item[()].astype(np.float32))
 
     with h5py.File(path) as file:
