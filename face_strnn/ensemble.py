@@ -13,7 +13,7 @@ from torch import Tensor
 from data_prep.backbone import Backbone, load_backbone
 from data_prep.crops import CropKind, SquareCrop, cut
 from data_prep.errors import BadInput
-from data_prep.rotation import ROOM, rotate
+from data_prep.variants import ORIGINAL, ROOM, cut_variant
 from face_strnn.config import Interpolation
 from face_strnn.network import STRNN, MapBatch, Parameters, logits
 
@@ -101,7 +101,7 @@ class Ensemble:
         pixels = self.backbone.crop_pixels
         # Cut with room for a rotation, and the room cut off again: so are the crops of an unrotated training sequence.
         wide = np.stack([cut(image, crop, pixels, ROOM) for image, crop in zip(images, crops, strict=True)])
-        return self.backbone(torch.from_numpy(rotate(wide, 0, pixels)))
+        return self.backbone(torch.from_numpy(cut_variant(wide, ORIGINAL, pixels)))
 
     @torch.inference_mode()
     def probabilities(self, maps: Tensor) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Rotated copies, against scipy's and OpenCV's rotations."""
+"""Variants of a sequence, flipped and rotated, against scipy, OpenCV and numpy; and their names."""
 
 import cv2
 import numpy as np
@@ -6,7 +6,11 @@ import pytest
 from scipy import ndimage
 
 from data_prep.crops import SquareCrop, cut
-from data_prep.rotation import ROOM, ROTATIONS, rotate
+from data_prep.errors import BadInput
+from data_prep.store import FeatureStore, StoredSequence
+from data_prep.variants import AUGMENTATIONS, ORIGINAL, ROOM, ROTATIONS, STEEPEST, Variant, cut_variant, variants_of
+from face_strnn.cli import main
+from face_strnn.samples import Samples, names_sha256
 
 PIXELS = 112
 WIDE = 134
@@ -31,7 +35,7 @@ def test_the_papers_angles():
 @pytest.mark.parametrize("degrees", ROTATIONS)
 def test_a_rotation_is_counter_clockwise_about_the_middle_as_scipys(degrees):
     pattern = smooth_pattern()
-    (found,) = rotate(pattern[None], degrees, PIXELS)
+    (found,) = cut_variant(pattern[None], Variant(degrees), PIXELS)
     # scipy.ndimage.rotate turns as numpy.rot90 does: counter-clockwise
     quarter = np.arange(9).reshape(3, 3)
     assert np.array_equal(ndimage.rotate(quarter, 90), np.rot90(quarter))
@@ -41,28 +45,28 @@ def test_a_rotation_is_counter_clockwise_about_the_middle_as_scipys(degrees):
     assert np.abs(found - wrong).max() > 30
 
 
-@pytest.mark.parametrize("degrees", ROTATIONS)
+@pytest.mark.parametrize("degrees", [*ROTATIONS, 2.5, -7.5])
 def test_a_rotation_equals_opencvs_affine_warp(degrees):
     pattern = smooth_pattern()
     matrix = cv2.getRotationMatrix2D(((WIDE - 1) / 2, (WIDE - 1) / 2), degrees, 1.0)
     expected = center(cv2.warpAffine(pattern, matrix, (WIDE, WIDE), flags=cv2.INTER_LINEAR))
-    (found,) = rotate(pattern[None], degrees, PIXELS)
+    (found,) = cut_variant(pattern[None], Variant(degrees), PIXELS)
     assert np.abs(found.astype(int) - expected).max() <= 2
 
 
-@pytest.mark.parametrize("degrees", [0, *ROTATIONS])
+@pytest.mark.parametrize("degrees", [0, *ROTATIONS, 2.5])
 def test_every_frame_of_a_sequence_turns_by_the_same_angle(degrees):
     frames = np.random.default_rng(0).integers(0, 256, (5, WIDE, WIDE, 3), dtype=np.uint8)
-    together = rotate(frames, degrees, PIXELS)
+    together = cut_variant(frames, Variant(degrees), PIXELS)
     assert together.shape == (5, PIXELS, PIXELS, 3) and together.dtype == np.uint8
     for _ in range(2):
-        assert np.array_equal(together, np.concatenate([rotate(frame[None], degrees, PIXELS) for frame in frames]))
-    assert np.array_equal(rotate(np.stack([frames[0]] * 5), degrees, PIXELS)[4], together[0])
+        assert np.array_equal(together, np.concatenate([cut_variant(frame[None], Variant(degrees), PIXELS) for frame in frames]))
+    assert np.array_equal(cut_variant(np.stack([frames[0]] * 5), Variant(degrees), PIXELS)[4], together[0])
 
 
 def test_no_rotation_is_the_middle_of_the_wide_cut():
     frames = np.random.default_rng(1).integers(0, 256, (2, WIDE, WIDE, 3), dtype=np.uint8)
-    assert np.array_equal(rotate(frames, 0, PIXELS), frames[:, 11:123, 11:123])
+    assert np.array_equal(cut_variant(frames, ORIGINAL, PIXELS), frames[:, 11:123, 11:123])
 
 
 @pytest.mark.parametrize("pixels", [112, 224])
@@ -70,4 +74,4 @@ def test_no_rotation_is_the_middle_of_the_wide_cut():
 def test_no_rotation_brings_empty_corners_in(degrees, pixels):
     frame = np.full((600, 600, 3), 201, np.uint8)
     wide = cut(frame, SquareCrop(300, 300, pixels), pixels, ROOM)
-    assert (rotate(wide[None], degrees, pixels) == 201).all()
+    assert (cut_variant(wide[None], Variant(degrees), pixels) == 201).all()
