@@ -148,7 +148,9 @@ def stages(catalogue: Catalogue, backbone: Backbone, angles: tuple[int, ...]) ->
                 ),
             )
             for angle in angles:
-                turned = timed("crop and rotate", lambda w=wide, a=angle: torch.from_numpy(cut_variant(w, Variant(a), pixels)))
+                turned = timed(
+                    "crop and rotate", lambda w=wide, a=angle: torch.from_numpy(cut_variant(w, Variant(a), pixels))
+                )
                 maps = timed("backbone", lambda t=turned: torch.cat([backbone(part) for part in t.split(4)]))
                 entry = StoredSequence(sequence.name, sequence.subject, sequence.emotion, angle, len(maps), "0" * 64)
                 timed("write", lambda e=entry, m=maps: store.write(e, m))

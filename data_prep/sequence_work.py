@@ -20,7 +20,7 @@ from data_prep.problems import Problem
 from data_prep.recipe import Faces
 from data_prep.recording import DamagedRecording, Recording
 from data_prep.store import FeatureStore, StoredSequence
-from data_prep.variants import ROOM, Variant, cut_variant
+from data_prep.variants import ORIGINAL, ROOM, Variant, cut_variant
 
 BLOCKS_AHEAD = 24
 """Blocks of one sequence that wait for the backbone or are in it: their crops take some megabytes."""
@@ -153,7 +153,7 @@ class SequenceWork:
                 if self.settings.contact_sheet:
                     for place in shown:
                         if n_cut <= place < n_cut + len(block):
-                            upright = rotate(block[place - n_cut][None], 0, backbone.crop_pixels)
+                            upright = cut_variant(block[place - n_cut][None], ORIGINAL, backbone.crop_pixels)
                             shown[place] = thumbnail(upright[0])
                 n_cut += len(block)
                 for entry, append in zip(missing, appends, strict=True):

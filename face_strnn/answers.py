@@ -1,4 +1,4 @@
-"""Answers to test sequences: a network's, its mean over the variants of a sequence, an ensemble's mean over networks."""
+"""Answers to test sequences: a network's, their mean over a sequence's variants, their mean over an ensemble."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

@@ -287,8 +287,10 @@ def _store(evidence: Evidence) -> Iterator[str]:
     for name, value in found.items():
         if value != named.get(name):
             yield f"the features have {name} {_short(value)}, config.yaml {_short(named.get(name))}"
-    if evidence.averages_variants and claimed.get("tested") != (averaged := tested_words(evidence.n_stored_variants)):
-        yield f"the features give a {averaged}, summary.json has tested {claimed.get('tested')}"
+    if evidence.averages_variants:
+        said, given = evidence.summary.get("tested"), tested_words(evidence.n_stored_variants)
+        if said != given:
+            yield f"summary.json has tested {said}, by the features it is {given}"
     # The index of a store is a convenience; what counts is what the files say of themselves.
     if wrong := [entry.file_name for entry in samples.entries if not store.holds(entry)]:
         yield f"the features' index does not tell what {_some(wrong)} hold"
@@ -414,11 +416,15 @@ CHECKS: tuple[tuple[str, str, Callable[[Evidence], Iterator[str]]], ...] = (
     ("classes", "All name the same classes in the same order.", _classes),
     ("subjects", "No subject is on both sides of a fold.", _subjects),
     ("folds", "folds.csv is the protocol's own split, dealt anew.", _folds),
-    ("rotated copies", "No rotated or flipped copy chose an epoch, or was tested but as config.yaml says.", _rotated),
-    ("tested once", "Every sequence was tested once per seed, and by an ensemble once, by the fold that held it out.", _tested),
+    ("rotated copies", "No rotated or flipped copy chose an epoch, or was tested if not so configured.", _rotated),
+    ("tested once", "Every sequence was tested once per seed or ensemble, by the fold that held it out.", _tested),
     ("taught", "Each network was taught its own fold's training samples and no other.", _taught),
     ("selection", "No test data chose an epoch; each network is of the epoch that the selection asks for.", _selection),
-    ("answers", "Each prediction is its row's most probable class; an ensemble's rows are the means of its members'.", _answers),
+    (
+        "answers",
+        "Each prediction is its row's most probable class; an ensemble's rows are means of its members'.",
+        _answers,
+    ),
     ("figures", "The figures of summary.json are those of predictions.csv, and of members.csv.", _figures),
     ("features", "The features are those that the run names.", _store),
     ("baselines", "The baselines have the figures of summary.json under the same folds.", _baselines),

@@ -200,7 +200,9 @@ def cv(
     epochs: int | None = None,
     seed: int = 0,
     seeds: int = 1,
-    augmentation: Literal["rotations", "none"] = "rotations",
+    augmentation: Literal["all", "one", "none"] = "all",
+    test_average: bool = False,
+    ensemble: bool = False,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     network: NetworkConfig = NetworkConfig(),  # noqa: B008
     training: TrainingConfig = TrainingConfig(),  # noqa: B008
@@ -218,7 +220,10 @@ def cv(
             the best on the test subjects, whose accuracy is not comparable with anything.
         seed: of the initial parameters.
         seeds: number of times that every fold is trained, with seeds from --seed upwards.
-        augmentation: whether networks learn from the rotated copies that the features hold.
+        augmentation: what an epoch takes of the variants of a training sequence: all, one drawn anew for every epoch,
+            or none but the sequence as it was taken.
+        test_average: answer a test sequence by the mean over all its variants; by itself alone is the protocol.
+        ensemble: answer it by the mean over the networks of all --seeds, and list what each does alone.
         device: where the networks are trained; auto takes a GPU where there is one.
         network: sizes of the network.
         training: how it is trained.
@@ -257,6 +262,8 @@ def cv(
             _command_line(),
             watch,
             augmentation,
+            test_average,
+            ensemble,
         )
     if scalars:
         scalars.complete(out)
@@ -537,7 +544,7 @@ def demo(out: Path = Path("demo-run"), subjects: int = 16, epochs: int = 8, seed
     Args:
         out: folder for the data, the features and the run; what is there is not done again.
         subjects: number of drawn subjects, at least 10.
-        epochs: passes over the training samples, each of which comes in five rotations.
+        epochs: passes over the training samples, each of which comes as five variants.
         seed: of the drawing and the training.
     """
     if subjects < 10:

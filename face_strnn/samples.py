@@ -119,7 +119,7 @@ class Samples:
 
     @property
     def sequence_numbers(self) -> np.ndarray:
-        """int (N,): which sequence each sample shows, from 0 in ascending order of name."""
+        """(N,) ints: which sequence each sample shows, from 0 in ascending order of name."""
         return np.unique([entry.sequence for entry in self.entries], return_inverse=True)[1]
 
     @property

@@ -67,7 +67,7 @@ def print_comparison(compared: Sequence["ComparedRun"]) -> None:
     for one in compared:
         difference = "–" if one.difference is None else f"{100 * one.difference:+.1f}"
         table.add_row(
-            escape(one.run),
+            escape("\n".join(filter(None, (one.run, one.averaging)))),
             f"{100 * one.accuracy:.1f}\n{_interval(one.accuracy_interval)}",
             f"{difference}\n{_interval(one.difference_interval, '+.1f')}",
             f"{_p(one.mcnemar_p)}\n{_p(one.mcnemar_holm)}",
@@ -246,5 +246,3 @@ def training_progress(epochs: int) -> Iterator[Callable[["Stack"], None]]:
             bars.update(shown[name], completed=stack.epochs_done, loss=loss)
 
         yield watch
-
-

@@ -501,7 +501,9 @@ def test_a_run_of_an_earlier_version_passes_what_it_can_show(run, store):
 def test_the_checksum_of_names_knows_which_samples_and_not_their_order():
     names = [("S1_1", Variant(0)), ("S1_1", Variant(-7)), ("S2_1", Variant(0))]
     assert names_sha256(names) == names_sha256(names[::-1])
-    assert len({names_sha256(part) for part in ([], names, names[:2], [("S1_1", Variant(0)), ("S1_1", Variant(7)), ("S2_1", Variant(0))])}) == 4
+    others = ([], names[:2], [("S1_1", Variant(0)), ("S1_1", Variant(7)), ("S2_1", Variant(0))])
+    others += ([("S1_1", Variant(0, flip=True)), ("S1_1", Variant(-7)), ("S2_1", Variant(0))],)
+    assert len({names_sha256(part) for part in (names, *others)}) == 5
 
 
 def test_an_audit_that_is_written_down_stands_until_a_file_changes(run, store):
