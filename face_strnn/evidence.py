@@ -157,12 +157,12 @@ class Evidence:
             Lacking: there are none.
             BadInput: they are damaged or not whole.
         """
-        if self.store is None:
-            raise Lacking("the features were not given: --features")
         return self._stored.learned_with(self.settings.get("augmentation", "all"))
 
     @cached_property
     def _stored(self) -> Samples:
+        if self.store is None:
+            raise Lacking("the features were not given: --features")
         return Samples.of(self.store)
 
     @property
@@ -186,7 +186,8 @@ class Evidence:
     @property
     def tested_samples(self) -> Samples:
         """Those that the run may test: the sequences as they were taken, or all variants. Raises as :attr:`samples`."""
-        return self.samples.as_taken() if not self.averages_variants else self._stored
+        own = self.samples  # refuses features that are not the run's
+        return self._stored if self.averages_variants else own.as_taken()
 
     @cached_property
     def catalogue(self) -> pd.DataFrame:
