@@ -37,8 +37,8 @@ from data_prep.crops import crops_of, cut
 from data_prep.face_track import FaceFollower
 from data_prep.pipeline import prepare
 from data_prep.recording import Recording
-from data_prep.rotation import ROOM, ROTATIONS, rotate
 from data_prep.store import FeatureStore, StoredSequence
+from data_prep.variants import ROOM, ROTATIONS, Variant, cut_variant
 
 CASES = {"pool4": ("pool4", ()), "pool4, 4 rotations": ("pool4", ROTATIONS), "pool5": ("pool5", ())}
 ROUNDS = 3
@@ -148,7 +148,9 @@ def stages(catalogue: Catalogue, backbone: Backbone, angles: tuple[int, ...]) ->
                 ),
             )
             for angle in angles:
-                turned = timed("crop and rotate", lambda w=wide, a=angle: torch.from_numpy(rotate(w, a, pixels)))
+                turned = timed(
+                    "crop and rotate", lambda w=wide, a=angle: torch.from_numpy(cut_variant(w, Variant(a), pixels))
+                )
                 maps = timed("backbone", lambda t=turned: torch.cat([backbone(part) for part in t.split(4)]))
                 entry = StoredSequence(sequence.name, sequence.subject, sequence.emotion, angle, len(maps), "0" * 64)
                 timed("write", lambda e=entry, m=maps: store.write(e, m))

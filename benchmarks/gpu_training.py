@@ -20,7 +20,7 @@ from machine import describe
 from training import NETWORK, operations
 
 from data_prep.ckplus_list import ckplus_sequences
-from data_prep.rotation import ROTATIONS
+from data_prep.variants import ROTATIONS
 from face_strnn.config import Config, TrainingConfig
 from face_strnn.samples import channel_moments
 from face_strnn.training import Member, train

@@ -9,7 +9,7 @@ import hashlib
 import numpy as np
 from cv2 import BORDER_REPLICATE
 
-from data_prep.rotation import albumentations
+from data_prep.variants import albumentations
 
 STEEPEST = 6
 """Degrees, either way."""
@@ -19,7 +19,7 @@ SCALE = 0.05
 
 SHIFT = 0.015
 """Largest shift either way, as a share of the image with its room. With the two above, a variant is cut from real
-pixels alone: (cos 6 + sin 6) / 0.95 + 2 * 0.015 * 1.2 = 1.19, :data:`data_prep.rotation.ROOM`."""
+pixels alone: (cos 6 + sin 6) / 0.95 + 2 * 0.015 * 1.2 = 1.19, :data:`data_prep.variants.ROOM`."""
 
 LIGHT = 0.2
 """Largest change of brightness and of contrast, as a share."""
@@ -55,7 +55,7 @@ class CropAugmentation:
         """Return one variant of a sequence.
 
         Args:
-            crops: uint8 (frames, n, n, 3), cut with room (:data:`data_prep.rotation.ROOM`).
+            crops: uint8 (frames, n, n, 3), cut with room (:data:`data_prep.variants.ROOM`).
             key: what is drawn depends on it alone.
 
         Returns:

@@ -18,7 +18,6 @@ from data_prep.errors import BadInput
 from data_prep.face_track import FaceFollower
 from data_prep.problems import Problem
 from data_prep.recipe import Faces, recipe, store_name
-from data_prep.rotation import ROOM, ROTATIONS, STEEPEST
 from data_prep.sequence_work import Outcome, Settings
 from data_prep.side_by_side import in_processes, in_threads
 from data_prep.store import FeatureStore
@@ -26,6 +25,7 @@ from data_prep.store_lock import sole_writer
 from data_prep.store_tables import write_tables
 from data_prep.stored_crops import FOLDER as CROPS_FOLDER
 from data_prep.stored_crops import remove_outdated_crops
+from data_prep.variants import ROOM, ROTATIONS, variants_of
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -73,7 +73,7 @@ def prepare(
     catalogue: Catalogue,
     out: Path,
     backbone: Backbone,
-    rotations: Sequence[int] = ROTATIONS,
+    rotations: Sequence[float] = ROTATIONS,
     margin: float = MARGIN,
     progress: Callable[[str], None] | None = None,
     *,
@@ -82,9 +82,10 @@ def prepare(
     jobs: int = 1,
     strict: bool = False,
     contact_sheet: bool = True,
+    flip: bool = False,
     keep_crops: bool = False,
 ) -> Prepared:
-    """Write the pooling maps of every sequence and rotation of a data set.
+    """Write the pooling maps of every sequence and variant of a data set.
 
     What is there, whole and made from the same image files, is not computed again. Damaged sequences are left out and
     listed in the store's ``problems.csv``. Only one process at a time writes to a store.
@@ -93,7 +94,7 @@ def prepare(
         catalogue: of the data set's copy.
         out: folder in which the store's folder is made or taken up.
         backbone: the frozen network.
-        rotations: degrees of the copies beside the unrotated sequence; empty for none.
+        rotations: degrees of the copies beside the unrotated sequence, with up to one decimal; empty for none.
         margin: see :func:`data_prep.crops.crops_of`.
         progress: called with the name of each sequence that is done.
         crop: see :func:`data_prep.crops.crops_of`.
@@ -101,6 +102,7 @@ def prepare(
         jobs: processes, -1 for one per core; the cores are divided among them.
         strict: stop at the first problem.
         contact_sheet: draw one.
+        flip: make a flipped copy of the unrotated sequence and of every rotated one, too.
         keep_crops: also store every sequence's face crops, see :mod:`data_prep.stored_crops`: a training that changes
             the backbone starts from them.
 
@@ -111,12 +113,12 @@ def prepare(
     """
     if strict or not catalogue.sequences:
         catalogue.usable()
-    _check(rotations, margin, crop, faces, jobs)
+    _check(margin, crop, faces, jobs)
+    variants = variants_of(rotations, flip)
     shaping = recipe(catalogue.data, backbone, margin, crop, faces)
     with _room_on_disk(out):
         store = FeatureStore.create(out, store_name(catalogue.data, backbone), shaping)
-    angles = tuple(dict.fromkeys((0, *rotations)))
-    settings = Settings(store, backbone, angles, crop, margin, faces, contact_sheet, keep_crops)
+    settings = Settings(store, backbone, variants, crop, margin, faces, contact_sheet, keep_crops)
     with _room_on_disk(store.folder), sole_writer(store.folder), _no_halves(store):
         sequences, left_out = _sound(catalogue)
         _refuse_strangers(store, catalogue, left_out)
@@ -158,7 +160,7 @@ def wide_crops(
     """Follow the face through frames that are in memory and cut out the usable part's crops.
 
     Returns:
-        uint8 (usable frames, n, n, 3) with n = ``pixels`` times :data:`data_prep.rotation.ROOM`, for a rotation, or
+        uint8 (usable frames, n, n, 3) with n = ``pixels`` times :data:`data_prep.variants.ROOM`, for a rotation, or
         None where no frame shows a face.
     """
     track = follower.track(frames)
@@ -168,7 +170,7 @@ def wide_crops(
     return np.stack([cut(frames[i], crop, pixels, ROOM) for i, crop in zip(track.usable, crops, strict=True)])
 
 
-def _check(rotations: Sequence[int], margin: float, crop: str, faces: str, jobs: int) -> None:
+def _check(margin: float, crop: str, faces: str, jobs: int) -> None:
     if not 0 <= margin <= MAXIMUM_MARGIN:
         raise BadInput(f"--margin {margin}: must be from 0 to {MAXIMUM_MARGIN}, as a share of the face's box")
     for option, value, known in (("--crop", crop, CropKind), ("--faces", faces, Faces)):
@@ -178,9 +180,6 @@ def _check(rotations: Sequence[int], margin: float, crop: str, faces: str, jobs:
         raise BadInput("--faces given: the images are the crops, so that --crop and --margin mean nothing; leave them")
     if jobs < 1 and jobs != -1:
         raise BadInput(f"--jobs {jobs}: must be a number of processes, or -1 for one per core")
-    steep = [angle for angle in rotations if abs(angle) > STEEPEST]
-    if steep:
-        raise BadInput(f"--rotations {steep[0]}: beyond {STEEPEST} degrees the corners of a crop would be empty")
 
 
 def _work(sequences: Sequence[LabelledSequence], settings: Settings, jobs: int, strict: bool) -> Iterator[Outcome]:

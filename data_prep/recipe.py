@@ -7,7 +7,7 @@ from data_prep.backbone import Backbone
 from data_prep.crops import MARGIN, CropKind
 from data_prep.face_search import EVERY
 from data_prep.face_track import MAX_GAP
-from data_prep.rotation import ROOM
+from data_prep.variants import ROOM
 
 Faces = Literal["mtcnn", "given"]
 """Where the faces come from: found by MTCNN, or the images are the crops."""

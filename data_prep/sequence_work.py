@@ -1,4 +1,4 @@
-"""From one sequence's files to its maps in the store: followed, cut, rotated, shown to the backbone."""
+"""From one sequence's files to its maps in the store: followed, cut, varied, shown to the backbone."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -19,9 +19,9 @@ from data_prep.followed import Followed, read_followed, write_followed
 from data_prep.problems import Problem
 from data_prep.recipe import Faces
 from data_prep.recording import DamagedRecording, Recording
-from data_prep.rotation import ROOM, rotate
 from data_prep.store import FeatureStore, StoredSequence
 from data_prep.stored_crops import crops_in_parts, holds_crops, remove_outdated_crops
+from data_prep.variants import ORIGINAL, ROOM, Variant, cut_variant
 
 BLOCKS_AHEAD = 24
 """Blocks of one sequence that wait for the backbone or are in it: their crops take some megabytes."""
@@ -34,7 +34,7 @@ class Settings:
     Attributes:
         store: where maps go.
         backbone: the frozen network.
-        angles: rotations in degrees, 0 among them.
+        variants: those that are made of every sequence, the original among them.
         crop, margin: see :func:`data_prep.crops.crops_of`.
         faces: found by MTCNN, or given: the images are the crops.
         contact_sheet: keep thumbnails.
@@ -43,7 +43,7 @@ class Settings:
 
     store: FeatureStore
     backbone: Backbone
-    angles: tuple[int, ...]
+    variants: tuple[Variant, ...]
     crop: CropKind
     margin: float
     faces: Faces
@@ -108,11 +108,11 @@ class SequenceWork:
             return Outcome(sequence.name, problem=damage.problem)
 
     def _complete(self, sequence: LabelledSequence, recording: Recording) -> Outcome:
-        store, angles = self.settings.store, self.settings.angles
-        wanted = [entry_of(sequence, angle, recording.source) for angle in angles]
-        unrotated = entry_of(sequence, 0, recording.source)
+        store = self.settings.store
+        wanted = [entry_of(sequence, variant, recording.source) for variant in self.settings.variants]
+        as_taken = entry_of(sequence, ORIGINAL, recording.source)
         store.remove_outdated(sequence.name, wanted)
-        remove_outdated_crops(store, sequence.name, unrotated)
+        remove_outdated_crops(store, sequence.name, as_taken)
         followed = self._follow(recording)
         n_used = len(followed.usable)
         outcome = Outcome(sequence.name, n_frames=followed.n_frames, n_used=n_used)
@@ -122,8 +122,8 @@ class SequenceWork:
             return outcome
         # Only now is the number of a video's frames known.
         missing = [replace(entry, frames=n_used) for entry in wanted if not store.holds(entry)]
-        unrotated = replace(unrotated, frames=n_used)
-        uncut = unrotated if self.settings.keep_crops and not holds_crops(store, unrotated) else None
+        as_taken = replace(as_taken, frames=n_used)
+        uncut = as_taken if self.settings.keep_crops and not holds_crops(store, as_taken) else None
         if missing or uncut or (self.settings.contact_sheet and followed.thumbnails is None):
             self._make(recording, followed, missing, uncut)
         return replace(outcome, computed=len(missing), kept=len(wanted) - len(missing))
@@ -151,7 +151,7 @@ class SequenceWork:
     def _make(
         self, recording: Recording, followed: Followed, missing: list[StoredSequence], uncut: StoredSequence | None
     ) -> None:
-        """Second pass: crops in blocks into their file, where it is to be made, and rotated through the backbone."""
+        """Second pass: crops in blocks into their file, where it is to be made, and varied through the backbone."""
         store, backbone = self.settings.store, self.settings.backbone
         usable = followed.usable
         shown = dict.fromkeys([0, len(usable) // 2, len(usable) - 1])
@@ -166,13 +166,13 @@ class SequenceWork:
                 if self.settings.contact_sheet:
                     for place in shown:
                         if n_cut <= place < n_cut + len(block):
-                            upright = rotate(block[place - n_cut][None], 0, backbone.crop_pixels)
+                            upright = cut_variant(block[place - n_cut][None], ORIGINAL, backbone.crop_pixels)
                             shown[place] = thumbnail(upright[0])
                 n_cut += len(block)
                 if keep:
                     keep(torch.from_numpy(block))
                 for entry, append in zip(missing, appends, strict=True):
-                    crops = torch.from_numpy(rotate(block, entry.rotation, backbone.crop_pixels))
+                    crops = torch.from_numpy(cut_variant(block, entry.variant, backbone.crop_pixels))
                     ahead.append((append, self.pool.submit(backbone, crops)))
                     while len(ahead) > BLOCKS_AHEAD:
                         self._append_first(ahead)
@@ -210,10 +210,17 @@ class SequenceWork:
             yield frame
 
 
-def entry_of(sequence: LabelledSequence, rotation: int, source: str) -> StoredSequence:
+def entry_of(sequence: LabelledSequence, variant: Variant, source: str) -> StoredSequence:
     """Return the facts about a sequence's file; the number of frames is that of the whole sequence."""
     return StoredSequence(
-        sequence.name, sequence.subject, sequence.emotion, rotation, sequence.n_frames, source, sequence.fold
+        sequence.name,
+        sequence.subject,
+        sequence.emotion,
+        variant.rotation,
+        sequence.n_frames,
+        source,
+        sequence.fold,
+        variant.flip,
     )
 
 

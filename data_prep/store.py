@@ -1,4 +1,4 @@
-"""The feature store: pooling maps on disk, one safetensors file per sequence and rotation.
+"""The feature store: pooling maps on disk, one safetensors file per sequence and variant.
 
 A store is a folder whose name ends with the fingerprint of everything that shaped its maps. Each file carries the facts
 about its sequence in its header, so that the index is only a convenience and can be rebuilt from the files.
@@ -7,6 +7,7 @@ about its sequence in its header, so that the index is only a convenience and ca
 import csv
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields, replace
@@ -18,12 +19,16 @@ from safetensors import SafetensorError, safe_open
 
 from data_prep.errors import BadInput
 from data_prep.tensor_files import tensor_in_parts, write_tensors
+from data_prep.variants import Variant
 from data_prep.whole_files import UNFINISHED, write_text_whole
 
 RECIPE_FILE = "store.json"
 INDEX_FILE = "index.csv"
 LEFT_OUT_FILE = "left_out.txt"
 TENSOR = "maps"
+_OPTIONAL = ("fold", "flip")
+"""Facts that are written only where there is something to say."""
+_VARIANT_OF_FILE = re.compile(r"_rot[+-]\d\d(\.\d)?(_flip)?\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -34,28 +39,38 @@ class StoredSequence:
         sequence: name of the sequence, for example ``"S005_001"``.
         subject: the subject's ID.
         emotion: the label.
-        rotation: degrees, counter-clockwise; 0 for the unrotated sequence.
+        rotation: degrees, counter-clockwise; 0 for the unrotated sequence. An int where they are whole.
         frames: number of frames: those of the part in which the face was followed.
         source: SHA-256 over the files from which the maps were made, see :func:`data_prep.frames.source_sha256`.
         fold: the fold that the data set itself gives to the sequence; empty where it gives none.
+        flip: whether the sequence was flipped, before it was rotated.
     """
 
     sequence: str
     subject: str
     emotion: str
-    rotation: int
+    rotation: float
     frames: int
     source: str
     fold: str = ""
+    flip: bool = False
+
+    @property
+    def variant(self) -> Variant:
+        """The variant of the sequence."""
+        return Variant(self.rotation, self.flip)
 
     @property
     def file_name(self) -> str:
-        """``S005_001_rot+00.safetensors``, ``S005_001_rot-12.safetensors``."""
-        return f"{self.sequence}_rot{self.rotation:+03d}.safetensors"
+        """``S005_001_rot+00.safetensors``, ``S005_001_rot-12.safetensors``, ``S005_001_rot+02.5_flip.safetensors``."""
+        return f"{self.sequence}_{self.variant.file_part}.safetensors"
 
-    def facts(self) -> dict[str, str | int]:
-        """Return the attributes by name; a fold that is not given is left out, as older stores have none."""
-        return {name: value for name, value in asdict(self).items() if name != "fold" or value}
+    def facts(self) -> dict[str, str | float]:
+        """Return the attributes by name, without a fold that is not given and a flip that was not made.
+
+        Stores from before there were any keep their headers and checksums.
+        """
+        return {name: value for name, value in asdict(self).items() if name not in _OPTIONAL or value}
 
 
 def fingerprint(recipe: Mapping[str, Any]) -> str:
@@ -178,7 +193,7 @@ class FeatureStore:
         return tensor_in_parts(self.path_of(entry), TENSOR, (entry.frames, *shape), self._header_of(entry))
 
     def entries(self) -> list[StoredSequence]:
-        """Return the facts about every file, in ascending order of sequence and rotation.
+        """Return the facts about every file, in ascending order of sequence, rotation and flip.
 
         They come from the index; where that is missing or does not list exactly the files that are there, from the
         files' headers, and the index is written anew.
@@ -193,8 +208,9 @@ class FeatureStore:
 
     def rebuild_index(self) -> list[StoredSequence]:
         """Write ``index.csv`` anew from the files' headers and return its entries. Raises as :meth:`entries` does."""
-        entries = sorted((self._header(file) for file in self._files()), key=lambda e: (e.sequence, e.rotation))
-        names = [field.name for field in fields(StoredSequence) if field.name != "fold" or any(e.fold for e in entries)]
+        entries = sorted((self._header(file) for file in self._files()), key=lambda e: (e.sequence, e.variant))
+        names = [field.name for field in fields(StoredSequence)]
+        names = [name for name in names if name not in _OPTIONAL or any(getattr(entry, name) for entry in entries)]
         lines = [",".join(names), *(",".join(str(getattr(entry, name)) for name in names) for entry in entries)]
         write_text_whole(self.folder / INDEX_FILE, "\n".join(lines) + "\n")
         return entries
@@ -229,11 +245,13 @@ class FeatureStore:
 
         Args:
             sequence: its name.
-            current: what its files should be, rotations aside; empty deletes them all.
+            current: what its files should be, variants aside; empty deletes them all.
         """
         facts = {(entry.subject, entry.emotion, entry.source, entry.fold) for entry in current}
-        # The angle is spelled out: a sequence P1 has nothing to do with the files of one named P1_rotated.
-        for path in self.folder.glob(f"{sequence}_rot[+-][0-9][0-9].safetensors"):
+        for path in self.folder.glob(f"{sequence}_rot*.safetensors"):
+            # A sequence P1 has nothing to do with the files of one named P1_rotated.
+            if not _VARIANT_OF_FILE.fullmatch(path.name.removeprefix(sequence)):
+                continue
             header = self._try_header(path)
             if header is None or (header.subject, header.emotion, header.source, header.fold) not in facts:
                 path.unlink()
@@ -281,12 +299,14 @@ class FeatureStore:
 
 
 def _entry(row: Mapping[str, str]) -> StoredSequence:
+    variant = Variant(float(row["rotation"]), {"": False, "False": False, "True": True}[row.get("flip") or ""])
     return StoredSequence(
         row["sequence"],
         row["subject"],
         row["emotion"],
-        int(row["rotation"]),
+        variant.rotation,
         int(row["frames"]),
         row["source"],
         row.get("fold") or "",
+        variant.flip,
     )

@@ -33,7 +33,7 @@ def write_tables(
         The pages of the contact sheet.
     """
     keep_only(store, {sequence.name for sequence in sequences})
-    # Rotations of an earlier call stay in the store; the index lists them too.
+    # Variants of an earlier call stay in the store; the index lists them too.
     store.rebuild_index()
     write_problems(store.folder / PROBLEMS_FILE, problems)
     write_faces(store.folder / FACES_FILE, _tracks(store, sequences))

@@ -56,7 +56,7 @@ def read_crops(store: FeatureStore, entry: StoredSequence) -> torch.Tensor:
         entry: the unrotated sequence.
 
     Returns:
-        uint8 (frames, n, n, 3), RGB, n the side of the backbone's crops with :data:`data_prep.rotation.ROOM` around.
+        uint8 (frames, n, n, 3), RGB, n the side of the backbone's crops with :data:`data_prep.variants.ROOM` around.
 
     Raises:
         BadInput: they are not there, damaged, or of other images.

@@ -15,16 +15,20 @@ import numpy as np
 import pandas as pd
 import torch
 
+from face_strnn.answers import ensemble_answers, member_figures, tested_words
 from face_strnn.baselines import BASELINES
 from face_strnn.evidence import Checkpoint, Evidence, Lacking
 from face_strnn.finetuning.audited import figures_beside_frozen, finetuned_probabilities, read_in_finetuning
 from face_strnn.metrics import accuracy, summarise
 from face_strnn.protocols import NOT_COMPARABLE, splitter
 from face_strnn.run_folder import FROZEN
-from face_strnn.samples import names_sha256
+from face_strnn.samples import Samples, names_sha256
 
 PROBABILITY_TOLERANCE = 1e-3
 """How far a probability may be from the one computed anew: another device, or other batches, round sums differently."""
+
+MEAN_TOLERANCE = 1e-9
+"""How far a probability of an ensemble may be from the mean of its members' in the same folder: a sum's rounding."""
 
 ENTROPY_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.05}
 """The same for a validation cross entropy, as a share of it, by the precision in which it was measured in training."""
@@ -45,11 +49,18 @@ def _settings(evidence: Evidence) -> Iterator[str]:
     claimed = {key: summary[key] for key in ("data", "protocol", "selection", "seed", "seeds")}
     claimed |= {key: summary[name] for name, key in _NAMED_SINCE.items() if name in summary}
     claimed |= {name: summary.get(name) for name in ("finetune", "finetuning") if name in {**settings, **summary}}
+    claimed |= {"ensemble": bool(summary.get("ensemble"))} if "ensemble" in settings else {}
     claimed |= {"training.epochs": summary["epochs"], "folds": len(summary["fold_accuracies"])}
     claimed |= {f"features.{key}": summary["features"].get(key) for key in settings["features"]}
     for key, value in claimed.items():
         if value != (wanted := _at(settings, key)):
             yield f"summary.json has {key} {value}, config.yaml {wanted}"
+    if evidence.is_ensemble and summary.get("ensemble") not in (None, settings["seeds"]):
+        yield f"summary.json has an ensemble of {summary['ensemble']}, config.yaml {settings['seeds']} seeds"
+    tested = evidence.folds[evidence.folds["role"] == "test"]
+    n_variants = len(tested[["rotation", "flip"]].drop_duplicates()) if evidence.averages_variants else 1
+    if (said := summary.get("tested", tested_words(1))) != (wanted := tested_words(n_variants)):
+        yield f"summary.json has tested {said}, by config.yaml and folds.csv it is {wanted}"
     for checkpoint in evidence.checkpoints:
         said = {f"network.{name}": value for name, value in asdict(checkpoint.model.config).items()}
         facts = checkpoint.model.facts
@@ -107,57 +118,89 @@ def _subjects(evidence: Evidence) -> Iterator[str]:
 
 
 def _folds(evidence: Evidence) -> Iterator[str]:
-    columns = ["fold", "sequence", "subject", "emotion", "rotation", "role"]
+    columns = ["fold", "sequence", "subject", "emotion", "rotation", "flip", "role"]
     found, wanted = (list(map(tuple, table[columns].to_numpy())) for table in (evidence.folds, evidence.roles))
     for text, rows in (("missing", set(wanted) - set(found)), ("too many", set(found) - set(wanted))):
         if rows:
-            fold, sequence, subject, emotion, rotation, role = min(rows, key=str)
-            example = f"{sequence} ({subject}, {emotion}) rotated by {rotation} as {role} in fold {fold}"
+            fold, sequence, subject, emotion, rotation, flip, role = min(rows, key=str)
+            variant = _variant_words(rotation, flip)
+            example = f"{sequence} ({subject}, {emotion}) {variant} as {role} in fold {fold}"
             yield f"folds.csv: {len(rows)} rows {text} by the protocol, such as {example}"
     if len(set(found)) < len(found):
         yield f"folds.csv: {len(found) - len(set(found))} rows stand there twice"
 
 
 def _rotated(evidence: Evidence) -> Iterator[str]:
-    rows = evidence.folds[(evidence.folds["role"] != "train") & (evidence.folds["rotation"] != 0)]
+    folds = evidence.folds
+    rows = folds[(folds["role"] != "train") & ((folds["rotation"] != 0) | folds["flip"])]
+    if evidence.averages_variants:
+        rows = rows[rows["role"] != "test"]
     for (fold, role), part in rows.groupby(["fold", "role"]):
-        names = (f"{row.sequence} rotated by {row.rotation}" for row in part.itertuples())
+        names = (f"{row.sequence} {_variant_words(row.rotation, row.flip)}" for row in part.itertuples())
         yield f"fold {fold}: {_some(names)} as {role} (folds.csv)"
+
+
+def _variant_words(rotation: float, flip: bool) -> str:
+    return f"rotated by {rotation:g}{' and flipped' if flip else ''}"
 
 
 def _tested(evidence: Evidence) -> Iterator[str]:
     wanted = evidence.roles[evidence.roles["role"] == "test"].drop_duplicates("sequence").set_index("sequence")
-    predictions = evidence.predictions
-    if strange := set(predictions["seed"]) - set(evidence.seeds):
-        yield f"predictions.csv: seeds {_some(map(str, strange))} are not those of config.yaml"
-    for seed in evidence.seeds:
-        times = predictions.loc[predictions["seed"] == seed, "sequence"].value_counts()
+    table, name = evidence.seed_answers, evidence.seed_table
+    if strange := set(table["seed"]) - set(evidence.seeds):
+        yield f"{name}: seeds {_some(map(str, strange))} are not those of config.yaml"
+    tests = [(f"seed {seed}", name, table[table["seed"] == seed]) for seed in evidence.seeds]
+    if evidence.is_ensemble:
+        tests.append(("the ensemble", "predictions.csv", evidence.predictions))
+    for who, file, rows in tests:
+        times = rows["sequence"].value_counts()
         for text, names in (
             ("not tested", set(wanted.index) - set(times.index)),
             ("tested more than once", times.index[times > 1]),
             ("tested though not to be tested", set(times.index) - set(wanted.index)),
         ):
             if len(names):
-                yield f"seed {seed}: {_some(names)} {text} (predictions.csv)"
-    known = predictions[predictions["sequence"].isin(wanted.index)]
-    for column, truth in (("fold", "fold"), ("subject", "subject"), ("truth", "emotion")):
-        differs = known[column].to_numpy() != wanted[truth].loc[known["sequence"]].to_numpy()
-        if differs.any():
-            yield f"{_some(known.loc[differs, 'sequence'])} with another {column} than the protocol's (predictions.csv)"
+                yield f"{who}: {_some(names)} {text} ({file})"
+    for file, rows in {name: table, "predictions.csv": evidence.predictions}.items():
+        known = rows[rows["sequence"].isin(wanted.index)]
+        for column, truth in (("fold", "fold"), ("subject", "subject"), ("truth", "emotion")):
+            differs = known[column].to_numpy() != wanted[truth].loc[known["sequence"]].to_numpy()
+            if differs.any():
+                yield f"{_some(known.loc[differs, 'sequence'])} with another {column} than the protocol's ({file})"
 
 
 def _answers(evidence: Evidence) -> Iterator[str]:
-    predictions, classes = evidence.predictions, evidence.summary["classes"]
+    yield from _answers_of("predictions.csv", evidence.predictions, evidence.summary["classes"])
+    if evidence.is_ensemble:
+        yield from _answers_of(evidence.seed_table, evidence.seed_answers, evidence.summary["classes"])
+        yield from _differences_of_ensemble(evidence)
+
+
+def _differences_of_ensemble(evidence: Evidence) -> Iterator[str]:
+    """Yield where a row of the ensemble is not the mean of its members' rows, by all seeds."""
+    columns = [f"p_{name}" for name in evidence.summary["classes"]]
+    means = ensemble_answers(evidence.seed_answers).set_index("sequence")[columns]
+    said = evidence.predictions.drop_duplicates("sequence").set_index("sequence")[columns]
+    means, said = means[~means.index.duplicated()].align(said, join="inner", axis=0)
+    differs = ~(np.abs(means - said).max(axis=1) <= MEAN_TOLERANCE)
+    if differs.any():
+        yield (
+            f"predictions.csv has other probabilities than the mean over the seeds of {evidence.seed_table} for "
+            f"{differs.sum()} of {len(differs)} sequences: {_some(differs.index[differs])}"
+        )
+
+
+def _answers_of(file: str, predictions: pd.DataFrame, classes: list[str]) -> Iterator[str]:
     if lacking := [name for name in classes if f"p_{name}" not in predictions]:
-        raise Lacking(f"predictions.csv has no probabilities of {', '.join(lacking)}")
+        raise Lacking(f"{file} has no probabilities of {', '.join(lacking)}")
     probabilities = predictions[[f"p_{name}" for name in classes]].apply(pd.to_numeric, errors="coerce").to_numpy()
     wrong_sum = ~(np.abs(probabilities.sum(1) - 1) < PROBABILITY_TOLERANCE)  # holds for NaN too
     if wrong_sum.any():
-        yield f"probabilities of {_some(predictions.loc[wrong_sum, 'sequence'])} do not sum to 1 (predictions.csv)"
+        yield f"probabilities of {_some(predictions.loc[wrong_sum, 'sequence'])} do not sum to 1 ({file})"
     best = np.array(classes)[np.nan_to_num(probabilities).argmax(1)]
     other = predictions["prediction"].to_numpy() != best
     if other.any():
-        yield f"{_some(predictions.loc[other, 'sequence'])}: the prediction is not the most probable (predictions.csv)"
+        yield f"{_some(predictions.loc[other, 'sequence'])}: the prediction is not the most probable ({file})"
 
 
 def _figures(evidence: Evidence) -> Iterator[str]:
@@ -167,7 +210,9 @@ def _figures(evidence: Evidence) -> Iterator[str]:
     except ValueError as error:
         yield f"predictions.csv: {error}"
         return
-    counted["seed_accuracies"] = [accuracy(rows) for _, rows in predictions.groupby("seed")]
+    counted["seed_accuracies"] = [accuracy(rows) for _, rows in evidence.seed_answers.groupby("seed")]
+    if evidence.is_ensemble:
+        counted["members"] = member_figures(evidence.seed_answers)
     for name, value in counted.items():
         if not _equal(summary[name], value):
             yield f"summary.json has {name} {_short(summary[name])}, predictions.csv gives {_short(value)}"
@@ -247,11 +292,15 @@ def _store(evidence: Evidence) -> Iterator[str]:
     found = {
         "fingerprint": store.fingerprint,
         "samples_sha256": samples.sha256(),
-        "rotations": sorted(set(samples.rotations.tolist())),
+        **samples.variant_facts(),
     }
     for name, value in found.items():
         if value != named.get(name):
             yield f"the features have {name} {_short(value)}, config.yaml {_short(named.get(name))}"
+    if evidence.averages_variants:
+        said, given = evidence.summary.get("tested"), tested_words(evidence.n_stored_variants)
+        if said != given:
+            yield f"summary.json has tested {said}, by the features it is {given}"
     # The index of a store is a convenience; what counts is what the files say of themselves.
     if wrong := [entry.file_name for entry in samples.entries if not store.holds(entry)]:
         yield f"the features' index does not tell what {_some(wrong)} hold"
@@ -264,16 +313,21 @@ def _store(evidence: Evidence) -> Iterator[str]:
 
 
 def _recomputed(evidence: Evidence) -> Iterator[str]:
-    samples, predictions = evidence.samples, evidence.predictions
-    number_of = {samples.entries[n].sequence: int(n) for n in samples.unrotated}
+    samples, predictions, file = evidence.tested_samples, evidence.seed_answers, evidence.seed_table
+    numbers_of: dict[str, list[int]] = {}
+    for number, entry in enumerate(samples.entries):
+        numbers_of.setdefault(entry.sequence, []).append(number)
     for checkpoint in evidence.checkpoints:
         rows = predictions[(predictions["fold"] == checkpoint.fold) & (predictions["seed"] == checkpoint.seed)]
-        rows = rows[rows["sequence"].isin(list(number_of))]
+        rows = rows[rows["sequence"].isin(list(numbers_of))]
         columns = [f"p_{name}" for name in checkpoint.classes]
         if rows.empty or (set(columns) - set(rows)):
-            yield f"{checkpoint.name}: predictions.csv has no sequence with the probabilities of its classes"
+            yield f"{checkpoint.name}: {file} has no sequence with the probabilities of its classes"
             continue
-        probabilities = _probabilities(evidence, checkpoint, [number_of[name] for name in rows["sequence"]])
+        asked = [numbers_of[name] for name in rows["sequence"]]
+        of_variants = _probabilities(evidence, checkpoint, samples, [number for numbers in asked for number in numbers])
+        ends = np.cumsum([len(numbers) for numbers in asked])
+        probabilities = np.stack([part.mean(0) for part in np.split(of_variants, ends[:-1])])
         written = rows[columns].apply(pd.to_numeric, errors="coerce").to_numpy()
         differs = ~(np.abs(written - probabilities).max(1) <= PROBABILITY_TOLERANCE)
         if differs.any():
@@ -297,7 +351,7 @@ def _validated_anew(evidence: Evidence) -> Iterator[str]:
         history = checkpoint.history.set_index("epoch").loc[int(checkpoint.fact("epoch"))]
         watched = roles[(roles["fold"] == checkpoint.fold) & (roles["role"] == "validation")]["sequence"]
         numbers = [int(n) for n in samples.unrotated if samples.entries[n].sequence in set(watched)]
-        probabilities = _probabilities(evidence, checkpoint, numbers)
+        probabilities = _probabilities(evidence, checkpoint, samples, numbers)
         truth = np.array([checkpoint.classes.index(samples.entries[n].emotion) for n in numbers])
         n_right = int((probabilities.argmax(1) == truth).sum())
         entropy = float(-np.log(np.maximum(probabilities[np.arange(len(truth)), truth], 1e-300)).mean())
@@ -311,9 +365,11 @@ def _validated_anew(evidence: Evidence) -> Iterator[str]:
 
 
 @torch.inference_mode()
-def _probabilities(evidence: Evidence, checkpoint: Checkpoint, numbers: Collection[int]) -> np.ndarray:
+def _probabilities(
+    evidence: Evidence, checkpoint: Checkpoint, samples: Samples, numbers: Collection[int]
+) -> np.ndarray:
     """Return float64 (samples, classes): a checkpoint's answers to samples of the features, computed anew."""
-    samples, how = evidence.samples, _at(evidence.settings, "training.interpolation")
+    how = _at(evidence.settings, "training.interpolation")
     if evidence.is_finetuned:
         return finetuned_probabilities(evidence, checkpoint, [samples.entries[n] for n in numbers])
     remaining, outputs = iter(numbers), []
@@ -372,12 +428,16 @@ CHECKS: tuple[tuple[str, str, Callable[[Evidence], Iterator[str]]], ...] = (
     ("classes", "All name the same classes in the same order.", _classes),
     ("subjects", "No subject is on both sides of a fold.", _subjects),
     ("folds", "folds.csv is the protocol's own split, dealt anew.", _folds),
-    ("rotated copies", "No rotated copy was tested or chose an epoch.", _rotated),
-    ("tested once", "Every unrotated sequence was tested once per seed, by the fold that held it out.", _tested),
+    ("rotated copies", "No rotated or flipped copy chose an epoch, or was tested if not so configured.", _rotated),
+    ("tested once", "Every sequence was tested once per seed or ensemble, by the fold that held it out.", _tested),
     ("taught", "Each network was taught its own fold's training samples and no other.", _taught),
     ("selection", "No test data chose an epoch; each network is of the epoch that the selection asks for.", _selection),
-    ("answers", "Each prediction is the most probable class of its row.", _answers),
-    ("figures", "The figures of summary.json are those of predictions.csv.", _figures),
+    (
+        "answers",
+        "Each prediction is its row's most probable class; an ensemble's rows are means of its members'.",
+        _answers,
+    ),
+    ("figures", "The figures of summary.json are those of predictions.csv, and of members.csv.", _figures),
     ("features", "The features are those that the run names.", _store),
     ("baselines", "The baselines have the figures of summary.json under the same folds.", _baselines),
     ("recomputed", "The checkpoints give the predictions, and the validation accuracy of a chosen epoch.", _recomputed),

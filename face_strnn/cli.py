@@ -122,7 +122,8 @@ def prepare(
     preprocessing: Literal["imagenet", "caffe", "vggface", "vggface-bgr"] | None = None,
     maps: Literal["pool5", "pool4", "pool3", "pool4+pool5"] = "pool5",
     grid: Literal[7, 14] = 7,
-    rotations: tuple[int, ...] | None = None,
+    augment: Literal["paper", "stc-nlstm", "flip", "none"] | None = None,
+    rotations: tuple[float, ...] | None = None,
     crop: Literal["per-sequence", "per-frame", "eyes"] = "per-sequence",
     margin: float = 0.2,
     faces: Literal["mtcnn", "given"] = "mtcnn",
@@ -133,7 +134,7 @@ def prepare(
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> None:
-    """Turn a data set's images into pooling maps: face crop, rotation, frozen VGG. What is there is kept.
+    """Turn a data set's images into pooling maps: face crop, variants, frozen VGG. What is there is kept.
 
     Damaged sequences are left out and listed in the store's problems.csv; the status is then 2.
 
@@ -148,7 +149,10 @@ def prepare(
         preprocessing: what the network of a weights file takes, where the file does not say it.
         maps: pool5 of 224 x 224 crops, the paper's; pool4 of 112 x 112, 4.5 times cheaper; pool3 of 56 x 56; or two.
         grid: rows and columns of the maps; 14 takes crops of twice the size.
-        rotations: degrees of the rotated copies, such as [-7,7]; [] for none; the paper's -12, -7, 7, 12 by default.
+        augment: copies of every sequence beside it as it was taken. paper, the default: rotated by -12, -7, 7, 12
+            degrees; stc-nlstm: flipped or not, and rotated by 2.5, 5, 7.5 degrees to either side; flip: flipped;
+            none.
+        rotations: in place of --augment, degrees of the rotated copies, such as [-7,7]; [] for none.
         crop: one square for a sequence, one for each frame, or squares set upright by the eyes.
         margin: side of the square crop beyond the longer side of the face's box, as a share of it.
         faces: mtcnn finds them; given: the images are the crops, of any size.
@@ -163,16 +167,19 @@ def prepare(
     from data_prep.datasets import read_dataset
     from data_prep.device import compute_device
     from data_prep.pipeline import prepare as prepare_features
-    from data_prep.rotation import ROTATIONS
+    from data_prep.variants import AUGMENTATIONS, variants_of
 
+    if rotations is not None and augment is not None:
+        raise BadInput(f"--augment {augment}: --rotations says which copies are made; give one of them")
+    angles, flip = AUGMENTATIONS[augment or "paper"] if rotations is None else (rotations, False)
+    n_variants = len(variants_of(angles, flip))
     catalogue = read_dataset(dataset, root, part, whole)
     if strict:
         catalogue.usable()
     network = load_backbone(
         backbone, weights, maps, compute_device(device), precision, grid=grid, preprocessing=preprocessing
     )
-    angles = ROTATIONS if rotations is None else rotations
-    title = f"{maps} of {network.architecture} ({weights}), {1 + len(angles)} rotations"
+    title = f"{maps} of {network.architecture} ({weights}), {n_variants} variant{'s' * (n_variants != 1)} of each"
     with progress_bar(title, len(catalogue.sequences)) as update:
         prepared = prepare_features(
             catalogue,
@@ -187,6 +194,7 @@ def prepare(
             strict=strict,
             contact_sheet=not no_contact_sheet,
             keep_crops=keep_crops,
+            flip=flip,
         )
     print_prepared(prepared)
     if prepared.problems:
@@ -258,7 +266,9 @@ def cv(
     epochs: int | None = None,
     seed: int = 0,
     seeds: int = 1,
-    augmentation: Literal["rotations", "none"] = "rotations",
+    augmentation: Literal["all", "one", "none"] = "all",
+    test_average: bool = False,
+    ensemble: bool = False,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     network: NetworkConfig = NetworkConfig(),  # noqa: B008
     training: TrainingConfig = TrainingConfig(),  # noqa: B008
@@ -279,7 +289,10 @@ def cv(
             the best on the test subjects, whose accuracy is not comparable with anything.
         seed: of the initial parameters.
         seeds: number of times that every fold is trained, with seeds from --seed upwards.
-        augmentation: whether networks learn from the rotated copies that the features hold.
+        augmentation: what an epoch takes of the variants of a training sequence: all, one drawn anew for every epoch,
+            or none but the sequence as it was taken.
+        test_average: answer a test sequence by the mean over all its variants; by itself alone is the protocol.
+        ensemble: answer it by the mean over the networks of all --seeds, and list what each does alone.
         device: where the networks are trained; auto takes a GPU where there is one.
         network: sizes of the network.
         training: how it is trained.
@@ -305,6 +318,8 @@ def cv(
         raise BadInput("--weights: belongs to --finetune; training on maps as stored needs no backbone")
     if finetune != "none" and (selection != "last" or tensorboard):
         raise BadInput("--finetune: tests the last epoch and draws no curves; leave --selection and --tensorboard")
+    if finetune != "none" and (test_average or ensemble):
+        raise BadInput("--finetune: every network answers alone, from the crops; leave --test-average and --ensemble")
     store = FeatureStore.open(features)
     where = compute_device(device)
     console.print(f"scan: {scan_path(Config(network, training), where)}", highlight=False)
@@ -335,6 +350,8 @@ def cv(
                 _command_line(),
                 watch,
                 augmentation,
+                test_average,
+                ensemble,
             )
     if scalars:
         scalars.complete(out)
@@ -620,7 +637,7 @@ def demo(out: Path = Path("demo-run"), subjects: int = 16, epochs: int = 8, seed
     Args:
         out: folder for the data, the features and the run; what is there is not done again.
         subjects: number of drawn subjects, at least 10.
-        epochs: passes over the training samples, each of which comes in five rotations.
+        epochs: passes over the training samples, each of which comes as five variants.
         seed: of the drawing and the training.
     """
     if subjects < 10:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from data_prep.errors import BadInput
+from face_strnn.answers import averaging_words
 from face_strnn.audit import standing_audit
 from face_strnn.metrics import accuracy, subject_bootstrap
 from face_strnn.paired import paired_difference
@@ -22,11 +23,12 @@ class ComparedRun:
 
     Attributes:
         run: the folder, as it was given.
-        seeds: number of its seeds.
+        seeds: number of its seeds, whose answers are pooled; 1 for an ensemble, which has one answer.
         accuracy: over all test sequences, and all seeds.
         accuracy_interval: 95 %, bootstrap over subjects; None with one subject.
         spread: over seeds, and over folds within a seed.
         warning: why its figures should not be relied on; empty where nothing speaks against them.
+        averaging: over what its answers are means, such as "ensemble of 5"; empty where over nothing.
         difference: of its accuracy to that of the first run; this and the following are None for the first run.
         difference_interval: 95 %, paired bootstrap over subjects.
         mcnemar_p: of the exact test over sequences; None unless both runs are of one seed.
@@ -40,6 +42,7 @@ class ComparedRun:
     accuracy_interval: tuple[float, float] | None
     spread: Spread
     warning: str = ""
+    averaging: str = ""
     difference: float | None = None
     difference_interval: tuple[float, float] | None = None
     mcnemar_p: float | None = None
@@ -87,7 +90,11 @@ def compare_runs(runs: Sequence[Path]) -> list[ComparedRun]:
 
 
 def _predictions(run: Path) -> pd.DataFrame:
-    return read_table(run, "predictions.csv", ["sequence", "subject", "fold", "seed", "truth", "prediction"])
+    summary = read_summary(run)
+    columns = ["sequence", "subject", "fold", "truth", "prediction"]
+    if summary.get("ensemble"):
+        return read_table(run, "predictions.csv", columns).assign(seed=summary["seed"])
+    return read_table(run, "predictions.csv", [*columns, "seed"])
 
 
 def _require_same_protocol(first_run: Path, run: Path) -> None:
@@ -135,6 +142,7 @@ def _alone(run: Path, predictions: pd.DataFrame) -> ComparedRun:
         subject_bootstrap(predictions, summary["classes"])["accuracy_interval"],
         spread(predictions),
         warning,
+        averaging_words(summary),
     )
 
 

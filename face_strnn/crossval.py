@@ -19,6 +19,7 @@ from torch import Tensor
 from data_prep.errors import BadInput, DataWarning
 from data_prep.store import FeatureStore
 from data_prep.whole_files import write_text_whole
+from face_strnn.answers import MEMBERS_FILE, ensemble_answers, member_figures, sequence_answers, tested_words
 from face_strnn.baselines import BASELINES
 from face_strnn.config import Config
 from face_strnn.gpu_memory import networks_that_fit
@@ -33,8 +34,6 @@ from face_strnn.training import Epoch, Member, Stack, train
 NETWORKS_PER_STACK = 10
 """Networks that are trained together on a CPU. Their states take about 30 MB each per batch of 16 sequences."""
 
-SEQUENCES_PER_TEST_BATCH = 16
-
 
 def cross_validate(
     store: FeatureStore,
@@ -48,7 +47,9 @@ def cross_validate(
     device: torch.device | str = "cpu",
     command: str = "",
     progress: Callable[[Stack], None] | None = None,
-    augmentation: Augmentation = "rotations",
+    augmentation: Augmentation = "all",
+    test_average: bool = False,
+    ensemble: bool = False,
 ) -> dict[str, Any]:
     """Train and test one network per fold and seed and write the run folder, all but its figures and page.
 
@@ -71,19 +72,28 @@ def cross_validate(
         device: where the networks are trained.
         command: how to repeat the run; stands in the summary.
         progress: called after every epoch of a stack of folds.
-        augmentation: ``"none"`` leaves out the rotated copies that the features hold.
+        augmentation: ``"all"`` takes every variant that the features hold in every epoch, ``"one"`` one of each
+            sequence, drawn anew for every epoch, ``"none"`` only the sequences as they were taken.
+        test_average: answer a test sequence by the mean over all its variants, and not by itself alone.
+        ensemble: answer it by the mean over the networks of all seeds, and not by each.
 
     Returns:
         The summary, as in ``summary.json``.
 
     Raises:
         BadInput: ``out`` holds another run or something else; fewer subjects than folds; maps of other sizes than the
-            network; a damaged store or checkpoint.
+            network; a damaged store or checkpoint; variants are asked for and the features have one, or an ensemble
+            and there is one seed.
     """
     started = time.perf_counter()
     if n_seeds < 1:
         raise BadInput(f"--seeds {n_seeds}: every fold is trained at least once")
-    samples = Samples.of(store).learned_with(augmentation)
+    if ensemble and n_seeds == 1:
+        raise BadInput("--ensemble: --seeds 1 has one network for a fold; give --seeds 2 or more, or leave it out")
+    stored = Samples.of(store)
+    _require_variants(stored, augmentation, test_average)
+    samples = stored.learned_with(augmentation)
+    tested = stored if test_average else stored.as_taken()
     config = config_for(samples, config)
     folds = splitter(protocol, n_folds, samples.subjects.tolist(), samples.given_folds.tolist())
     assignment = _assign(samples, folds)
@@ -92,7 +102,7 @@ def cross_validate(
         "data": store.recipe["data"],
         "features": {
             "fingerprint": store.fingerprint,
-            "rotations": sorted(set(samples.rotations.tolist())),
+            **samples.variant_facts(),
             "samples_sha256": samples.sha256(),
         },
         "protocol": protocol,
@@ -101,6 +111,8 @@ def cross_validate(
         "seed": seed,
         "seeds": n_seeds,
         "augmentation": augmentation,
+        "test_average": test_average,
+        "ensemble": ensemble,
         **asdict(config),
     }
     members = [
@@ -109,15 +121,18 @@ def cross_validate(
     take_folder(out, settings)
     (out / "checkpoints").mkdir(exist_ok=True)
     lacking = _lacking_classes(samples, members)
-    if _is_finished(out, members):
+    if _is_finished(out, members, ensemble):
         return read_summary(out)
     for one in lacking:
         warnings.warn(one, DataWarning, stacklevel=2)
-    write_text_whole(out / "folds.csv", _folds_table(samples, assignment, selection).to_csv(index=False))
+    write_text_whole(out / "folds.csv", _folds_table(samples, tested, assignment, selection).to_csv(index=False))
     checkpoints = _train_members(members, samples, config, out / "checkpoints", settings, device, progress)
     models = [STRNN.load(checkpoint) for checkpoint in checkpoints]
     write_text_whole(out / "history.csv", _history_table(models, selection).to_csv(index=False))
-    predictions = _test(samples, assignment, members, models, config)
+    answers = _test(samples, tested, assignment, members, models, config)
+    predictions = ensemble_answers(answers) if ensemble else answers
+    if ensemble:
+        write_text_whole(out / MEMBERS_FILE, answers.to_csv(index=False))
     write_text_whole(out / "predictions.csv", predictions.to_csv(index=False))
     summary = {
         "data": store.recipe["data"],
@@ -127,10 +142,13 @@ def cross_validate(
         "seeds": n_seeds,
         "variant": config.network.variant,
         "augmentation": augmentation,
+        "tested": tested_words(tested.n_variants),
+        "ensemble": n_seeds if ensemble else None,
         "epochs": config.training.epochs,
         "classes": list(samples.class_names),
         **summarise(predictions, samples.class_names),
-        "seed_accuracies": [accuracy(rows) for _, rows in predictions.groupby("seed")],
+        "seed_accuracies": [accuracy(rows) for _, rows in answers.groupby("seed")],
+        **({"members": member_figures(answers)} if ensemble else {}),
         "n_samples": len(samples),
         "left_out": store.left_out(),
         "warnings": lacking,
@@ -143,6 +161,15 @@ def cross_validate(
     }
     write_text_whole(out / "summary.json", json.dumps(summary, indent=2) + "\n")
     return summary
+
+
+def _require_variants(stored: Samples, augmentation: Augmentation, test_average: bool) -> None:
+    asked = "--test-average" if test_average else "--augmentation one" if augmentation == "one" else None
+    if asked and stored.n_variants == 1:
+        raise BadInput(
+            f"{asked}: {stored.store.folder} holds one variant of every sequence; run `face-strnn prepare` with "
+            "--augment, or leave it out"
+        )
 
 
 def config_for(samples: Samples, config: Config) -> Config:
@@ -163,7 +190,7 @@ def config_for(samples: Samples, config: Config) -> Config:
 
 
 def _assign(samples: Samples, folds: BaseCrossValidator) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For each fold the numbers of its training samples, rotated copies among them, and of its test samples."""
+    """For each fold the numbers of its training samples, all variants among them, and of its test samples."""
     numbers = np.arange(len(samples))
     if len(set(samples.subjects)) < 2:
         raise BadInput(f"{samples.store.folder}: holds one subject; a subject-independent test needs at least 2")
@@ -173,9 +200,10 @@ def _assign(samples: Samples, folds: BaseCrossValidator) -> list[tuple[np.ndarra
     return assignment
 
 
-def _is_finished(out: Path, members: Sequence[Member]) -> bool:
+def _is_finished(out: Path, members: Sequence[Member], ensemble: bool) -> bool:
     """Whether a run with these settings has been here to its end, and its models are whole."""
-    tables = [out / name for name in ("summary.json", "predictions.csv", "history.csv", "folds.csv")]
+    names = ["summary.json", "predictions.csv", "history.csv", "folds.csv", *([MEMBERS_FILE] if ensemble else [])]
+    tables = [out / name for name in names]
     checkpoints = [out / "checkpoints" / checkpoint_name(m.fold, m.seed, members[0].seed) for m in members]
     if not all(file.is_file() for file in (*tables, *checkpoints)):
         return False
@@ -206,7 +234,7 @@ def _roles(
         return taught, watched
     validation = assignment[(fold + 1) % len(assignment)][1]
     watched[validation] = True
-    # The validation subjects' rotated copies are not taught either.
+    # The validation subjects' other variants are not taught either.
     taught &= ~np.isin(samples.subjects, samples.subjects[validation])
     if not taught.any():
         raise BadInput("--selection inner needs at least 3 folds: one to test, one to choose the epoch, one to learn")
@@ -225,13 +253,28 @@ def _train_members(
     """Train what is not trained yet; return the members' checkpoints."""
     checkpoints = [folder / checkpoint_name(m.fold, m.seed, first_seed=members[0].seed) for m in members]
     moments: Tensor | None = None
-    for first, last in _stacks(len(members), _stack_size(samples, config, device), folder):
+    sequences, size = None, _stack_size(samples, config, device)
+    if settings["augmentation"] == "one":
+        sequences = samples.sequence_numbers
+    # What an epoch takes is drawn by seed: networks of another one would read other maps.
+    apart = settings["folds"] if sequences is not None else len(members)
+    for first, last in _stacks(len(members), size, folder, apart):
         if all(checkpoint.is_file() for checkpoint in checkpoints[first:last]):
             continue
         if moments is None:
             moments = channel_moments(samples)
         state_file = folder / f"networks-{first + 1:02d}-{last:02d}.training"
-        stack = train(members[first:last], samples, samples.labels, moments, config, state_file, progress, device)
+        stack = train(
+            members[first:last],
+            samples,
+            samples.labels,
+            moments,
+            config,
+            state_file,
+            progress,
+            device,
+            sequences=sequences,
+        )
         for checkpoint, member, model in zip(checkpoints[first:last], stack.members, stack.models(), strict=True):
             history = [epoch for epoch in stack.history if (epoch.fold, epoch.seed) == (member.fold, member.seed)]
             model.save(
@@ -261,15 +304,19 @@ def _stack_size(samples: Samples, config: Config, device: torch.device | str) ->
     return networks_that_fit(config, sum(longest), torch.cuda.mem_get_info(device)[0])
 
 
-def _stacks(n_members: int, size: int, folder: Path) -> list[tuple[int, int]]:
-    """Deal the networks to stacks of ``size``, but leave stacks together whose training was begun."""
+def _stacks(n_members: int, size: int, folder: Path, apart: int | None = None) -> list[tuple[int, int]]:
+    """Deal the networks to stacks of ``size``, but leave stacks together whose training was begun.
+
+    No stack reaches over a multiple of ``apart``, where it is given.
+    """
     begun = {}
     for file in folder.glob("networks-*.training"):
         first, last = map(int, file.stem.split("-")[1:])
         begun[first - 1] = last
     stacks, first = [], 0
     while first < n_members:
-        end = min([first + size, n_members, *(other for other in begun if other > first)])
+        following = (first // apart + 1) * apart if apart else n_members
+        end = min([first + size, n_members, following, *(other for other in begun if other > first)])
         last = begun.get(first, end)
         stacks.append((first, last))
         first = last
@@ -303,9 +350,9 @@ def _history_table(models: Sequence[STRNN], selection: Selection) -> pd.DataFram
     return history.drop(columns=["watched_accuracy", "watched_cross_entropy"], errors="ignore")
 
 
-@torch.inference_mode()
 def _test(
     samples: Samples,
+    tested: Samples,
     assignment: Sequence[tuple[np.ndarray, np.ndarray]],
     members: Sequence[Member],
     models: Sequence[STRNN],
@@ -313,33 +360,40 @@ def _test(
 ) -> pd.DataFrame:
     rows = []
     for member, model in zip(members, models, strict=True):
-        test = assignment[member.fold - 1][1]
-        for batch in np.array_split(test, -(-len(test) // SEQUENCES_PER_TEST_BATCH)):
-            outputs = model.logits_of_sequences([samples[n] for n in batch], config.training.interpolation)
-            for n, probabilities in zip(batch, outputs.double().softmax(1).tolist(), strict=True):
-                entry = samples.entries[n]
-                prediction = samples.class_names[int(np.argmax(probabilities))]
-                row = (entry.sequence, entry.subject, member.fold, member.seed, entry.emotion, prediction)
-                rows.append((*row, *probabilities))
+        numbers = _variants_of(samples, assignment[member.fold - 1][1], tested)
+        for entry, probabilities in sequence_answers(model, tested, numbers, config.training.interpolation):
+            prediction = samples.class_names[int(np.argmax(probabilities))]
+            row = (entry.sequence, entry.subject, member.fold, member.seed, entry.emotion, prediction)
+            rows.append((*row, *probabilities.tolist()))
     probabilities_of = [f"p_{name}" for name in samples.class_names]
     columns = ["sequence", "subject", "fold", "seed", "truth", "prediction", *probabilities_of]
     return pd.DataFrame(rows, columns=columns).sort_values(["seed", "sequence"], kind="stable")
 
 
+def _variants_of(samples: Samples, test: np.ndarray, tested: Samples) -> np.ndarray:
+    """Numbers in ``tested`` of all variants of the sequences whose numbers in ``samples`` are ``test``."""
+    names = {samples.entries[n].sequence for n in test}
+    return np.flatnonzero([entry.sequence in names for entry in tested.entries])
+
+
 def _folds_table(
-    samples: Samples, assignment: Sequence[tuple[np.ndarray, np.ndarray]], selection: Selection
+    samples: Samples, tested: Samples, assignment: Sequence[tuple[np.ndarray, np.ndarray]], selection: Selection
 ) -> pd.DataFrame:
     """Every sample's role in every fold: train, test, or validation (which chooses the epoch)."""
     rows = []
     for fold, (_, test) in enumerate(assignment):
         taught, watched = _roles(samples, assignment, fold, selection)
-        roles = {"train": np.flatnonzero(taught), "test": test}
+        roles = {
+            "train": [samples.entries[n] for n in np.flatnonzero(taught)],
+            "test": [tested.entries[n] for n in _variants_of(samples, test, tested)],
+        }
         if selection == "inner":
-            roles["validation"] = np.flatnonzero(watched)
-        for role, numbers in roles.items():
-            for entry in (samples.entries[n] for n in numbers):
-                rows.append((fold + 1, entry.sequence, entry.subject, entry.emotion, entry.rotation, role))
-    return pd.DataFrame(rows, columns=["fold", "sequence", "subject", "emotion", "rotation", "role"])
+            roles["validation"] = [samples.entries[n] for n in np.flatnonzero(watched)]
+        for role, entries in roles.items():
+            for one in entries:
+                rows.append((fold + 1, one.sequence, one.subject, one.emotion, one.rotation, one.flip, role))
+    table = pd.DataFrame(rows, columns=["fold", "sequence", "subject", "emotion", "rotation", "flip", "role"])
+    return table if table["flip"].any() else table.drop(columns="flip")
 
 
 def _baselines(samples: Samples, folds: BaseCrossValidator) -> list[dict[str, Any]]:

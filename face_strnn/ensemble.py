@@ -14,7 +14,7 @@ from data_prep.backbone import Backbone
 from data_prep.crops import CropKind, SquareCrop, cut
 from data_prep.errors import BadInput
 from data_prep.recorded_backbone import recorded_backbone
-from data_prep.rotation import ROOM, rotate
+from data_prep.variants import ORIGINAL, ROOM, cut_variant
 from face_strnn.config import Interpolation
 from face_strnn.finetuning.backbone_parts import BackboneParts
 from face_strnn.network import STRNN, MapBatch, Parameters, logits
@@ -96,7 +96,7 @@ class Ensemble:
         pixels = self.backbones[0].crop_pixels
         # Cut with room for a rotation, and the room cut off again: so are the crops of an unrotated training sequence.
         wide = np.stack([cut(image, crop, pixels, ROOM) for image, crop in zip(images, crops, strict=True)])
-        crops = torch.from_numpy(rotate(wide, 0, pixels))
+        crops = torch.from_numpy(cut_variant(wide, ORIGINAL, pixels))
         return torch.stack([backbone(crops) for backbone in self.backbones], 1)
 
     @torch.inference_mode()

@@ -12,13 +12,19 @@ import pandas as pd
 
 from data_prep.errors import BadInput
 from data_prep.store import FeatureStore
+from data_prep.variants import Variant
+from face_strnn.answers import MEMBERS_FILE
 from face_strnn.network import STRNN
 from face_strnn.protocols import splitter
 from face_strnn.run_folder import FROZEN, backbone_file, checkpoint_name, read_settings, read_summary, read_table
 from face_strnn.samples import Samples
 
 FILES = ("config.yaml", "summary.json", "predictions.csv", "history.csv", "folds.csv")
-"""All but the checkpoints."""
+"""All but the checkpoints, and :data:`face_strnn.answers.MEMBERS_FILE` of an ensemble."""
+
+
+_ALONE = {"predictions.csv": ["fold", "seed"]}
+"""Where there is no ensemble every network's answers stand there."""
 
 FROZEN_FILES = ("summary.json", "predictions.csv")
 """Of the run that a fine-tuned one started from."""
@@ -84,12 +90,13 @@ class Evidence:
         self._found: dict[str, Any] = {}
         self._read("config.yaml", lambda: read_settings(run))
         self._read("summary.json", lambda: read_summary(run))
-        columns = ["sequence", "subject", "fold", "seed", "truth", "prediction"]
-        self._read("predictions.csv", lambda: self._table("predictions.csv", columns, ["fold", "seed"]))
+        for name, numbers in self._answer_tables().items():
+            columns = ["sequence", "subject", *numbers, "truth", "prediction"]
+            self._read(name, lambda name=name, columns=columns, numbers=numbers: self._table(name, columns, numbers))
         columns = ["fold", "seed", "epoch", "loss", "cross_entropy", "train_accuracy"]
         self._read("history.csv", lambda: self._table("history.csv", columns, ["fold", "seed", "epoch"]))
         columns = ["fold", "sequence", "subject", "emotion", "rotation", "role"]
-        self._read("folds.csv", lambda: self._table("folds.csv", columns, ["fold", "rotation"]))
+        self._read("folds.csv", self._read_folds)
         self._read("checkpoints", self._read_checkpoints)
 
     @property
@@ -106,6 +113,26 @@ class Evidence:
     def predictions(self) -> pd.DataFrame:
         """The table ``predictions.csv``."""
         return self._get("predictions.csv")
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether the networks of all seeds answer together."""
+        return bool(self.settings.get("ensemble"))
+
+    @property
+    def averages_variants(self) -> bool:
+        """Whether a test sequence is answered by the mean over its variants."""
+        return bool(self.settings.get("test_average"))
+
+    @property
+    def seed_table(self) -> str:
+        """The name of the table that has the answers of every seed."""
+        return MEMBERS_FILE if self.is_ensemble else "predictions.csv"
+
+    @property
+    def seed_answers(self) -> pd.DataFrame:
+        """That table."""
+        return self._get(self.seed_table)
 
     @property
     def history(self) -> pd.DataFrame:
@@ -140,9 +167,13 @@ class Evidence:
             Lacking: there are none.
             BadInput: they are damaged or not whole.
         """
+        return self._stored.learned_with(self.settings.get("augmentation", "all"))
+
+    @cached_property
+    def _stored(self) -> Samples:
         if self.store is None:
             raise Lacking("the features were not given: --features")
-        return Samples.of(self.store).learned_with(self.settings.get("augmentation", "rotations"))
+        return Samples.of(self.store)
 
     @property
     def samples(self) -> Samples:
@@ -157,18 +188,29 @@ class Evidence:
             raise Lacking("the features given are not those that config.yaml names")
         return samples
 
+    @property
+    def n_stored_variants(self) -> int:
+        """Variants of every sequence in the features at hand. Raises as :attr:`given_samples`."""
+        return self._stored.n_variants
+
+    @property
+    def tested_samples(self) -> Samples:
+        """Those that the run may test: the sequences as they were taken, or all variants. Raises as :attr:`samples`."""
+        own = self.samples  # refuses features that are not the run's
+        return self._stored if self.averages_variants else own.as_taken()
+
     @cached_property
     def catalogue(self) -> pd.DataFrame:
-        """Every sample once: ``sequence``, ``subject``, ``emotion``, ``rotation``, ``given_fold``.
+        """Every sample once: ``sequence``, ``subject``, ``emotion``, ``rotation``, ``flip``, ``given_fold``.
 
         From the features where they are at hand, else from ``folds.csv``, which does not tell given folds.
         """
-        columns = ["sequence", "subject", "emotion", "rotation"]
+        columns = ["sequence", "subject", "emotion", "rotation", "flip"]
         try:
-            samples = self.samples
+            samples = self.tested_samples if self.averages_variants else self.samples
         except (Lacking, BadInput):
             return self.folds[columns].drop_duplicates().sort_values(columns).assign(given_fold="")
-        rows = [(entry.sequence, entry.subject, entry.emotion, entry.rotation, entry.fold) for entry in samples.entries]
+        rows = [(one.sequence, one.subject, one.emotion, one.rotation, one.flip, one.fold) for one in samples.entries]
         return pd.DataFrame(rows, columns=[*columns, "given_fold"])
 
     @cached_property
@@ -187,24 +229,33 @@ class Evidence:
             raise BadInput(f"{self.run / 'folds.csv'}: names one subject, which cannot be dealt to folds")
         protocol = splitter(settings["protocol"], settings["folds"], subjects, catalogue["given_fold"].to_list())
         held_out = [set(subjects[test]) for _, test in protocol.split(subjects, groups=subjects)]
-        unrotated = catalogue["rotation"] == 0
+        unrotated = (catalogue["rotation"] == 0) & ~catalogue["flip"]
+        may_teach = unrotated | (settings.get("augmentation") != "none")
+        may_test = unrotated | self.averages_variants
         parts = []
         for number, tested in enumerate(held_out):
             # Inner selection chooses the epoch on the subjects of the following fold, which are then not taught.
             watched = held_out[(number + 1) % len(held_out)] if settings["selection"] == "inner" else set()
             is_tested, is_watched = catalogue["subject"].isin(tested), catalogue["subject"].isin(watched)
             for role, rows in (
-                ("train", ~is_tested & ~is_watched),
-                ("test", is_tested & unrotated),
+                ("train", ~is_tested & ~is_watched & may_teach),
+                ("test", is_tested & may_test),
                 ("validation", is_watched & unrotated),
             ):
                 parts.append(catalogue[rows].assign(fold=number + 1, role=role))
         return pd.concat(parts, ignore_index=True)
 
-    def names(self, fold: int, role: str) -> list[tuple[str, int]]:
-        """Return sequence and rotation of the samples that have a role in a fold by :attr:`roles`."""
+    def names(self, fold: int, role: str) -> list[tuple[str, Variant]]:
+        """Return sequence and variant of the samples that have a role in a fold by :attr:`roles`."""
         rows = self.roles[(self.roles["fold"] == fold) & (self.roles["role"] == role)]
-        return list(zip(rows["sequence"], rows["rotation"].tolist(), strict=True))
+        return list(zip(rows["sequence"], map(Variant, rows["rotation"], rows["flip"]), strict=True))
+
+    def _answer_tables(self) -> dict[str, list[str]]:
+        """The tables of answers, each with its columns of whole numbers."""
+        try:
+            return {self.seed_table: ["fold", "seed"], "predictions.csv": ["fold"]} if self.is_ensemble else _ALONE
+        except Lacking:
+            return _ALONE
 
     def _read(self, name: str, reader: Callable[[], Any]) -> None:
         try:
@@ -224,6 +275,16 @@ class Evidence:
         for column in numbers:
             if not pd.api.types.is_integer_dtype(table[column]):
                 raise BadInput(f"{self.run / name}: {column} is not a whole number in every row; the file was edited")
+        return table
+
+    def _read_folds(self) -> pd.DataFrame:
+        table = self._table("folds.csv", ["fold", "sequence", "subject", "emotion", "rotation", "role"], ["fold"])
+        if not pd.api.types.is_numeric_dtype(table["rotation"]):
+            raise BadInput(f"{self.run / 'folds.csv'}: rotation is not a number in every row; the file was edited")
+        if "flip" not in table:
+            return table.assign(flip=False)
+        if not pd.api.types.is_bool_dtype(table["flip"]):
+            raise BadInput(f"{self.run / 'folds.csv'}: flip is not True or False in every row; the file was edited")
         return table
 
     def _read_checkpoints(self) -> list[Checkpoint]:
@@ -252,7 +313,7 @@ class Evidence:
 
 def checksums(run: Path) -> dict[str, str]:
     """Return the SHA-256 of every file that an audit reads, by its path within the run folder."""
-    files = [run / name for name in FILES] + sorted((run / "checkpoints").glob("*.safetensors"))
+    files = [run / name for name in (*FILES, MEMBERS_FILE)] + sorted((run / "checkpoints").glob("*.safetensors"))
     files += [run / FROZEN / name for name in FROZEN_FILES]
     return {file.relative_to(run).as_posix(): sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()}
 

@@ -29,7 +29,7 @@ class Experiment:
         group: what it is for.
         seeded: whether initial parameters are drawn, so that seeds repeat it.
         network, training: settings that differ from those of the reproduction.
-        augmentation: whether it learns from rotated copies.
+        augmentation: which variants it learns from.
         baseline: makes the fold-by-fold test of a baseline, of the samples, the settings, a seed and a device; None for
             an STRNN.
     """
@@ -40,31 +40,31 @@ class Experiment:
     seeded: bool = True
     network: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
-    augmentation: Augmentation = "rotations"
+    augmentation: Augmentation = "all"
     baseline: Callable[[Samples, Config, int, torch.device | str], FoldAnswers] | None = None
 
-    def configured(self, config: Config, n_rotations: int) -> Config:
+    def configured(self, config: Config, n_variants: int) -> Config:
         """Return the settings of this experiment.
 
-        Without rotated copies an epoch has fewer steps: there are as many more of them, so that all are trained for as
-        many steps.
+        Without variants an epoch has fewer steps: there are as many more of them, so that all are trained for as many
+        steps.
 
         Args:
             config: those of the reproduction.
-            n_rotations: copies of every sequence in the features, the unrotated one among them.
+            n_variants: variants of every sequence in the features, the one as it was taken among them.
         """
         training = replace(config.training, **self.training)
         if self.augmentation == "none":
-            training = replace(training, epochs=training.epochs * n_rotations)
+            training = replace(training, epochs=training.epochs * n_variants)
         return Config(replace(config.network, **self.network), training)
 
 
-def experiments(config: Config, rotations: Sequence[int]) -> tuple[Experiment, ...]:
+def experiments(config: Config, n_variants: int) -> tuple[Experiment, ...]:
     """Return all experiments, the reference first.
 
     Args:
         config: the settings of the reproduction: the other activation is tried beside them.
-        rotations: degrees of the copies that the features hold; where there are none but 0, nothing can be left out.
+        n_variants: of every sequence in the features; where there is one, nothing can be left out.
     """
     other = "sigmoid" if config.network.activation == "relu" else "relu"
     written = {"relu": "ReLU", "sigmoid": "sigmoid"}[other]
@@ -74,8 +74,8 @@ def experiments(config: Config, rotations: Sequence[int]) -> tuple[Experiment, .
         Experiment("non-sparse", "non-sparse STRNN", "ablation", training={"lambda1": 0.0, "lambda2": 0.0}),
         Experiment(other, f"STRNN with {written}", "ablation", network={"activation": other}),
     ]
-    if set(rotations) != {0}:
-        ablations.append(Experiment("no-rotation", "STRNN without rotated copies", "ablation", augmentation="none"))
+    if n_variants > 1:
+        ablations.append(Experiment("no-rotation", "STRNN without augmentation", "ablation", augmentation="none"))
     return (
         Experiment(REFERENCE, "STRNN", "STRNN"),
         *ablations,
@@ -91,13 +91,13 @@ def experiments(config: Config, rotations: Sequence[int]) -> tuple[Experiment, .
     )  # fmt: skip
 
 
-def chosen_experiments(only: Sequence[str] | None, config: Config, rotations: Sequence[int]) -> tuple[Experiment, ...]:
+def chosen_experiments(only: Sequence[str] | None, config: Config, n_variants: int) -> tuple[Experiment, ...]:
     """Return the experiments of these names and the reference; all where no names are given.
 
     Raises:
-        BadInput: there is none of a name, or its rotated copies are not in the features.
+        BadInput: there is none of a name, or the variants that it leaves out are not in the features.
     """
-    known = experiments(config, rotations)
+    known = experiments(config, n_variants)
     if only is None:
         return known
     names = [one.name for one in known]
@@ -105,7 +105,7 @@ def chosen_experiments(only: Sequence[str] | None, config: Config, rotations: Se
         if name == "no-rotation" and name not in names:
             raise BadInput(
                 "--only no-rotation: the features hold no rotated copies that could be left out; "
-                "run `face-strnn prepare` with --rotations, or leave it out"
+                "run `face-strnn prepare` with --augment, or leave it out"
             )
         if name not in names:
             raise BadInput(f"--only {name}: no experiment of that name; there are {', '.join(names)}")

@@ -20,7 +20,7 @@ _UNDATED = {
 }
 
 
-def entitle(figure: Figure, title: str, data: str, selection: str) -> None:
+def entitle(figure: Figure, title: str, data: str, selection: str, averaging: str = "") -> None:
     """Name the data above the figure, so that a picture that travels alone still says what it shows.
 
     Args:
@@ -28,7 +28,9 @@ def entitle(figure: Figure, title: str, data: str, selection: str) -> None:
         title: what it shows.
         data: the data set's name, or "synthetic".
         selection: how the epoch was chosen; "oracle" is labelled not comparable.
+        averaging: over what the answers are means, see :func:`face_strnn.answers.averaging_words`.
     """
+    title = f"{title}, {averaging}" if averaging else title
     source = "synthetic data: says nothing about real faces" if data == "synthetic" else data
     warning = "; epoch chosen by test accuracy (oracle): not comparable" if selection == "oracle" else ""
     figure.suptitle(f"{title}\n{source}{warning}", fontsize=13)

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from data_prep.crops import MARGIN
+from face_strnn.answers import averaging_words
 from face_strnn.figure_files import BLUE, FORMATS, GREY, ORANGE, entitle, save_figure
 from face_strnn.run_folder import checkpoints_of, read_summary, read_table
 from face_strnn.saliency import has_projection, has_temporal_projection, kept_steps, projection_saliency
@@ -34,7 +35,9 @@ def write_figures(run: Path) -> list[Path]:
     summary = read_summary(run)
     about = {"data": summary["data"], "selection": summary["selection"]}
     drawn = {
-        "confusion": draw_confusion(np.array(summary["confusion_matrix"]), summary["classes"], **about),
+        "confusion": draw_confusion(
+            np.array(summary["confusion_matrix"]), summary["classes"], **about, averaging=averaging_words(summary)
+        ),
         "history": draw_history(read_table(run, "history.csv", _HISTORY_COLUMNS, numbers=_HISTORY_COLUMNS), **about),
     }
     checkpoints = _checkpoints(run, summary)
@@ -87,7 +90,9 @@ def crop_margin(summary: dict) -> float:
     return float(crop["margin"]) if isinstance(crop, dict) and "margin" in crop else MARGIN
 
 
-def draw_confusion(confusion: np.ndarray, classes: list[str], *, data: str, selection: str) -> Figure:
+def draw_confusion(
+    confusion: np.ndarray, classes: list[str], *, data: str, selection: str, averaging: str = ""
+) -> Figure:
     """Draw counts and row per cents; the shade is the row's per cent, so that rare classes are as readable.
 
     Args:
@@ -95,6 +100,7 @@ def draw_confusion(confusion: np.ndarray, classes: list[str], *, data: str, sele
         classes: the C class names.
         data: the data set's name, or "synthetic".
         selection: how the epoch was chosen; "oracle" is labelled not comparable.
+        averaging: over what the answers are means; empty where over nothing.
     """
     occurrences = confusion.sum(axis=1, keepdims=True)
     share = confusion / np.maximum(occurrences, 1)
@@ -128,7 +134,7 @@ def draw_confusion(confusion: np.ndarray, classes: list[str], *, data: str, sele
     axes.set_ylabel("truth (sequences)", fontsize=12.5)
     bar = figure.colorbar(image, ax=axes, shrink=0.82, pad=0.02, format=lambda value, _: f"{100 * value:.0f} %")
     bar.set_label("per cent of the true class", fontsize=11.5)
-    entitle(figure, "Confusion matrix, all held-out sequences", data, selection)
+    entitle(figure, "Confusion matrix, all held-out sequences", data, selection, averaging)
     return figure
 
 

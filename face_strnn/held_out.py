@@ -43,7 +43,7 @@ class HeldOut:
     Attributes:
         summary: the run's ``summary.json``.
         classes: the class names; a class number is a place in them.
-        samples: all samples of the store.
+        samples: those of the store that the run learned from.
 
     Raises:
         BadInput: the run is not finished or damaged, its backbones were fine-tuned, the store is not its store, or a
@@ -59,7 +59,7 @@ class HeldOut:
             )
         self.classes: list[str] = self.summary["classes"]
         self._run = run
-        self.samples = Samples.of(store)
+        self.samples = Samples.of(store).learned_with(self.summary.get("augmentation", "all"))
         features = self.summary["features"]
         if (features.get("fingerprint"), features.get("samples_sha256")) != (
             store.fingerprint,
@@ -72,9 +72,9 @@ class HeldOut:
             )
         self._roles = read_table(run, "folds.csv", ["fold", "sequence", "subject", "rotation", "role"])
         self._fold_of = _fold_of(run, self._roles)
-        self._number_of = {
-            entry.sequence: number for number, entry in enumerate(self.samples.entries) if entry.rotation == 0
-        }
+        if "flip" not in self._roles:
+            self._roles["flip"] = False
+        self._number_of = {self.samples.entries[n].sequence: int(n) for n in self.samples.unrotated}
         self._networks: dict[int, tuple[STRNN, ...]] = {}
 
     @property
@@ -111,8 +111,9 @@ class HeldOut:
     def taught(self, fold: int) -> list[int]:
         """Numbers of the samples that a fold's networks learned from."""
         rows = self._roles[(self._roles["fold"] == fold) & (self._roles["role"] == "train")]
-        wanted = set(zip(rows["sequence"], rows["rotation"], strict=True))
-        return [n for n, entry in enumerate(self.samples.entries) if (entry.sequence, entry.rotation) in wanted]
+        wanted = set(zip(rows["sequence"], rows["rotation"], rows["flip"], strict=True))
+        entries = enumerate(self.samples.entries)
+        return [n for n, entry in entries if (entry.sequence, entry.rotation, entry.flip) in wanted]
 
     def _of_fold(self, fold: int) -> tuple[STRNN, ...]:
         if fold not in self._networks:

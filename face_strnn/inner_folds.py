@@ -23,7 +23,7 @@ def nested_answers(
 
     Args:
         samples: for their labels and subjects.
-        train: numbers of a fold's training samples, rotated copies among them.
+        train: numbers of a fold's training samples, all variants among them.
         test: numbers of its test samples.
         settings: those to choose from.
         learn: see :data:`Learn`.

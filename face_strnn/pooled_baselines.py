@@ -1,6 +1,6 @@
 """Baselines on maps pooled over the face: what time alone, or neither time nor place, tells of an emotion.
 
-Each is scikit-learn's or PyTorch's own. They learn from the samples that the STRNN learns from, rotated copies among
+Each is scikit-learn's or PyTorch's own. They learn from the samples that the STRNN learns from, all variants among
 them; channels are scaled by the training subjects' own mean and spread; settings are chosen by
 :mod:`face_strnn.inner_folds`.
 """

@@ -13,8 +13,9 @@ Protocol = Literal["interleaved", "contiguous", "leave-one-subject-out", "given"
 Selection = Literal["last", "inner", "oracle"]
 """Which epoch's network is tested; see :func:`face_strnn.crossval.cross_validate`."""
 
-Augmentation = Literal["rotations", "none"]
-"""Whether networks learn from the rotated copies that the features hold."""
+Augmentation = Literal["all", "one", "none"]
+"""Which of the variants that the features hold networks learn from: in every epoch all of them, in every epoch one of
+each sequence, drawn anew, or only the sequences as they were taken."""
 
 NOT_COMPARABLE = "not comparable"
 """What is said of ``oracle`` wherever its figures are printed."""

@@ -11,12 +11,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from data_prep.whole_files import write_text_whole
+from face_strnn.answers import MEMBERS_FILE, UNROTATED, averaging_words
 from face_strnn.audit import Audit, changed_files, standing_audit
 from face_strnn.figures import write_figures
 from face_strnn.page_rows import class_rows, parts, saliency_figures, sequence_rows
 from face_strnn.protocols import NOT_COMPARABLE
 from face_strnn.published import published_for
-from face_strnn.run_folder import read_predictions, read_summary
+from face_strnn.run_folder import read_predictions, read_summary, read_table
 from face_strnn.summary_kinds import require_summary_kinds
 
 PROTOCOLS = {
@@ -75,6 +76,9 @@ def render_report(run: Path, audit: Audit | None = None) -> Path:
     summary = read_summary(run)
     require_summary_kinds(run, summary)
     predictions = read_predictions(run, summary)
+    by_seed = predictions
+    if summary.get("ensemble"):
+        by_seed = read_table(run, MEMBERS_FILE, ["sequence", "subject", "seed", "truth", "prediction"], ["seed"])
     write_figures(run)
     captions = saliency_figures(run / "figures")
     environment = Environment(
@@ -96,7 +100,10 @@ def render_report(run: Path, audit: Audit | None = None) -> Path:
         beside_frozen=beside_frozen_in_words(summary) if "frozen" in summary else None,
         class_rows=class_rows(summary),
         folds=parts(predictions, "fold", summary["classes"]),
-        seeds=parts(predictions, "seed", summary["classes"]) if summary["seeds"] > 1 else [],
+        seeds=parts(by_seed, "seed", summary["classes"]) if summary["seeds"] > 1 else [],
+        ensemble=summary.get("ensemble"),
+        averaging=averaging_words(summary),
+        tested=summary.get("tested", UNROTATED),
         seed_spread=seed_spread(summary),
         sequences=rows,
         n_errors=sum(not row["right"] for row in rows),
@@ -160,9 +167,18 @@ def print_summary(summary: dict, console: Console) -> None:
     if summary["left_out"]:
         console.print(f"Left out, for no frame shows a face: {', '.join(summary['left_out'])}.", style="bold yellow")
     if summary["seeds"] > 1:
+        each = ", ".join(percent(value) for value in summary["seed_accuracies"])
+        if summary.get("ensemble"):
+            members = summary["members"]
+            said = f"The members of the ensemble alone: {each} %, mean {percent(members['mean'])} %"
+            said += f" (std {percent(members['std'])})."
+        else:
+            spread = percent(seed_spread(summary))
+            said = f"Over {summary['seeds']} seeds: {each} % (std {spread}); the table pools them."
+        console.print(said, highlight=False)
+    if summary.get("tested", UNROTATED) != UNROTATED:
         console.print(
-            f"Over {summary['seeds']} seeds: {', '.join(percent(value) for value in summary['seed_accuracies'])} % "
-            f"(std {percent(seed_spread(summary))}); the table pools them.",
+            f"Each test sequence: {summary['tested']} of it; the protocol tests the unrotated ones alone.",
             highlight=False,
         )
     if summary["data"] == "synthetic":
@@ -181,9 +197,13 @@ def compare(summary: dict) -> list[Comparison]:
     """Return the run, its baselines, and the published figures for its classes, in this order."""
     own_folds = f"{summary['data']}, {len(summary['fold_accuracies'])} folds"
     variant = VARIANTS[summary.get("variant", "strnn")]
-    finetuned = f", fine-tuned ({summary['finetune']})" if "finetune" in summary else ""
+    parts = [variant]
+    if "finetune" in summary:
+        parts.append(f"fine-tuned ({summary['finetune']})")
+    if averaging := averaging_words(summary):
+        parts.append(averaging)
     run = Comparison(
-        f"{variant}{finetuned}, this run" + (f" ({NOT_COMPARABLE})" if summary["selection"] == "oracle" else ""),
+        f"{', '.join(parts)}, this run" + (f" ({NOT_COMPARABLE})" if summary["selection"] == "oracle" else ""),
         100 * summary["accuracy"],
         _interval_in_percent(summary["accuracy_interval"]),
         100 * summary["mean_class_recall"],

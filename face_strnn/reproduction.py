@@ -101,20 +101,15 @@ class Reproduction:
         return config_for(self.samples, self.config)
 
     @property
-    def rotations(self) -> list[int]:
-        """Degrees of the copies in the store, 0 among them."""
-        return sorted(set(self.samples.rotations.tolist()))
-
-    @property
     def cells(self) -> list[Cell]:
         """The cells to be done, the reference's first."""
-        chosen = chosen_experiments(self.only, self.config, self.rotations)
+        chosen = chosen_experiments(self.only, self.config, self.samples.n_variants)
         return [cell for one in chosen for cell in self.cells_of(one)]
 
     @property
     def finished(self) -> list[tuple[Experiment, list[Cell]]]:
         """Every experiment whose cells are all done, whether or not it was asked for this time."""
-        known = [(one, self.cells_of(one)) for one in experiments(self.config, self.rotations)]
+        known = [(one, self.cells_of(one)) for one in experiments(self.config, self.samples.n_variants)]
         return [(one, cells) for one, cells in known if all(cell.is_finished for cell in cells)]
 
     @property
@@ -146,7 +141,7 @@ class Reproduction:
             raise BadInput(f"--seeds {self.n_seeds}: every cell is done at least once")
         if self.selection == "oracle":
             raise BadInput("--selection oracle: its figures are not comparable, and a reproduction compares; take last")
-        chosen_experiments(self.only, self.config, self.rotations)
+        chosen_experiments(self.only, self.config, self.samples.n_variants)
         list(self._folds())
         take_folder(self.out, self._settings, SETTINGS_FILE)
 
@@ -163,7 +158,7 @@ class Reproduction:
         }
 
     def _folds(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Numbers of each fold's training and test samples, rotated copies in both."""
+        """Numbers of each fold's training and test samples, all variants in both."""
         return self._protocol.split(self.samples.labels, groups=self.samples.subjects)
 
     @property
@@ -172,7 +167,7 @@ class Reproduction:
 
     def config_of(self, cell: Cell) -> Config:
         """Return a cell's settings."""
-        return cell.experiment.configured(self.sized_config, len(self.rotations))
+        return cell.experiment.configured(self.sized_config, self.samples.n_variants)
 
     def carry_out(
         self,

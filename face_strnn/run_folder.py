@@ -172,7 +172,7 @@ def read_predictions(run: Path, summary: Mapping[str, Any]) -> pd.DataFrame:
 
     Args:
         run: the run folder.
-        summary: its ``summary.json``, for the class names and the number of seeds.
+        summary: its ``summary.json``, for the class names, and whether there is a row for every seed.
 
     Raises:
         BadInput: it cannot be read as :func:`read_table` says, names another class, or holds a probability that is
@@ -181,7 +181,8 @@ def read_predictions(run: Path, summary: Mapping[str, Any]) -> pd.DataFrame:
     path = run / "predictions.csv"
     classes = summary["classes"]
     probabilities = [f"p_{name}" for name in classes]
-    numbers = ["fold", *(["seed"] if summary["seeds"] > 1 else []), *probabilities]
+    by_seed = summary["seeds"] > 1 and not summary.get("ensemble")
+    numbers = ["fold", *(["seed"] if by_seed else []), *probabilities]
     table = read_table(run, path.name, ["sequence", "subject", "fold", "truth", "prediction", *numbers[1:]], numbers)
     if unknown := (set(table["truth"]) | set(table["prediction"])) - set(classes):
         raise BadInput(

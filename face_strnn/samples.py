@@ -12,12 +12,13 @@ from torch import Tensor
 from data_prep.emotions import EMOTIONS, classes_of
 from data_prep.errors import BadInput
 from data_prep.store import FeatureStore, StoredSequence
+from data_prep.variants import Variant
 from face_strnn.protocols import Augmentation
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Every sequence and rotation of a feature store, in ascending order of sequence and rotation.
+    """Every sequence and variant of a feature store, in ascending order of sequence, rotation and flip.
 
     Attributes:
         store: where the maps are.
@@ -34,47 +35,49 @@ class Samples:
         """Take all samples of a store.
 
         Raises:
-            BadInput: the store is empty, a sequence lacks a rotation that others have, its rotations are not of the
+            BadInput: the store is empty, a sequence lacks a variant that others have, its variants are not of the
                 same images and label, or a label is no emotion.
         """
         entries = tuple(store.entries())
         if not entries:
             raise BadInput(f"{store.folder}: holds no features yet; run `face-strnn prepare` to the end")
-        angles = {entry.rotation for entry in entries}
-        by_sequence: dict[str, set[int]] = {}
+        variants = {entry.variant for entry in entries}
+        by_sequence: dict[str, set[Variant]] = {}
         first_of: dict[str, StoredSequence] = {}
         for entry in entries:
             first = first_of.setdefault(entry.sequence, entry)
-            if replace(entry, rotation=first.rotation) != first:
+            if replace(entry, rotation=first.rotation, flip=first.flip) != first:
                 raise BadInput(
                     f"{store.path_of(entry)}: of other images or another label than {first.file_name}; "
                     "delete it and run `face-strnn prepare` again"
                 )
-            by_sequence.setdefault(entry.sequence, set()).add(entry.rotation)
+            by_sequence.setdefault(entry.sequence, set()).add(entry.variant)
             if entry.emotion not in EMOTIONS:
                 raise BadInput(
                     f"{store.path_of(entry)}: its emotion {entry.emotion} is not one of {', '.join(EMOTIONS)}"
                 )
         for sequence, found in by_sequence.items():
-            if found != angles:
-                lacking = ", ".join(f"{angle:+d}" for angle in sorted(angles - found))
+            if found != variants:
+                lacking = ", ".join(map(str, sorted(variants - found)))
                 raise BadInput(
-                    f"{store.folder}: {sequence} lacks the rotations {lacking} that others have; "
+                    f"{store.folder}: {sequence} lacks the variants {lacking} that others have; "
                     "run `face-strnn prepare` to the end"
                 )
         return cls(store, entries, classes_of(store.recipe.get("data", ""), {entry.emotion for entry in entries}))
 
     def learned_with(self, augmentation: Augmentation) -> "Samples":
-        """Return what there is to learn from: all samples, or with ``"none"`` those that are not rotated.
+        """Return what there is to learn from: all samples, or with ``"none"`` the sequences as they were taken.
 
-        Without them everything is as if the store held none: the order of the samples, and the steps of an epoch.
+        Without variants everything is as if the store held none: the order of the samples, and the steps of an epoch.
         """
-        if augmentation == "rotations":
-            return self
-        return replace(self, entries=tuple(entry for entry in self.entries if entry.rotation == 0))
+        return self.as_taken() if augmentation == "none" else self
+
+    def as_taken(self) -> "Samples":
+        """Return the samples that are neither rotated nor flipped."""
+        return replace(self, entries=tuple(self.entries[n] for n in self.unrotated))
 
     def sha256(self) -> str:
-        """Return a checksum over the facts of all samples: sequences, subjects, labels, rotations, image files."""
+        """Return a checksum over the facts of all samples: sequences, subjects, labels, variants, image files."""
         return hashlib.sha256(json.dumps([entry.facts() for entry in self.entries]).encode()).hexdigest()
 
     def __len__(self) -> int:
@@ -95,9 +98,29 @@ class Samples:
     def __iter__(self) -> Iterator[Tensor]:
         return (self[number] for number in range(len(self)))
 
-    def names(self, chosen: np.ndarray) -> list[tuple[str, int]]:
-        """Return sequence and rotation of the samples that a bool (N,) mask chooses."""
-        return [(self.entries[n].sequence, self.entries[n].rotation) for n in np.flatnonzero(chosen)]
+    def names(self, chosen: np.ndarray) -> list[tuple[str, Variant]]:
+        """Return sequence and variant of the samples that a bool (N,) mask chooses."""
+        return [(self.entries[n].sequence, self.entries[n].variant) for n in np.flatnonzero(chosen)]
+
+    def variant_facts(self) -> dict[str, list[float]]:
+        """Return which variants every sequence has, as runs write it down.
+
+        ``rotations`` are the degrees of those that are not flipped, ``flipped`` of those that are, where any is.
+        """
+        variants = sorted({entry.variant for entry in self.entries})
+        facts = {"rotations": [one.rotation for one in variants if not one.flip]}
+        flipped = [one.rotation for one in variants if one.flip]
+        return {**facts, "flipped": flipped} if flipped else facts
+
+    @property
+    def n_variants(self) -> int:
+        """Variants of every sequence, the one as it was taken among them."""
+        return len({entry.variant for entry in self.entries})
+
+    @property
+    def sequence_numbers(self) -> np.ndarray:
+        """(N,) ints: which sequence each sample shows, from 0 in ascending order of name."""
+        return np.unique([entry.sequence for entry in self.entries], return_inverse=True)[1]
 
     @property
     def labels(self) -> Tensor:
@@ -116,18 +139,18 @@ class Samples:
 
     @property
     def rotations(self) -> np.ndarray:
-        """(N,) degrees; 0 marks the samples that may be tested."""
+        """(N,) degrees."""
         return np.array([entry.rotation for entry in self.entries])
 
     @property
     def unrotated(self) -> np.ndarray:
-        """Numbers of the samples that are not rotated."""
-        return np.flatnonzero(self.rotations == 0)
+        """Numbers of the samples that are neither rotated nor flipped: those that the protocol tests."""
+        return np.flatnonzero([entry.variant.is_original for entry in self.entries])
 
 
-def names_sha256(names: Iterable[tuple[str, int]]) -> str:
-    """Return a checksum over which samples these are, (sequence, rotation in degrees), in whatever order they come."""
-    lines = sorted(f"{sequence} {rotation:+d}" for sequence, rotation in names)
+def names_sha256(names: Iterable[tuple[str, Variant]]) -> str:
+    """Return a checksum over which samples these are, (sequence, variant), in whatever order they come."""
+    lines = sorted(f"{sequence} {variant}" for sequence, variant in names)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

@@ -21,6 +21,9 @@ def require_summary_kinds(run: Path, summary: Mapping[str, Any]) -> None:
     wrong = [key for key, fits in _KINDS.items() if not fits(summary[key])]
     if "finetune" in summary or "frozen" in summary:
         wrong += [key for key, fits in _KINDS_OF_FINETUNED.items() if not fits(summary.get(key))]
+    wrong += [key for key, fits in _KINDS_SINCE.items() if key in summary and not fits(summary[key])]
+    if summary.get("ensemble") and "members" not in summary:
+        wrong.append("members")
     if not wrong:
         n_classes, matrix = len(summary["classes"]), summary["confusion_matrix"]
         if [len(row) for row in matrix] != [n_classes] * n_classes:
@@ -91,6 +94,16 @@ def _frozen(value: Any) -> bool:  # noqa: ANN401
 
 _KINDS_OF_FINETUNED: Mapping[str, Callable[[Any], bool]] = {"finetune": _text, "frozen": _frozen}
 
+def _members(value: Any) -> bool:  # noqa: ANN401
+    return (
+        isinstance(value, dict)
+        and _list_of(_count)(value.get("seeds"))
+        and _list_of(_fraction)(value.get("accuracies"))
+        and _fraction(value.get("mean"))
+        and _optional(_fraction)(value.get("std"))
+    )
+
+
 _KINDS: Mapping[str, Callable[[Any], bool]] = {
     "accuracy": _fraction,
     "accuracy_interval": _optional(_interval),
@@ -119,3 +132,10 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
     "versions": _mapping_to(_text),
     "features": lambda value: isinstance(value, dict),
 }
+
+_KINDS_SINCE: Mapping[str, Callable[[Any], bool]] = {
+    "tested": _text,
+    "ensemble": _optional(_count),
+    "members": _members,
+}
+"""Of keys that earlier runs lack."""

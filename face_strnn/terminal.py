@@ -118,7 +118,7 @@ def print_comparison(compared: Sequence["ComparedRun"]) -> None:
     for one in compared:
         difference = "–" if one.difference is None else f"{100 * one.difference:+.1f}"
         table.add_row(
-            escape(one.run),
+            escape("\n".join(filter(None, (one.run, one.averaging)))),
             f"{100 * one.accuracy:.1f}\n{_interval(one.accuracy_interval)}",
             f"{difference}\n{_interval(one.difference_interval, '+.1f')}",
             f"{_p(one.mcnemar_p)}\n{_p(one.mcnemar_holm)}",

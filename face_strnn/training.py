@@ -49,7 +49,7 @@ class Epoch:
     Attributes:
         fold, seed: which network.
         epoch: number, from 1.
-        loss, cross_entropy, train_accuracy: means over the samples that it was taught.
+        loss, cross_entropy, train_accuracy: means over the samples that it was taught in this epoch.
         watched_accuracy, watched_cross_entropy: after the epoch, over the samples that it is watched on; None where
             there are none. They choose the epoch that is kept: the highest accuracy, among equals the lowest cross
             entropy, among equals the first.
@@ -118,11 +118,13 @@ def train(
     progress: Callable[[Stack], None] | None = None,
     device: torch.device | str = "cpu",
     scan: Scan | None = None,
+    sequences: np.ndarray | None = None,
 ) -> Stack:
     """Train a stack of networks to the last epoch.
 
     The order of the samples depends on the epoch alone, not on seed or fold: all networks of a stack, and a network
-    that is trained alone, read them in the same order.
+    that is trained alone, read them in the same order. Where each epoch takes one sample of every sequence, which one
+    depends on epoch and seed, and not on the fold.
 
     Args:
         members: the networks; all are watched or none.
@@ -134,10 +136,15 @@ def train(
         progress: called after every epoch.
         device: where the networks are trained.
         scan: of other nodes than those of the configuration's grid; samples are (frames, K, C) then.
+        sequences: int (N,): which sequence each sample is a variant of, from 0; every epoch then takes one sample of
+            each, and all networks must have the same seed. None takes all samples in every epoch.
 
     Raises:
         BadInput: a state file that is damaged.
+        ValueError: ``sequences`` for networks of several seeds.
     """
+    if sequences is not None and len({member.seed for member in members}) > 1:
+        raise ValueError("networks of several seeds draw different samples, and cannot read the same batches")
     device = torch.device(device)
     settings, stack = config.training, _begin(members, moments, config, device, scan)
     scan = scan or Scan.grid(*config.network.grid)
@@ -147,16 +154,21 @@ def train(
     taught = torch.from_numpy(np.stack([member.taught for member in members]))
     sums = torch.zeros(4, len(members), dtype=torch.float64, device=device)
     trained = Trained(config, stack.parameters, stack.standardisation, optimiser, scan)
+
+    def batches_of(epoch: int) -> list[np.ndarray]:
+        drawn = np.arange(len(maps)) if sequences is None else draw_one_of_each(sequences, members[0].seed, epoch)
+        return [drawn[batch] for batch in _batches(epoch, len(drawn), config)]
+
     if device.type == "cpu":
         step, reader = DirectStep(trained, sums), maps
     else:
         reader = GpuMaps(maps, device)
-        every_batch = [batch for epoch in range(settings.epochs) for batch in _batches(epoch, len(maps), config)]
+        every_batch = [batch for epoch in range(settings.epochs) for batch in batches_of(epoch)]
         most_frames = max(int(reader.n_frames[batch].sum()) for batch in every_batch)
         step = RecordedStep(trained, sums, settings.batch_size, most_frames, maps[0])
-    n_steps = settings.epochs * len(_batches(0, len(maps), config))
+    n_steps = settings.epochs * len(batches_of(0))
     while stack.epochs_done < settings.epochs:
-        batches = _batches(stack.epochs_done, len(maps), config)
+        batches = batches_of(stack.epochs_done)
         sums.zero_()
         for number, batch in enumerate(batches):
             of_all = stack.epochs_done * len(batches) + number
@@ -178,6 +190,23 @@ def train(
         if progress:
             progress(stack)
     return stack
+
+
+def draw_one_of_each(sequences: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """Draw the sample of every sequence that an epoch takes, each variant of it as probable as the others.
+
+    Args:
+        sequences: int (N,): which sequence each sample is a variant of, from 0 without gaps.
+        seed: of the networks.
+        epoch: from 0.
+
+    Returns:
+        int (number of sequences,): numbers of samples, in ascending order of sequence.
+    """
+    by_sequence = np.argsort(sequences, kind="stable")
+    n_variants = np.bincount(sequences)
+    first = np.cumsum(n_variants) - n_variants
+    return by_sequence[first + np.random.default_rng((seed, epoch)).integers(n_variants)]
 
 
 def _batches(epoch: int, n_samples: int, config: Config) -> list[np.ndarray]:

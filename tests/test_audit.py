@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from data_prep.emotions import EMOTIONS
 from data_prep.errors import BadInput
 from data_prep.store import FeatureStore, StoredSequence
+from data_prep.variants import Variant
 from face_strnn import crossval
 from face_strnn.audit import audit_run, standing_audit, write_audit
 from face_strnn.cli import main
@@ -505,9 +506,11 @@ def test_a_run_of_an_earlier_version_passes_what_it_can_show(run, store):
 
 
 def test_the_checksum_of_names_knows_which_samples_and_not_their_order():
-    names = [("S1_1", 0), ("S1_1", -7), ("S2_1", 0)]
+    names = [("S1_1", Variant(0)), ("S1_1", Variant(-7)), ("S2_1", Variant(0))]
     assert names_sha256(names) == names_sha256(names[::-1])
-    assert len({names_sha256(part) for part in ([], names, names[:2], [("S1_1", 0), ("S1_1", 7), ("S2_1", 0)])}) == 4
+    others = ([], names[:2], [("S1_1", Variant(0)), ("S1_1", Variant(7)), ("S2_1", Variant(0))])
+    others += ([("S1_1", Variant(0, flip=True)), ("S1_1", Variant(-7)), ("S2_1", Variant(0))],)
+    assert len({names_sha256(part) for part in (names, *others)}) == 5
 
 
 def test_an_audit_that_is_written_down_stands_until_a_file_changes(run, store):

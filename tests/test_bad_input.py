@@ -194,7 +194,7 @@ def test_a_damaged_file_of_a_feature_store(refused, cv_options, own_store, tmp_p
 def test_an_unfinished_feature_store(refused, cv_options, own_store, tmp_path):
     (own_store / "S010_002_rot+07.safetensors").unlink()
     said = refused("cv", "--features", own_store, "--out", tmp_path / "run", *cv_options[2:])
-    assert "S010_002 lacks the rotations +7" in said and "prepare" in said
+    assert "S010_002 lacks the variants +7" in said and "prepare" in said
 
 
 def test_fewer_subjects_than_folds(refused, cv_options, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from data_prep.crop_augmentation import CropAugmentation
 from data_prep.crops import with_room
-from data_prep.rotation import ROOM
+from data_prep.variants import ROOM
 from face_strnn.finetuning.variants import frames_of_variant
 
 PIXELS = 56

@@ -13,7 +13,7 @@ from data_prep.face_track import FaceFollower, FaceTrack
 from data_prep.faces import Face
 from data_prep.images import read_image
 from data_prep.pipeline import wide_crops
-from data_prep.rotation import ROOM
+from data_prep.variants import ROOM
 
 
 @pytest.fixture(scope="module")

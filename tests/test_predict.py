@@ -24,7 +24,7 @@ from data_prep.face_track import FaceFollower
 from data_prep.frames import frames_at
 from data_prep.images import read_image
 from data_prep.pipeline import wide_crops
-from data_prep.rotation import rotate
+from data_prep.variants import ORIGINAL, cut_variant
 from face_strnn import STRNN, cli
 from face_strnn.cli import main
 from face_strnn.timeline import HOP, WINDOW
@@ -83,7 +83,7 @@ def test_a_short_clip_is_answered_as_a_test_sequence_is(predict, run, film, vgg_
     # The chain of `prepare`, on the whole clip at once.
     backbone = load_backbone("vgg11", str(vgg_file()), "pool4")
     crops = wide_crops([frame.image for frame in frames_at(clip)], FaceFollower(), 112, 0.2)
-    expected = answers_of(run, backbone(torch.from_numpy(rotate(crops, 0, 112))))
+    expected = answers_of(run, backbone(torch.from_numpy(cut_variant(crops, ORIGINAL, 112))))
     assert said["basis"] == "whole" and said["part"] == [0, 13]
     assert [said["probabilities"][emotion] for emotion in EMOTIONS] == pytest.approx(expected, abs=1e-4)
     assert np.allclose(table[PROBABILITIES], np.array(expected), atol=1e-4), "one window: one answer"
@@ -94,7 +94,7 @@ def test_the_whole_answer_of_a_clip_longer_than_a_window_is_that_of_all_its_fram
     said, table = predict(clip, "--window", "6", "--hop", "3")
     backbone = load_backbone("vgg11", str(vgg_file()), "pool4")
     crops = wide_crops([frame.image for frame in frames_at(clip)], FaceFollower(), 112, 0.2)
-    expected = answers_of(run, backbone(torch.from_numpy(rotate(crops, 0, 112))))
+    expected = answers_of(run, backbone(torch.from_numpy(cut_variant(crops, ORIGINAL, 112))))
     assert said["basis"] == "whole"
     assert [said["probabilities"][emotion] for emotion in EMOTIONS] == pytest.approx(expected, abs=1e-4)
     assert table[PROBABILITIES].nunique().min() > 1, "the answers of windows differ"

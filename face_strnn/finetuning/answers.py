@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from data_prep.backbone import Backbone
-from data_prep.rotation import rotate
 from data_prep.store import FeatureStore, StoredSequence
 from data_prep.stored_crops import read_crops
+from data_prep.variants import ORIGINAL, cut_variant
 from face_strnn.config import Interpolation
 from face_strnn.network import STRNN
 
@@ -22,7 +22,7 @@ def maps_of_crops(store: FeatureStore, entry: StoredSequence, backbone: Backbone
     """
     # In the blocks in which `prepare` computes maps: the frozen backbone gives the stored ones again.
     blocks = read_crops(store, entry).split(backbone.block)
-    upright = (rotate(block.numpy(), 0, backbone.crop_pixels) for block in blocks)
+    upright = (cut_variant(block.numpy(), ORIGINAL, backbone.crop_pixels) for block in blocks)
     return torch.cat([backbone(torch.from_numpy(block)) for block in upright])
 
 

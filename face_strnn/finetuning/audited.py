@@ -10,6 +10,7 @@ from data_prep.errors import BadInput
 from data_prep.recorded_backbone import recorded_backbone
 from data_prep.store import StoredSequence
 from data_prep.stored_crops import require_crops
+from data_prep.variants import ORIGINAL
 from face_strnn.evidence import Checkpoint, Evidence, Lacking
 from face_strnn.finetuning.answers import answers
 from face_strnn.finetuning.backbone_parts import BackboneParts, thawed_facts
@@ -40,7 +41,7 @@ def read_in_finetuning(evidence: Evidence, checkpoint: Checkpoint) -> Iterator[s
     if (facts.get("fold"), facts.get("seed")) != (str(checkpoint.fold), str(checkpoint.seed)):
         yield f"{backbone.name} is of fold {facts.get('fold')} and seed {facts.get('seed')}"
     sequences = {name for name, _ in evidence.names(checkpoint.fold, "train")}
-    if facts.get("read_sha256") != names_sha256((name, 0) for name in sequences):
+    if facts.get("read_sha256") != names_sha256((name, ORIGINAL) for name in sequences):
         yield f"{backbone.name}: other crops were read than those of its fold's training subjects"
     start = evidence.run / FROZEN / "checkpoints" / checkpoint.name
     if start.is_file() and facts.get("start_sha256") != sha256(start.read_bytes()).hexdigest():

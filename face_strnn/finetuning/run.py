@@ -23,6 +23,7 @@ from data_prep.errors import BadInput
 from data_prep.recorded_backbone import recorded_backbone
 from data_prep.store import FeatureStore, StoredSequence
 from data_prep.stored_crops import require_crops
+from data_prep.variants import ORIGINAL
 from data_prep.whole_files import write_text_whole
 from face_strnn.config import Config
 from face_strnn.crossval import cross_validate
@@ -80,7 +81,7 @@ def finetuned_cross_validation(
     command: str = "",
     progress: Callable[[Stack], None] | None = None,
     watch: Callable[[FoldProgress, int], None] | None = None,
-    augmentation: Augmentation = "rotations",
+    augmentation: Augmentation = "all",
 ) -> dict[str, Any]:
     """Train one STRNN per fold and seed on frozen maps, train each on with its backbone, test, write the run folder.
 
@@ -215,7 +216,7 @@ class _Work:
             fold=str(identity[0]),
             seed=str(identity[1]),
             # What an audit holds against the protocol: whose crops were really read.
-            read_sha256=names_sha256((name, 0) for name in done.read),
+            read_sha256=names_sha256((name, ORIGINAL) for name in done.read),
             start_sha256=sha256(begun_from.read_bytes()).hexdigest(),
         )
         history = json.dumps([asdict(epoch) for epoch in done.history])
