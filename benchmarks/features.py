@@ -6,9 +6,9 @@
 Prints for pool4 unrotated, pool4 with the four rotations, and pool5: frames a second of each stage alone on one core,
 of the bare backbone on all cores in both ways to use them, and of ``prepare`` from files to store; bare backbone and
 ``prepare`` in turns, median of three rounds. Processor time is given beside it: on a shared machine its shares are
-steadier. Then the peak memory of ``prepare`` for 50 and 500 sequences, and for a video of 100, 2,000 and 10,000 frames its
-time a frame, each in a process of its own, with a small random network. ``--weights`` and ``--sequences`` (0 for all)
-choose weights and number of sequences; ``--part speed``, ``memory`` or ``video`` does a part.
+steadier. Then the peak memory of ``prepare`` for 50 and 500 sequences, and for a video of 100, 2,000 and 10,000 frames
+its time a frame, each in a process of its own, with a small random network. ``--weights`` and ``--sequences`` (0 for
+all) choose weights and number of sequences; ``--part speed``, ``memory`` or ``video`` does a part.
 """
 
 import argparse

@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import get_args
 
 import joblib
-import numpy as np
 import torch
 
 from data_prep.backbone import Backbone
 from data_prep.catalogue import Catalogue, LabelledSequence
-from data_prep.crops import MARGIN, MAXIMUM_MARGIN, CropKind, crops_of, cut
+from data_prep.crops import MARGIN, MAXIMUM_MARGIN, CropKind
 from data_prep.errors import BadInput
-from data_prep.face_track import FaceFollower
 from data_prep.problems import Problem
 from data_prep.recipe import Faces, recipe, store_name
-from data_prep.rotation import ROOM, ROTATIONS, STEEPEST
+from data_prep.rotation import ROTATIONS, STEEPEST
 from data_prep.sequence_work import Outcome, Settings
 from data_prep.side_by_side import in_processes, in_threads
 from data_prep.store import FeatureStore
@@ -141,22 +139,6 @@ def prepare(
         problems,
         tuple(pages),
     )
-
-
-def wide_crops(
-    frames: Sequence[np.ndarray], follower: FaceFollower, pixels: int, margin: float, kind: CropKind = "per-sequence"
-) -> np.ndarray | None:
-    """Follow the face through frames that are in memory and cut out the usable part's crops.
-
-    Returns:
-        uint8 (usable frames, n, n, 3) with n = ``pixels`` times :data:`data_prep.rotation.ROOM`, for a rotation, or
-        None where no frame shows a face.
-    """
-    track = follower.track(frames)
-    crops = crops_of(track, kind, margin)
-    if not crops:
-        return None
-    return np.stack([cut(frames[i], crop, pixels, ROOM) for i, crop in zip(track.usable, crops, strict=True)])
 
 
 def _check(rotations: Sequence[int], margin: float, crop: str, faces: str, jobs: int) -> None:
