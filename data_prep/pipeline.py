@@ -3,7 +3,7 @@
 import errno
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -50,7 +50,7 @@ class Prepared:
         kept: number of files that were there and whole.
         without_face: names of the sequences in which no frame shows a face; they are not in the store.
         partial: the sequences of which a part is used.
-        problems: what is wrong with the copy; the sequences concerned are not in the store.
+        problems: what is wrong with the copy, once for each sequence concerned; these are not in the store.
         contact_sheet: the pages, which show subjects' faces.
     """
 
@@ -109,7 +109,9 @@ def prepare(
     angles = tuple(dict.fromkeys((0, *rotations)))
     settings = Settings(store, backbone, angles, crop, margin, faces, contact_sheet)
     with _room_on_disk(store.folder), sole_writer(store.folder), _no_halves(store):
-        sequences, left_out = _sound(catalogue)
+        known = [named for problem in catalogue.problems for named in _by_sequence(problem, catalogue)]
+        left_out = {problem.sequence for problem in known} - {""}
+        sequences = [sequence for sequence in catalogue.sequences if sequence.name not in left_out]
         _refuse_strangers(store, catalogue, left_out)
         for name in left_out:
             store.remove_outdated(name, [])
@@ -123,7 +125,7 @@ def prepare(
         damages = [outcome.problem for outcome in in_order if outcome.problem]
         if strict and damages:
             raise BadInput(str(damages[0]))
-        problems = (*catalogue.problems, *damages)
+        problems = (*known, *damages)
         readable = [sequence for sequence in sequences if not outcomes[sequence.name].problem]
         pages = write_tables(store, readable, problems, contact_sheet)
     if not any(outcome.n_used for outcome in in_order):
@@ -164,19 +166,19 @@ def _work(sequences: Sequence[LabelledSequence], settings: Settings, jobs: int, 
     return in_processes(sequences, settings, processes, max(cores // processes, 1), strict)
 
 
-def _sound(catalogue: Catalogue) -> tuple[list[LabelledSequence], set[str]]:
-    """The sequences that no problem of the catalogue concerns, and the names of the others."""
-    concerned: set[str] = set()
-    for problem in catalogue.problems:
-        concerned |= {problem.sequence} if problem.sequence else _sequences_at(problem.path, catalogue)
-    return [sequence for sequence in catalogue.sequences if sequence.name not in concerned], concerned
+def _by_sequence(problem: Problem, catalogue: Catalogue) -> list[Problem]:
+    """A problem once for each sequence that it concerns; as it is where it concerns none that is known."""
+    if problem.sequence:
+        return [problem]
+    return [replace(problem, sequence=name) for name in _sequences_at(problem.path, catalogue)] or [problem]
 
 
-def _sequences_at(path: Path, catalogue: Catalogue) -> set[str]:
-    """The sequences to which a file may belong: where a folder holds several, by its name if that tells."""
-    there = [one.name for one in catalogue.sequences if not one.clip and path.is_relative_to(one.path)]
-    named = [name for name in there if path.name.casefold().startswith(name.casefold())]
-    return set(named or there)
+def _sequences_at(path: Path, catalogue: Catalogue) -> list[str]:
+    """The sequences to which a file belongs; where a folder holds the images of several, by its name."""
+    there = [one for one in catalogue.sequences if not one.clip and path.is_relative_to(one.path)]
+    if len({one.frames for one in there}) > 1:
+        there = [one for one in there if path.name.casefold().startswith(f"{one.name.casefold()}_")]
+    return [one.name for one in there]
 
 
 def _refuse_strangers(store: FeatureStore, catalogue: Catalogue, left_out: set[str]) -> None:

@@ -78,7 +78,7 @@ def check(
         part: camera and light of Oulu-CASIA, VL/Strong by default.
         whole: take MMI's whole recordings, not the part up to the apex.
         json: print one JSON object and nothing else.
-        fix_hints: say for each problem of a CK+ copy what to move or restore where.
+        fix_hints: say for each problem what to move, rename or restore where.
     """
     from json import dumps
 
@@ -101,7 +101,7 @@ def check(
     if inspection.problems:
         kinds = Counter(problem.kind for problem in inspection.problems)
         counted = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-        hint = "" if fix_hints or dataset != "ckplus" else "; --fix-hints says what to move or restore where"
+        hint = "" if fix_hints else "; --fix-hints says what to move, rename or restore where"
         raise BadInput(f"{root}: {len(inspection.problems)} problems ({counted}), listed above{hint}")
     catalogue.usable()
 

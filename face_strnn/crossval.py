@@ -17,6 +17,7 @@ from sklearn.model_selection import BaseCrossValidator
 from torch import Tensor
 
 from data_prep.errors import BadInput, DataWarning
+from data_prep.problems import PROBLEMS_FILE, read_damaged
 from data_prep.store import FeatureStore
 from data_prep.whole_files import write_text_whole
 from face_strnn.baselines import BASELINES
@@ -133,6 +134,7 @@ def cross_validate(
         "seed_accuracies": [accuracy(rows) for _, rows in predictions.groupby("seed")],
         "n_samples": len(samples),
         "left_out": store.left_out(),
+        "damaged": read_damaged(store.folder / PROBLEMS_FILE),
         "warnings": lacking,
         "baselines": _baselines(samples, folds),
         "features": {**store.recipe, **settings["features"]},
