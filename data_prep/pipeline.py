@@ -113,8 +113,10 @@ def prepare(
         left_out = {problem.sequence for problem in known} - {""}
         sequences = [sequence for sequence in catalogue.sequences if sequence.name not in left_out]
         _refuse_strangers(store, catalogue, left_out)
-        for name in left_out:
+        for name in sorted(left_out):
             store.remove_outdated(name, [])
+            if progress and any(sequence.name == name for sequence in catalogue.sequences):
+                progress(name)
         outcomes: dict[str, Outcome] = {}
         with closing(_work(sequences, settings, jobs, strict)) as done:
             for outcome in done:

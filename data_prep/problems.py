@@ -76,7 +76,7 @@ def read_damaged(path: Path) -> list[str]:
         return []
     try:
         with path.open(encoding="utf-8", newline="") as text:
-            rows = [(row["sequence"], row["path"]) for row in csv.DictReader(text)]
+            rows = [(row.get("sequence"), row["path"]) for row in csv.DictReader(text)]
         return list(dict.fromkeys(sequence or Path(file).name for sequence, file in rows))
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise BadInput(f"{path}: no table of problems; run `face-strnn prepare` again, it writes it anew") from error

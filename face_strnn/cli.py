@@ -22,6 +22,7 @@ from face_strnn.options import Command, program, with_shipped_configuration
 from face_strnn.terminal import (
     console,
     print_audit,
+    print_catalogue,
     print_comparison,
     print_inspection,
     print_prediction,
@@ -159,7 +160,8 @@ def prepare(
         catalogue.usable()
     network = load_backbone(backbone, weights, maps, compute_device(device), precision)
     angles = ROTATIONS if rotations is None else rotations
-    title = f"{maps} of {backbone} ({weights}), {1 + len(angles)} rotations"
+    print_catalogue(catalogue)
+    title = f"{maps} of {backbone} ({weights}), {1 + len(angles)} rotation{'s' if angles else ''}"
     with progress_bar(title, len(catalogue.sequences)) as update:
         prepared = prepare_features(
             catalogue,

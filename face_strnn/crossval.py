@@ -86,6 +86,7 @@ def cross_validate(
         raise BadInput(f"--seeds {n_seeds}: every fold is trained at least once")
     samples = Samples.of(store).learned_with(augmentation)
     _require_sizes(samples, config)
+    damaged = read_damaged(store.folder / PROBLEMS_FILE)
     folds = splitter(protocol, n_folds, samples.subjects.tolist(), samples.given_folds.tolist())
     assignment = _assign(samples, folds)
     seeds = range(seed, seed + n_seeds)
@@ -134,7 +135,7 @@ def cross_validate(
         "seed_accuracies": [accuracy(rows) for _, rows in predictions.groupby("seed")],
         "n_samples": len(samples),
         "left_out": store.left_out(),
-        "damaged": read_damaged(store.folder / PROBLEMS_FILE),
+        "damaged": damaged,
         "warnings": lacking,
         "baselines": _baselines(samples, folds),
         "features": {**store.recipe, **settings["features"]},

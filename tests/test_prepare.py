@@ -210,11 +210,16 @@ def test_a_sequence_with_a_wrong_label_is_named_and_the_rest_goes_on(copy, optio
     assert not (tmp_path / "strict").exists()
 
 
-def test_a_link_out_of_the_data_set_takes_its_sequence_with_it(copy, options, tmp_path):
+def test_a_link_out_of_the_data_set_takes_its_sequence_with_it(copy, options, tmp_path, capsys):
     image = images_of(copy, "S010", "002")[1]
     image.rename(tmp_path / "elsewhere.png")
     image.symlink_to(tmp_path / "elsewhere.png")
+    for number in range(6):
+        (image.parent / f"notes-{number}.txt").touch()
     status, folder = prepared(tmp_path / "out", *options)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "synthetic: 3 labelled sequences of 2 subjects" in said and "3/3" in said
+    assert "notes-4.txt: no image, passed over" in said and "and 2 more notes: `face-strnn check`" in said
     (row,) = rows_of(folder / "problems.csv")
     assert status == 2 and (row["sequence"], row["path"]) == ("S010_002", str(image))
     assert [row["sequence"] for row in rows_of(folder / "index.csv")] == ["S005_001", "S010_004"]
