@@ -77,7 +77,7 @@ def read_ckplus(root: Path) -> Catalogue:
             what = f"no image named {name}_00000001.png or like it; unpack the images again"
             data.add(Problem(folder, what, name, "missing"))
     for name, folder in copy.label_folders.items():
-        if name not in copy.image_folders and _emotion_files(data, folder):
+        if name not in copy.image_folders and _emotion_files(data, folder, name):
             expected = copy.images / name.split("_")[0] / name.split("_")[1]
             data.add(Problem(folder, f"labelled, but {expected} is missing", name, "missing"))
     data_name = "synthetic" if is_synthetic(root) else "CK+"
@@ -141,12 +141,12 @@ def _sequence_folders(data: DataFolder, folder: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def _emotion_files(data: DataFolder, folder: Path) -> list[Path]:
-    return [file for file in data.entries(folder) if file.name.casefold().endswith("_emotion.txt")]
+def _emotion_files(data: DataFolder, folder: Path, name: str) -> list[Path]:
+    return [file for file in data.entries(folder, name) if file.name.casefold().endswith("_emotion.txt")]
 
 
 def _read_emotion(data: DataFolder, folder: Path | None, name: str) -> str | None:
-    files = _emotion_files(data, folder) if folder else []
+    files = _emotion_files(data, folder, name) if folder else []
     if not files:
         return None
     if len(files) > 1:
@@ -171,7 +171,7 @@ def _read_emotion(data: DataFolder, folder: Path | None, name: str) -> str | Non
 def _frames(data: DataFolder, folder: Path, name: str) -> tuple[Path, ...]:
     """The sequence's images in order of their numbers."""
     numbered: dict[int, Path] = {}
-    for file in data.images(folder):
+    for file in data.images(folder, name):
         match = FRAME_FILE.fullmatch(file.name)
         if not match or match[1].upper() != name:
             data.pass_over(file, "an image of another name than its folder's sequence")

@@ -18,7 +18,8 @@ THUMBNAIL = 96
 """Side of a crop in pixels: an expression can still be told."""
 
 COLUMNS, ROWS = 4, 10
-"""Sequences across and down a page, which is then 1,222 x 1,312 pixels; CK+ takes 9 pages."""
+"""Sequences across and down a page, which is then 1,222 x 1,312 pixels; CK+ takes 9 pages. The last ends with its last
+row."""
 
 LINE, GAP = 18, 14
 """Height of a line of text and space between sequences, in pixels."""
@@ -88,8 +89,10 @@ class ContactSheet:
 
     def _save(self) -> None:
         path = self.folder / f"contact-sheet-{len(self.pages) + 1:02}.png"
+        rows = -(-self._on_page // COLUMNS)
+        page = self._page.crop((0, 0, self._page.width, GAP + LINE + rows * (LINE + THUMBNAIL + GAP)))
         with written_whole(path) as unfinished:
-            self._page.save(unfinished, "PNG")
+            page.save(unfinished, "PNG")
         self.pages.append(path)
         self._page, self._on_page = None, 0
 

@@ -48,31 +48,41 @@ class DataFolder:
         """Note that a file or folder is not read."""
         self.notes.append(f"{path}: {what}, passed over")
 
-    def entries(self, folder: Path) -> list[Path]:
-        """Return the files and folders in ``folder``, in ascending order of name."""
+    def entries(self, folder: Path, sequence: str = "") -> list[Path]:
+        """Return the files and folders in ``folder``, in ascending order of name.
+
+        Args:
+            folder: where to look.
+            sequence: name of the sequence that problems in there concern; empty where it is none, or not known.
+        """
         try:
             found = sorted(folder.iterdir())
         except OSError as error:
-            self.add(Problem(folder, f"cannot be listed ({error.strerror}); check the folder and its permissions"))
+            what = f"cannot be listed ({error.strerror}); check the folder and its permissions"
+            self.add(Problem(folder, what, sequence, hint=f"let yourself read and enter {folder}"))
             return []
-        return [entry for entry in found if self._may_be_read(entry)]
+        return [entry for entry in found if self._may_be_read(entry, sequence)]
 
     def folders(self, folder: Path) -> list[Path]:
         """Return the folders in ``folder``, in ascending order of name."""
         return [entry for entry in self.entries(folder) if entry.is_dir()]
 
-    def images(self, folder: Path) -> list[Path]:
+    def images(self, folder: Path, sequence: str = "") -> list[Path]:
         """Return the image files in ``folder``, by their names, in the order of the numbers in these.
 
-        A folder under such a name is a problem; other files are passed over.
+        A folder under such a name is a problem; other files are passed over. Arguments are those of :meth:`entries`.
         """
-        entries = self.entries(folder)
+        entries = self.entries(folder, sequence)
         images = image_files(entries)
         for entry in sorted({*entries} - {*images}):
             self.pass_over(entry, "no image")
         for image in images:
             if not image.is_file():
-                self.add(Problem(image, "a folder where an image should be; restore the image"))
+                what, hint = (
+                    "a folder where an image should be; restore the image",
+                    f"put the image in place of {image}",
+                )
+                self.add(Problem(image, what, sequence, hint=hint))
         return [image for image in images if image.is_file()]
 
     def holds(self, path: Path) -> bool:
@@ -82,20 +92,23 @@ class DataFolder:
         except (OSError, RuntimeError, ValueError):  # a ring of links, a name that no file can have
             return False
 
-    def _may_be_read(self, entry: Path) -> bool:
+    def _may_be_read(self, entry: Path, sequence: str) -> bool:
         if entry.name.startswith(".") or entry.name.casefold() in _LITTER:
             return False
         try:
             entry.name.encode()
         except UnicodeEncodeError:
             shown = entry.with_name(entry.name.encode(errors="backslashreplace").decode())
-            self.add(Problem(shown, "its name is not in UTF-8; rename it"))
+            hint = f"rename that file in {entry.parent}"
+            self.add(Problem(shown, "its name is not in UTF-8; rename it", sequence, hint=hint))
             return False
         if entry.is_symlink():
             if not self.holds(entry):
-                self.add(Problem(entry, "a symbolic link that leads out of the data set; put the file in its place"))
+                what = "a symbolic link that leads out of the data set; put the file in its place"
+                self.add(Problem(entry, what, sequence, hint=f"copy {entry.readlink()} over the link {entry}"))
                 return False
             if not entry.exists():
-                self.add(Problem(entry, "a symbolic link that leads nowhere; put the file in its place"))
+                what, hint = "a symbolic link that leads nowhere; put the file in its place", f"put a file at {entry}"
+                self.add(Problem(entry, what, sequence, hint=hint))
                 return False
         return True

@@ -1,6 +1,7 @@
 """The emotions of CK+, the codes that its emotion files use for them, and the spellings of other data sets."""
 
 from collections.abc import Collection
+from difflib import get_close_matches
 
 from data_prep.errors import BadInput
 
@@ -70,3 +71,11 @@ def emotion_named(text: str) -> str:
         accepted = ", ".join(EMOTION_OF_CODE.values())
         raise BadInput(f'"{text[:40]}" is no emotion that is known; accepted are {accepted} and their usual spellings')
     return emotion
+
+
+def likely_emotion(text: str) -> str | None:
+    """Return the emotion that a misspelt name most likely means: ``"suprise"`` is ``"surprise"``; None for no guess."""
+    # Abbreviations are too short to be told from one another by their letters.
+    spelled_out = [spelling for spelling in _EMOTION_OF_SPELLING if len(spelling) > 3]
+    close = get_close_matches(text.strip().casefold(), spelled_out, 1, 0.75)
+    return _EMOTION_OF_SPELLING[close[0]] if close else None

@@ -1,11 +1,12 @@
 """Reader of a folder of images sorted by emotion, as already cropped faces are passed around."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from data_prep.catalogue import Catalogue, LabelledSequence, data_name, require_name
 from data_prep.data_folder import DataFolder
-from data_prep.emotions import emotion_named
+from data_prep.emotions import emotion_named, likely_emotion
 from data_prep.errors import BadInput
 from data_prep.problems import Problem
 
@@ -35,21 +36,27 @@ def read_image_folder(root: Path) -> Catalogue:
         try:
             emotion = emotion_named(folder.name)
         except BadInput as unknown:
-            data.add(Problem(folder, f"{unknown}; rename the folder, or move it out of the data set"))
+            likely = likely_emotion(folder.name)
+            renamed = f"rename {folder} to {folder.with_name(likely)}, or " if likely else ""
+            hint = f"{renamed}move {folder} out of {root}"
+            data.add(Problem(folder, f"{unknown}; rename the folder, or move it out of the data set", hint=hint))
             continue
         for file in data.images(folder):
             try:
                 subject, name, number = _parse(file)
             except BadInput as error:
-                data.add(Problem.of(error, file))
+                hint = f"give {file} a name such as S010_004_00000017{file.suffix}, or move it out of {root}"
+                data.add(replace(Problem.of(error, file), hint=hint))
                 continue
             earlier = images.setdefault(name, {}).get(number)
             if facts.setdefault(name, (subject, emotion)) != (subject, emotion):
                 other = next(iter(images[name].values())).parent
                 what = f"sequence {name} stands in {other.name} too; a sequence has one emotion: rename one of them"
-                data.add(Problem(file, what, name))
+                hint = f"move {file} into {other} if it belongs there, else give it another sequence in its name"
+                data.add(Problem(file, what, name, hint=hint))
             elif earlier:
-                data.add(Problem(file, f"the same frame as {earlier.name}; keep the right one", name))
+                what, hint = f"the same frame as {earlier.name}; keep the right one", f"move {file} or {earlier} away"
+                data.add(Problem(file, what, name, hint=hint))
             else:
                 images[name][number] = file
     if not facts and not data.problems:

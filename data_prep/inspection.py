@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,7 @@ def inspect(
     Args:
         dataset: which data set it is.
         catalogue: of the copy.
-        hints: say for each problem of a CK+ copy what to move or restore where; this looks through all its folders.
+        hints: say for each problem what to move, rename or restore where; of a CK+ copy this looks through all folders.
         progress: called with each sequence that is decoded.
     """
     n_frames = 0
@@ -111,6 +111,8 @@ def inspect(
         of_each = dict.fromkeys(OULU_EMOTIONS, OULU_SUBJECTS)
         expected = Totals(sum(of_each.values()), OULU_SUBJECTS, None, of_each)
         problems += missing_sequences(catalogue)
+    if not hints:
+        problems = [replace(problem, hint="") for problem in problems]
     counts = dict(sorted(catalogue.emotion_counts().items()))
     found = Totals(len(catalogue.sequences), len(catalogue.subjects), n_frames, counts)
     return Inspection(catalogue, found, expected, tuple(problems), tuple(notes))
@@ -124,7 +126,7 @@ def _decode(sequence: LabelledSequence) -> tuple[int, list[Problem], list[str]]:
             for _ in frames_of(sequence):
                 decoded += 1
         except BadInput as error:
-            return decoded, [Problem.of(error, sequence.path, sequence.name)], []
+            return decoded, [_damage(error, sequence.path, sequence)], []
         return decoded, [], []
     sizes: list[tuple[int, ...]] = []
     problems: list[Problem] = []
@@ -134,15 +136,21 @@ def _decode(sequence: LabelledSequence) -> tuple[int, list[Problem], list[str]]:
             data = read_bytes(path)
             sizes.append(decode_image(data, path).shape)
         except BadInput as error:
-            problems.append(Problem.of(error, path, sequence.name))
+            problems.append(_damage(error, path, sequence))
             continue
         note = _misnamed(path, data)
         if note:
             notes.append(note)
     if len(set(sizes)) > 1:
         what = "its frames differ in size; one sequence must have one size"
-        problems.append(Problem(sequence.path, what, sequence.name))
+        hint = f"restore the images of {sequence.name} in {sequence.path}"
+        problems.append(Problem(sequence.path, what, sequence.name, hint=hint))
     return len(sizes), problems, notes
+
+
+def _damage(error: BadInput, path: Path, sequence: LabelledSequence) -> Problem:
+    hint = f"restore {path} from where the data set came from"
+    return replace(Problem.of(error, path, sequence.name), hint=hint)
 
 
 def _misnamed(path: Path, data: bytes) -> str | None:

@@ -3,11 +3,12 @@
 import csv
 import io
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
 from data_prep.catalogue import Catalogue, Clip, LabelledSequence, data_name, require_name
 from data_prep.data_folder import DataFolder
-from data_prep.emotions import emotion_named
+from data_prep.emotions import emotion_named, likely_emotion
 from data_prep.errors import BadInput
 from data_prep.frames import IMAGE_SUFFIXES
 from data_prep.images import read_bytes
@@ -48,13 +49,15 @@ def read_manifest(root: Path) -> Catalogue:
             sequence = _sequence(data, row, tells_subjects)
         except BadInput as error:
             # One file has many rows, and a data folder keeps one problem of each path.
-            data.add(Problem(file.with_name(f"{file.name}:{number}"), str(error)))
+            line = file.with_name(f"{file.name}:{number}")
+            data.add(Problem(line, str(error), _name_or_none(row), hint=f"in line {number}, {_correction(data, row)}"))
             continue
         if sequence is None:
             unlabelled += 1
         elif sequence.name in sequences:
             what = f"a sequence named {sequence.name} stands further up; give each its own subject and sequence"
-            data.add(Problem(file.with_name(f"{file.name}:{number}"), what, sequence.name))
+            line = file.with_name(f"{file.name}:{number}")
+            data.add(Problem(line, what, sequence.name, hint=f"in line {number}, write another sequence or subject"))
         else:
             sequences[sequence.name] = sequence
     if rows and not tells_subjects:
@@ -108,17 +111,45 @@ def _sequence(data: DataFolder, row: Mapping[str, str], tells_subjects: bool) ->
     emotion = emotion_named(row["emotion"])
     if tells_subjects and not row["subject"]:
         raise BadInput("has no subject, and other rows do; give every row its subject, or none")
-    subject = require_name(row["subject"], "subject") if row["subject"] else ""
-    sequence = require_name(row["sequence"], "sequence")
-    name = require_name(f"{subject}_{sequence}", "sequence") if subject else sequence
+    name = _name(row)
     fold = require_name(row["fold"], "fold") if row["fold"] else ""
-    frames, clip = _source(data, row["path"])
+    frames, clip = _source(data, row["path"], name)
     if emotion == "neutral":
         return None
-    return LabelledSequence(subject or name, name, emotion, frames, clip, fold)
+    return LabelledSequence(row["subject"] or name, name, emotion, frames, clip, fold)
 
 
-def _source(data: DataFolder, text: str) -> tuple[tuple[Path, ...], Clip | None]:
+def _name(row: Mapping[str, str]) -> str:
+    subject = require_name(row["subject"], "subject") if row["subject"] else ""
+    sequence = require_name(row["sequence"], "sequence")
+    return require_name(f"{subject}_{sequence}", "sequence") if subject else sequence
+
+
+def _name_or_none(row: Mapping[str, str]) -> str:
+    """The name of a row's sequence as far as it has one: other things may be wrong with it."""
+    try:
+        return _name(row)
+    except BadInput:
+        return ""
+
+
+def _correction(data: DataFolder, row: Mapping[str, str]) -> str:
+    """What to write in a row that cannot be used, as near to what it says as can be."""
+    likely = likely_emotion(row["emotion"])
+    if likely and likely != row["emotion"].casefold():
+        return f"write {likely} for {row['emotion'][:40]}"
+    path = data.root / row["path"]
+    try:
+        if path.name and data.holds(path) and not path.exists():
+            close = get_close_matches(path.name, [entry.name for entry in path.parent.iterdir()], 1)
+            if close:
+                return f"write {Path(row['path']).with_name(close[0])} for {row['path'][:80]}"
+    except (OSError, ValueError):  # nothing there to compare with, or a name that no file can have
+        pass
+    return "put right what is said here, or take the line out"
+
+
+def _source(data: DataFolder, text: str, name: str) -> tuple[tuple[Path, ...], Clip | None]:
     """The images or the video that a row's path names."""
     if not text:
         raise BadInput("has no path; name a folder of frames or a video file")
@@ -129,7 +160,7 @@ def _source(data: DataFolder, text: str) -> tuple[tuple[Path, ...], Clip | None]
     try:
         if path.is_dir():
             problems_before = len(data.problems)
-            frames = tuple(data.images(path))
+            frames = tuple(data.images(path, name))
             if not frames and len(data.problems) == problems_before:
                 raise BadInput(f"{shown}: holds no images ({', '.join(IMAGE_SUFFIXES)}); name a folder of frames")
             if not frames:

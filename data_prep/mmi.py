@@ -3,6 +3,7 @@
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from data_prep.catalogue import Catalogue, Clip, LabelledSequence, require_name
@@ -46,23 +47,25 @@ def read_mmi(root: Path, whole: bool = False) -> Catalogue:
     sequences: dict[str, LabelledSequence] = {}
     unlabelled = profiles = 0
     for session in _sessions(data):
+        name = ""
         try:
+            video = _video(data, session)
+            name = require_name(video.stem, "video") if video else ""
             documents = _documents(data, session)
             emotion = _emotion(documents)
-            video = _video(data, session)
             if video is None or emotion is None:
                 unlabelled += 1
                 continue
             if _is_profile(documents, video):
                 profiles += 1
                 continue
-            name = require_name(video.stem, "video")
             subject = _subject(documents, video)
             if name in sequences:
                 raise BadInput(f"{session}: holds {video.name}, as {sequences[name].path.parent} does; keep one")
             clip = Clip(video) if whole else _to_the_apex(documents, video)
         except BadInput as error:
-            data.add(Problem.of(error, session))
+            hint = f"download session {session.name} again, and put what it holds in place of {session}"
+            data.add(replace(Problem.of(error, session, name), hint=hint))
             continue
         sequences[name] = LabelledSequence(subject, name, emotion, (), clip)
     if profiles:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from data_prep.catalogue import Catalogue, LabelledSequence
 from data_prep.data_folder import DataFolder
-from data_prep.emotions import emotion_named
+from data_prep.emotions import emotion_named, likely_emotion
 from data_prep.errors import BadInput
 from data_prep.problems import Problem
 
@@ -56,22 +56,32 @@ def read_oulu_casia(root: Path, part: str = DEFAULT_PART) -> Catalogue:
             data.pass_over(subject, "no subject's folder")
             continue
         if not subject.is_dir():
-            data.add(Problem(subject, "a file where the subject's folder should be; unpack the distribution again"))
+            what = "a file where the subject's folder should be; unpack the distribution again"
+            data.add(Problem(subject, what, hint=f"move {subject} away, and unpack the images of {subject.name} there"))
             continue
         for folder in data.entries(subject):
             try:
                 emotion = emotion_named(folder.name)
             except BadInput as unknown:
-                data.add(Problem(folder, f"{unknown}; rename it, or move it out of the data set"))
+                likely = likely_emotion(folder.name)
+                renamed = f"rename {folder} to {folder.with_name(likely.capitalize())}, or " if likely else ""
+                hint = f"{renamed}move {folder} out of {root}"
+                data.add(Problem(folder, f"{unknown}; rename it, or move it out of the data set", hint=hint))
                 continue
             name = f"{subject.name.upper()}_{emotion}"
-            frames = tuple(data.images(folder)) if folder.is_dir() else ()
+            frames = tuple(data.images(folder, name)) if folder.is_dir() else ()
             if not frames:
-                data.add(Problem(folder, "holds no image named 000.jpeg or like it; unpack it again", name, "missing"))
+                what, hint = (
+                    "holds no image named 000.jpeg or like it; unpack it again",
+                    f"put {name}'s images in {folder}",
+                )
+                data.add(Problem(folder, what, name, "missing", hint))
             elif emotion == "neutral":
                 unlabelled += 1
             elif name in sequences:
-                data.add(Problem(folder, f"the same sequence as {sequences[name].path}; keep the right one", name))
+                other = sequences[name].path
+                hint = f"move {folder} or {other} out of {root}"
+                data.add(Problem(folder, f"the same sequence as {other}; keep the right one", name, hint=hint))
             else:
                 sequences[name] = LabelledSequence(subject.name.upper(), name, emotion, frames)
     is_cropped = _is_preprocessed(taken, root)
@@ -88,11 +98,18 @@ def read_oulu_casia(root: Path, part: str = DEFAULT_PART) -> Catalogue:
 def missing_sequences(catalogue: Catalogue) -> list[Problem]:
     """Return those of the 480 sequences that the catalogue neither has nor has a problem with."""
     known = {sequence.name for sequence in catalogue.sequences} | {problem.sequence for problem in catalogue.problems}
-    published = [f"P{subject:03d}_{emotion}" for subject in range(1, SUBJECTS + 1) for emotion in EMOTIONS]
+    part = catalogue.sequences[0].path.parent.parent if catalogue.sequences else catalogue.root
     return [
-        Problem(catalogue.root, "no folder of images", name, "missing", "unpack this subject's images again")
-        for name in published
-        if name not in known
+        Problem(
+            catalogue.root,
+            "no folder of images",
+            f"P{subject:03d}_{emotion}",
+            "missing",
+            f"unpack {part / f'P{subject:03d}' / emotion.capitalize()} again",
+        )
+        for subject in range(1, SUBJECTS + 1)
+        for emotion in EMOTIONS
+        if f"P{subject:03d}_{emotion}" not in known
     ]
 
 

@@ -3,19 +3,17 @@
 import errno
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
 import joblib
-import numpy as np
 import torch
 
 from data_prep.backbone import Backbone
 from data_prep.catalogue import Catalogue, LabelledSequence
-from data_prep.crops import MARGIN, MAXIMUM_MARGIN, CropKind, crops_of, cut
+from data_prep.crops import MARGIN, MAXIMUM_MARGIN, CropKind
 from data_prep.errors import BadInput
-from data_prep.face_track import FaceFollower
 from data_prep.problems import Problem
 from data_prep.recipe import Faces, recipe, store_name
 from data_prep.sequence_work import Outcome, Settings
@@ -25,7 +23,7 @@ from data_prep.store_lock import sole_writer
 from data_prep.store_tables import write_tables
 from data_prep.stored_crops import FOLDER as CROPS_FOLDER
 from data_prep.stored_crops import remove_outdated_crops
-from data_prep.variants import ROOM, ROTATIONS, variants_of
+from data_prep.variants import ROTATIONS, variants_of
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -54,7 +52,7 @@ class Prepared:
         kept: number of files that were there and whole.
         without_face: names of the sequences in which no frame shows a face; they are not in the store.
         partial: the sequences of which a part is used.
-        problems: what is wrong with the copy; the sequences concerned are not in the store.
+        problems: what is wrong with the copy, once for each sequence concerned; these are not in the store.
         contact_sheet: the pages, which show subjects' faces.
         crops: the folder of the face crops, which show them too; None where they were not asked for.
     """
@@ -120,11 +118,15 @@ def prepare(
         store = FeatureStore.create(out, store_name(catalogue.data, backbone), shaping)
     settings = Settings(store, backbone, variants, crop, margin, faces, contact_sheet, keep_crops)
     with _room_on_disk(store.folder), sole_writer(store.folder), _no_halves(store):
-        sequences, left_out = _sound(catalogue)
+        known = [named for problem in catalogue.problems for named in _by_sequence(problem, catalogue)]
+        left_out = {problem.sequence for problem in known} - {""}
+        sequences = [sequence for sequence in catalogue.sequences if sequence.name not in left_out]
         _refuse_strangers(store, catalogue, left_out)
-        for name in left_out:
+        for name in sorted(left_out):
             store.remove_outdated(name, [])
             remove_outdated_crops(store, name)
+            if progress and any(sequence.name == name for sequence in catalogue.sequences):
+                progress(name)
         outcomes: dict[str, Outcome] = {}
         with closing(_work(sequences, settings, jobs, strict)) as done:
             for outcome in done:
@@ -135,7 +137,7 @@ def prepare(
         damages = [outcome.problem for outcome in in_order if outcome.problem]
         if strict and damages:
             raise BadInput(str(damages[0]))
-        problems = (*catalogue.problems, *damages)
+        problems = (*known, *damages)
         readable = [sequence for sequence in sequences if not outcomes[sequence.name].problem]
         pages = write_tables(store, readable, problems, contact_sheet)
     if not any(outcome.n_used for outcome in in_order):
@@ -152,22 +154,6 @@ def prepare(
         tuple(pages),
         store.folder / CROPS_FOLDER if keep_crops else None,
     )
-
-
-def wide_crops(
-    frames: Sequence[np.ndarray], follower: FaceFollower, pixels: int, margin: float, kind: CropKind = "per-sequence"
-) -> np.ndarray | None:
-    """Follow the face through frames that are in memory and cut out the usable part's crops.
-
-    Returns:
-        uint8 (usable frames, n, n, 3) with n = ``pixels`` times :data:`data_prep.variants.ROOM`, for a rotation, or
-        None where no frame shows a face.
-    """
-    track = follower.track(frames)
-    crops = crops_of(track, kind, margin)
-    if not crops:
-        return None
-    return np.stack([cut(frames[i], crop, pixels, ROOM) for i, crop in zip(track.usable, crops, strict=True)])
 
 
 def _check(margin: float, crop: str, faces: str, jobs: int) -> None:
@@ -190,19 +176,19 @@ def _work(sequences: Sequence[LabelledSequence], settings: Settings, jobs: int, 
     return in_processes(sequences, settings, processes, max(cores // processes, 1), strict)
 
 
-def _sound(catalogue: Catalogue) -> tuple[list[LabelledSequence], set[str]]:
-    """The sequences that no problem of the catalogue concerns, and the names of the others."""
-    concerned: set[str] = set()
-    for problem in catalogue.problems:
-        concerned |= {problem.sequence} if problem.sequence else _sequences_at(problem.path, catalogue)
-    return [sequence for sequence in catalogue.sequences if sequence.name not in concerned], concerned
+def _by_sequence(problem: Problem, catalogue: Catalogue) -> list[Problem]:
+    """A problem once for each sequence that it concerns; as it is where it concerns none that is known."""
+    if problem.sequence:
+        return [problem]
+    return [replace(problem, sequence=name) for name in _sequences_at(problem.path, catalogue)] or [problem]
 
 
-def _sequences_at(path: Path, catalogue: Catalogue) -> set[str]:
-    """The sequences to which a file may belong: where a folder holds several, by its name if that tells."""
-    there = [one.name for one in catalogue.sequences if not one.clip and path.is_relative_to(one.path)]
-    named = [name for name in there if path.name.casefold().startswith(name.casefold())]
-    return set(named or there)
+def _sequences_at(path: Path, catalogue: Catalogue) -> list[str]:
+    """The sequences to which a file belongs; where a folder holds the images of several, by its name."""
+    there = [one for one in catalogue.sequences if not one.clip and path.is_relative_to(one.path)]
+    if len({one.frames for one in there}) > 1:
+        there = [one for one in there if path.name.casefold().startswith(f"{one.name.casefold()}_")]
+    return [one.name for one in there]
 
 
 def _refuse_strangers(store: FeatureStore, catalogue: Catalogue, left_out: set[str]) -> None:

@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from data_prep.errors import BadInput
 from data_prep.whole_files import write_text_whole
 
 Kind = Literal["missing", "extra", "label", "length", "unreadable"]
 """Missing and extra sequences, another label or length than the published one, and what cannot be read."""
+
+PROBLEMS_FILE = "problems.csv"
+"""Its name in a feature store."""
+
+_COLUMNS = ("sequence", "path", "problem")
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,7 @@ class Problem:
         what: what is wrong and what to do, one sentence.
         sequence: name of the sequence concerned; empty where it is none, or not known.
         kind: what sort of a problem it is.
-        hint: what to move or restore where; empty unless it was asked for.
+        hint: what to move, rename or restore where.
     """
 
     path: Path
@@ -41,14 +47,36 @@ class Problem:
 
 
 def write_problems(path: Path, problems: Iterable[Problem]) -> None:
-    """Write problems as a CSV table with the columns ``path`` and ``problem``, whole or not at all.
+    """Write problems as a CSV table with the columns ``sequence``, ``path`` and ``problem``, whole or not at all.
 
     Args:
-        path: the file to write, by convention ``problems.csv``.
+        path: the file to write.
         problems: in the order of the table's rows; none leaves the header alone.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "problem"))
-    writer.writerows((problem.path, problem.what) for problem in problems)
+    writer.writerow(_COLUMNS)
+    writer.writerows((problem.sequence, problem.path, problem.what) for problem in problems)
     write_text_whole(path, text.getvalue())
+
+
+def read_damaged(path: Path) -> list[str]:
+    """Return what a table of problems says is damaged, each once, in the order of the table.
+
+    Args:
+        path: what :func:`write_problems` wrote, or no file: then nothing is damaged.
+
+    Returns:
+        Names of sequences; where a problem concerns none that is known, the name of its file or folder.
+
+    Raises:
+        BadInput: the file cannot be read or is no such table.
+    """
+    if not path.is_file():
+        return []
+    try:
+        with path.open(encoding="utf-8", newline="") as text:
+            rows = [(row.get("sequence"), row["path"]) for row in csv.DictReader(text)]
+        return list(dict.fromkeys(sequence or Path(file).name for sequence, file in rows))
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise BadInput(f"{path}: no table of problems; run `face-strnn prepare` again, it writes it anew") from error

@@ -10,11 +10,12 @@ from data_prep.errors import BadInput
 from data_prep.frames import frames_of, of_one_size, source_sha256
 from data_prep.images import decode_image, read_bytes
 from data_prep.problems import Problem
-from data_prep.videos import Frame
+from data_prep.videos import Frame, promised_frames
 
 HELD_BYTES = 2**26
 """Decoded frames that are kept for the second pass: 71 of 640 x 490, the longest sequence of CK+. Longer recordings are
-decoded twice, so that a long video takes no more memory than a short one."""
+decoded twice, so that a long video takes no more memory than a short one; none of their frames is kept, because memory
+that was taken by many small arrays is seldom given back."""
 
 
 class DamagedRecording(Exception):
@@ -58,7 +59,7 @@ class Recording:
     def frames(self) -> Iterator[np.ndarray]:
         """Decode the frames in order of time: uint8 (height, width, 3), RGB, at least one, all of one size.
 
-        Those that :data:`HELD_BYTES` have room for are kept for the next time.
+        They are kept for the next time where :data:`HELD_BYTES` have room for all.
 
         Raises:
             DamagedRecording: a file cannot be decoded, or the frames differ in size.
@@ -66,17 +67,22 @@ class Recording:
         if self._frames is not None:
             yield from self._frames
             return
-        kept: list[np.ndarray] = []
-        room = self._most
-        for image in self._decoded():
-            room -= image.nbytes
-            if room >= 0:
+        kept: list[np.ndarray] | None = None
+        for number, image in enumerate(self._decoded()):
+            if number == 0:
+                kept = [] if self._promised() * image.nbytes <= self._most else None
+            # A header may promise fewer frames than there are.
+            kept = kept if kept is not None and (number + 1) * image.nbytes <= self._most else None
+            if kept is not None:
                 kept.append(image)
-            else:
-                kept.clear()
             yield image
-        if room >= 0:
+        if kept is not None:
             self._frames, self._files = kept, None
+
+    def _promised(self) -> int:
+        """The number of frames, as far as it is known before they are decoded."""
+        clip = self.sequence.clip
+        return self.sequence.n_frames if clip is None or clip.last is not None else promised_frames(clip.path)
 
     def _read(self) -> str:
         paths = self.sequence.frames

@@ -8,11 +8,10 @@ from data_prep.contact_sheet import ContactSheet
 from data_prep.face_track import FaceTrack
 from data_prep.faces_table import write_faces
 from data_prep.followed import Followed, keep_only, read_followed
-from data_prep.problems import Problem, write_problems
+from data_prep.problems import PROBLEMS_FILE, Problem, write_problems
 from data_prep.store import FeatureStore
 
 FACES_FILE = "faces.csv"
-PROBLEMS_FILE = "problems.csv"
 
 
 def write_tables(

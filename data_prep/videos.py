@@ -56,15 +56,8 @@ def frames_of_video(path: Path, first: int = 0, last: int | None = None) -> Iter
             short or ends before ``last``.
     """
     with _opened(path) as capture:
-        rate = _mean_rate(capture)
-        interval = 1 / rate if rate else 0.0
-        promised = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        number, seconds = 0, -interval
-        while last is None or number <= last:
-            if not capture.grab():
-                break
-            shown = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            seconds = shown if shown > seconds else seconds + interval
+        number = 0
+        for seconds in _times(capture, path, last):
             if number >= first:
                 decoded, image = capture.retrieve()
                 if not decoded:
@@ -75,9 +68,29 @@ def frames_of_video(path: Path, first: int = 0, last: int | None = None) -> Iter
         raise _no_frame(path)
     if last is not None and number <= last:
         raise BadInput(f"{path}: ends after frame {number}, and frame {last + 1} is asked for; restore the file")
+
+
+def _times(capture: cv2.VideoCapture, path: Path, last: int | None) -> Iterator[float]:
+    """Go to each frame in turn, and give the seconds at which it is shown.
+
+    Raises:
+        BadInput: the file is cut short; known only at its end, so not where ``last`` comes before it.
+    """
+    rate = _mean_rate(capture)
+    interval = 1 / rate if rate else 0.0
+    number, seconds = 0, -interval
+    while last is None or number <= last:
+        if not capture.grab():
+            break
+        shown = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        seconds = shown if shown > seconds else seconds + interval
+        yield seconds
+        number += 1
+    promised = capture.get(cv2.CAP_PROP_FRAME_COUNT)
     # The number of frames in a header may be an estimate, so the time that is missing must agree with it; one less may
     # be a frame that says "as before". MP4 files are tested by their boxes: an edited one shows fewer than it holds.
-    if last is None and not _is_mp4(path) and number + 1 < promised and seconds + 2 * interval < promised * interval:
+    is_short = 0 < number < promised - 1 and seconds + 2 * interval < promised * interval
+    if last is None and is_short and not _is_mp4(path):
         raise BadInput(f"{path}: {number} of {promised:.0f} frames can be decoded: it is cut short; restore the file")
 
 
@@ -93,13 +106,21 @@ def frame_rate(path: Path) -> float | None:
 
 def count_frames(path: Path) -> int:
     """Return the number of frames that can be decoded. Raises :class:`BadInput` as :func:`frames_of_video` does."""
-    number = 0
     with _opened(path) as capture:
-        while capture.grab():
-            number += 1
+        number = sum(1 for _ in _times(capture, path, None))
     if number == 0:
         raise _no_frame(path)
     return number
+
+
+def promised_frames(path: Path) -> int:
+    """Return the number of frames that a video's header promises; 0 where it promises none. It may be an estimate.
+
+    Raises:
+        BadInput: no video file that is known, or it is cut short.
+    """
+    with _opened(path) as capture:
+        return max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
 
 
 def _mean_rate(capture: cv2.VideoCapture) -> float | None:

@@ -26,8 +26,8 @@ class Annotator:
     to half an interval: of a recording with that constant rate every frame is written once.
     """
 
-    def __init__(self, path: Path, classes: Sequence[str], rate: float) -> None:
-        self.path, self.classes, self.rate = path, classes, rate
+    def __init__(self, path: Path, classes: Sequence[str], rate: float, data: str) -> None:
+        self.path, self.classes, self.rate, self.data = path, classes, rate, data
         self._writer: cv2.VideoWriter | None = None
         self._shown: np.ndarray | None = None
         self._start = 0.0
@@ -42,7 +42,7 @@ class Annotator:
             # At least half an interval of the constant rate must be left to the frame before.
             while self.written < (now - self._start) * self.rate - 0.5:
                 self._put(self._shown)
-        self._shown = draw(moment, self.classes)
+        self._shown = draw(moment, self.classes, self.data)
 
     def close(self) -> None:
         """Write the last frame and end the file."""
@@ -63,13 +63,15 @@ class Annotator:
 
 
 @contextmanager
-def annotator(path: Path, classes: Sequence[str], rate: float) -> Iterator[Annotator]:
+def annotator(path: Path, classes: Sequence[str], rate: float, data: str) -> Iterator[Annotator]:
     """Open a video that becomes ``path`` when the block ends, and vanishes when it raises.
 
     Args:
         path: the MP4 file.
         classes: the emotions, in the order of a moment's probabilities.
         rate: its frames a second.
+        data: what the models learned from: ``"synthetic"`` or a data set's name. Every picture says it, since a video
+            is passed on without the rest.
 
     Raises:
         BadInput: another suffix than ``.mp4``, or no folder to write into.
@@ -80,7 +82,7 @@ def annotator(path: Path, classes: Sequence[str], rate: float) -> Iterator[Annot
         raise BadInput(f"--annotate {path}: there is no folder {path.parent}; make it first")
     # OpenCV chooses the container by the suffix, so that it must be last in the unfinished file's name too.
     unfinished = path.with_name(f".{path.stem}.{os.getpid()}.unfinished{SUFFIX}")
-    drawing = Annotator(unfinished, classes, rate)
+    drawing = Annotator(unfinished, classes, rate, data)
     try:
         try:
             yield drawing
@@ -91,7 +93,7 @@ def annotator(path: Path, classes: Sequence[str], rate: float) -> Iterator[Annot
         unfinished.unlink(missing_ok=True)
 
 
-def draw(moment: Moment, classes: Sequence[str]) -> np.ndarray:
+def draw(moment: Moment, classes: Sequence[str], data: str) -> np.ndarray:
     """Draw a frame with the face's box and the answer, and beside it a panel with a bar for each emotion.
 
     The panel lies beside the frame, not over it, so that nothing of the recording is hidden.
@@ -99,12 +101,13 @@ def draw(moment: Moment, classes: Sequence[str]) -> np.ndarray:
     Args:
         moment: a frame, with or without a face.
         classes: the emotions, in the order of its probabilities.
+        data: what the models learned from: ``"synthetic"`` or a data set's name.
 
     Returns:
         uint8 (h, w, 3), RGB, with even sides, as codecs want them.
     """
     height, width = moment.image.shape[:2]
-    panel = _panel(moment, classes, height)
+    panel = _panel(moment, classes, data, height)
     picture = np.empty((height + height % 2, width + panel.shape[1] + (width + panel.shape[1]) % 2, 3), np.uint8)
     picture[:] = _PAPER
     picture[:height, :width] = moment.image
@@ -132,14 +135,14 @@ def _draw_box(image: np.ndarray, box: np.ndarray, label: str) -> None:
     cv2.putText(image, label, (x + pad, y - base), _FONT, scale, (255, 255, 255), thickness, cv2.LINE_AA)
 
 
-def _panel(moment: Moment, classes: Sequence[str], height: int) -> np.ndarray:
+def _panel(moment: Moment, classes: Sequence[str], data: str, height: int) -> np.ndarray:
     scale = _text_scale(height)
     thick = max(round(1.6 * scale), 1)
     pad = max(height // 40, 3)
     width = max(cv2.getTextSize(name, _FONT, scale, thick)[0][0] for name in classes)
     width += cv2.getTextSize(" 100 %", _FONT, scale, thick)[0][0] + 3 * pad
     panel = np.full((height, width, 3), _PAPER, np.uint8)
-    row = height / (len(classes) + 1)
+    row = height / (len(classes) + 2)
     _write(panel, _time_of(moment), (pad, round(0.62 * row)), scale, _INK, thick)
     best = None if moment.probabilities is None else int(moment.probabilities.argmax())
     for place, name in enumerate(classes):
@@ -157,6 +160,10 @@ def _panel(moment: Moment, classes: Sequence[str], height: int) -> np.ndarray:
             number = f"{100 * share:.0f} %"
             x = end - cv2.getTextSize(number, _FONT, scale, thick)[0][0]
             _write(panel, number, (x, round(top + 0.45 * row)), scale, colour, thick)
+    learned = f"trained on {'synthetic faces' if data == 'synthetic' else data}"
+    # A data set may have any name, and a panel is as wide as its emotions' names.
+    scale *= min(1, (width - 2 * pad) / cv2.getTextSize(learned, _FONT, scale, thick)[0][0])
+    _write(panel, learned, (pad, height - round(0.38 * row)), scale, _INK, max(round(1.6 * scale), 1))
     return panel
 
 

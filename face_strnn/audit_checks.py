@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from data_prep.problems import PROBLEMS_FILE, read_damaged
 from face_strnn.answers import ensemble_answers, member_figures, tested_words
 from face_strnn.baselines import BASELINES
 from face_strnn.evidence import Checkpoint, Evidence, Lacking
@@ -305,7 +306,8 @@ def _store(evidence: Evidence) -> Iterator[str]:
     if wrong := [entry.file_name for entry in samples.entries if not store.holds(entry)]:
         yield f"the features' index does not tell what {_some(wrong)} hold"
     claimed = evidence.summary
-    held = {"n_samples": len(samples), "left_out": store.left_out(), "classes": list(samples.class_names)}
+    held = {"n_samples": len(samples), "classes": list(samples.class_names)}
+    held |= {"left_out": store.left_out(), "damaged": read_damaged(store.folder / PROBLEMS_FILE)}
     held |= {"data": store.recipe.get("data"), **{f"features.{name}": value for name, value in store.recipe.items()}}
     for name, value in held.items():
         if (said := _at(claimed, name)) != value:

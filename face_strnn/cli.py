@@ -23,6 +23,7 @@ from face_strnn.options import Command, program, with_shipped_configuration
 from face_strnn.terminal import (
     console,
     print_audit,
+    print_catalogue,
     print_comparison,
     print_epoch,
     print_inspection,
@@ -83,7 +84,7 @@ def check(
         part: camera and light of Oulu-CASIA, VL/Strong by default.
         whole: take MMI's whole recordings, not the part up to the apex.
         json: print one JSON object and nothing else.
-        fix_hints: say for each problem of a CK+ copy what to move or restore where.
+        fix_hints: say for each problem what to move, rename or restore where.
     """
     from json import dumps
 
@@ -106,7 +107,7 @@ def check(
     if inspection.problems:
         kinds = Counter(problem.kind for problem in inspection.problems)
         counted = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-        hint = "" if fix_hints or dataset != "ckplus" else "; --fix-hints says what to move or restore where"
+        hint = "" if fix_hints else "; --fix-hints says what to move, rename or restore where"
         raise BadInput(f"{root}: {len(inspection.problems)} problems ({counted}), listed above{hint}")
     catalogue.usable()
 
@@ -179,7 +180,8 @@ def prepare(
     network = load_backbone(
         backbone, weights, maps, compute_device(device), precision, grid=grid, preprocessing=preprocessing
     )
-    title = f"{maps} of {network.architecture} ({weights}), {n_variants} variant{'s' * (n_variants != 1)} of each"
+    print_catalogue(catalogue)
+    title = f"{maps} of {network.architecture} ({network.weights.name}), {n_variants} variant{'s' * (n_variants != 1)}"
     with progress_bar(title, len(catalogue.sequences)) as update:
         prepared = prepare_features(
             catalogue,

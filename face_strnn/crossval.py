@@ -17,6 +17,7 @@ from sklearn.model_selection import BaseCrossValidator
 from torch import Tensor
 
 from data_prep.errors import BadInput, DataWarning
+from data_prep.problems import PROBLEMS_FILE, read_damaged
 from data_prep.store import FeatureStore
 from data_prep.whole_files import write_text_whole
 from face_strnn.answers import MEMBERS_FILE, ensemble_answers, member_figures, sequence_answers, tested_words
@@ -95,6 +96,7 @@ def cross_validate(
     samples = stored.learned_with(augmentation)
     tested = stored if test_average else stored.as_taken()
     config = config_for(samples, config)
+    damaged = read_damaged(store.folder / PROBLEMS_FILE)
     folds = splitter(protocol, n_folds, samples.subjects.tolist(), samples.given_folds.tolist())
     assignment = _assign(samples, folds)
     seeds = range(seed, seed + n_seeds)
@@ -151,6 +153,7 @@ def cross_validate(
         **({"members": member_figures(answers)} if ensemble else {}),
         "n_samples": len(samples),
         "left_out": store.left_out(),
+        "damaged": damaged,
         "warnings": lacking,
         "baselines": _baselines(samples, folds),
         "features": {**store.recipe, **settings["features"]},

@@ -1,10 +1,10 @@
 """The options of the program's commands, made from the signatures and docstrings of their functions."""
 
 import sys
-from argparse import RawDescriptionHelpFormatter
+from argparse import Action, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from inspect import signature
+from inspect import cleandoc, signature
 from pathlib import Path
 from typing import NoReturn
 
@@ -39,6 +39,11 @@ class Command:
         """The first paragraph of the docstring."""
         return (self.function.__doc__ or "").split("\n\n")[0]
 
+    @property
+    def description(self) -> str:
+        """The docstring up to its arguments."""
+        return cleandoc(self.function.__doc__ or "").split("\n\nArgs:")[0]
+
     def help_of(self, argument: str) -> str:
         """Return what the docstring says about an argument, in its first line."""
         lines = (self.function.__doc__ or "").splitlines()
@@ -71,7 +76,21 @@ def with_shipped_configuration(arguments: Sequence[str]) -> list[str]:
 
 
 class _Help(RawDescriptionHelpFormatter, DefaultHelpFormatter):
-    """Leaves the lines of an example as they are, so that they can be copied."""
+    """Leaves the lines of an example as they are, so that they can be copied, and tells the types of numbers only.
+
+    Of a file, a text or a choice the option's name and what follows it say enough, in words that are no Python.
+    """
+
+    def _get_type_str(self, action: Action) -> str | None:
+        shown = super()._get_type_str(action)
+        is_plain = shown and not any(word in shown for word in ("Path", "str", "Literal", "Optional", "null"))
+        return shown if is_plain else None
+
+    def _get_help_string(self, action: Action) -> str:
+        shown = super()._get_help_string(action)
+        if action.default is not None and action.default is not False:
+            return shown
+        return shown.replace(" (default: %(default)s)", "").replace(", default: %(default)s", "")
 
 
 class _Parser(ArgumentParser):
@@ -85,7 +104,7 @@ class _Parser(ArgumentParser):
 
 def _options(command: Command) -> ArgumentParser:
     options = _Parser(
-        description=command.summary,
+        description=command.description,
         epilog=f"example:\n  {command.example}",
     )
     parameters = signature(command.function).parameters

@@ -164,7 +164,7 @@ def predict(
         frames = files.enter_context(closing(recording.frames()))
         moments = timeline(followed(_begun(frames), FaceFollower(device)), ensemble, *windows)
         table = files.enter_context(timeline_table(table_path, ensemble.classes))
-        video = annotate and files.enter_context(annotator(annotate, ensemble.classes, recording.rate))
+        video = annotate and files.enter_context(annotator(annotate, ensemble.classes, recording.rate, ensemble.data))
         for moment in moments:
             course.add(moment)
             table.write(moment)

@@ -22,8 +22,8 @@ RESTART = "run `face-strnn cv` again with another --out"
 _SUMMARY_KEYS = frozenset({
     "accuracy", "fold_accuracies", "mean_fold_accuracy", "std_fold_accuracy", "mean_class_recall", "accuracy_interval",
     "mean_class_recall_interval", "class_recalls", "confusion_matrix", "classes", "n_sequences", "n_subjects",
-    "n_samples", "left_out", "protocol", "selection", "seed", "seeds", "seed_accuracies", "epochs", "seconds",
-    "versions", "features", "data", "command", "baselines",
+    "n_samples", "left_out", "damaged", "protocol", "selection", "seed", "seeds", "seed_accuracies", "epochs",
+    "seconds", "versions", "features", "data", "command", "baselines",
 })  # fmt: skip
 
 

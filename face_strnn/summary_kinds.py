@@ -128,6 +128,7 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
     "data": _text,
     "command": _text,
     "left_out": _list_of(_text),
+    "damaged": _list_of(_text),
     "baselines": _list_of(_baseline),
     "versions": _mapping_to(_text),
     "features": lambda value: isinstance(value, dict),

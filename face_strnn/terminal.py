@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from data_prep.catalogue import Catalogue
     from data_prep.inspection import Inspection
     from data_prep.pipeline import Prepared
     from data_prep.weights import Weights
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from face_strnn.predict import Prediction
     from face_strnn.store_choice import StoreChoice
     from face_strnn.training import Stack
+
+NOTES = 5
+"""Notes on a data set that are printed before work begins; a copy may give hundreds."""
 
 console = Console()
 
@@ -48,7 +52,7 @@ def print_inspection(inspection: "Inspection") -> None:
     table.add_row("subjects", *_counts(found.subjects, expected and expected.subjects))
     table.add_row("frames", *_counts(found.frames, expected and expected.frames))
     console.print(table)
-    console.print(f"{catalogue.unlabelled} sequences without an emotion label are left out")
+    console.print(f"sequences without an emotion label, left out: {catalogue.unlabelled}")
     for note in inspection.notes:
         console.print(f"note: {note}", markup=False, soft_wrap=True)
     if inspection.problems:
@@ -61,6 +65,20 @@ def print_inspection(inspection: "Inspection") -> None:
     elif catalogue.sequences:
         published = f": it has the {expected.sequences} published sequences" if expected else ""
         console.print(f"nothing is wrong with it{published}")
+
+
+def print_catalogue(catalogue: "Catalogue") -> None:
+    """Print what there is to work on: sequences, and what the reader dealt with on its own."""
+    console.print(
+        f"{catalogue.data}: {len(catalogue.sequences)} labelled sequences of {len(catalogue.subjects)} subjects; "
+        f"without an emotion label, left out: {catalogue.unlabelled}",
+        markup=False,
+        soft_wrap=True,
+    )
+    for note in catalogue.notes[:NOTES]:
+        console.print(f"note: {note}", markup=False, soft_wrap=True)
+    if len(catalogue.notes) > NOTES:
+        console.print(f"and {len(catalogue.notes) - NOTES} more notes: `face-strnn check` prints them")
 
 
 def print_known_weights(known: Sequence["KnownWeights"]) -> None:

@@ -23,7 +23,7 @@ def moment(number, seconds=None, face=True, level=40, size=(90, 121)):
 
 
 def write(path, moments, rate):
-    with annotator(path, CLASSES, rate) as video:
+    with annotator(path, CLASSES, rate, "CK+") as video:
         for one in moments:
             video.write(one)
     return list(frames_at(path))
@@ -51,14 +51,14 @@ def test_a_variable_rate_keeps_its_timing(tmp_path):
 
 
 def test_the_recording_itself_is_not_hidden_and_sides_are_even():
-    picture = draw(moment(0, 1.5, face=False, size=(91, 121)), CLASSES)
+    picture = draw(moment(0, 1.5, face=False, size=(91, 121)), CLASSES, "CK+")
     assert picture.shape[0] == 92 and picture.shape[1] % 2 == 0 and picture.shape[1] > 121
     assert (picture[:91, :121] == 40).all()
 
 
 def test_box_and_bars_lie_where_face_and_probabilities_say():
     one = moment(0, 1.5, size=(240, 320))
-    picture = draw(one, CLASSES)
+    picture = draw(one, CLASSES, "CK+")
     frame = picture[:240, :320].astype(int)
     drawn = np.abs(frame - 40).sum(2) > 60
     assert drawn[40:80, 30].all() and drawn[80, 30:70].all() and not drawn[48:72, 38:62].any()
@@ -69,16 +69,27 @@ def test_box_and_bars_lie_where_face_and_probabilities_say():
     assert 0.55 < length < 0.75, "the longest bar is that of the probability 0.7, within the panel's margins"
 
 
+@pytest.mark.parametrize("data", ["synthetic", "CK+", "a-folder-with-a-name-that-is-longer-than-a-panel-is-wide"])
+@pytest.mark.parametrize("face", [True, False])
+def test_every_picture_says_what_the_models_learned_from(data, face):
+    """Below the bars, whole: with a column of paper left on either side."""
+    one = moment(0, 1.5, face=face, size=(360, 480))
+    rows = [draw(one, CLASSES, name)[:360, 480:].min(2) < 128 for name in (data, "")]
+    below = rows[0][-360 // (len(CLASSES) + 2) :]
+    assert below.any() and not below[:, :3].any() and not below[:, -3:].any()
+    assert (rows[0] != rows[1]).any(1).nonzero()[0].min() >= 360 - 360 // (len(CLASSES) + 2), "the rest is as it was"
+
+
 @pytest.mark.parametrize("size", [(20, 24), (1080, 1920)])
 def test_frames_of_any_size_can_be_drawn_with_a_face_at_their_edge(size):
     one = moment(0, 0.0, size=size)
     at_edge = Moment(one.instant, one.image, Face(np.array([-9.0, -5, 900, 15]), 1.0, np.zeros((5, 2)), "checked"))
     for shown in (at_edge, Moment(one.instant, one.image, at_edge.face, one.probabilities)):
-        assert draw(shown, CLASSES).shape[0] == size[0]
+        assert draw(shown, CLASSES, "CK+").shape[0] == size[0]
 
 
 def test_a_video_that_is_not_finished_leaves_nothing(tmp_path):
-    with pytest.raises(KeyboardInterrupt), annotator(tmp_path / "a.mp4", CLASSES, 10) as video:
+    with pytest.raises(KeyboardInterrupt), annotator(tmp_path / "a.mp4", CLASSES, 10, "CK+") as video:
         for number in range(5):
             video.write(moment(number))
         raise KeyboardInterrupt
@@ -90,7 +101,7 @@ def test_a_video_that_is_not_finished_leaves_nothing(tmp_path):
     [("a.avi", r"give a name that ends with \.mp4"), ("none/a.mp4", "no folder .*none; make it first")],
 )
 def test_a_name_that_cannot_be_written_is_refused(tmp_path, name, said):
-    with pytest.raises(BadInput, match=f"--annotate .*{said}"), annotator(tmp_path / name, CLASSES, 10):
+    with pytest.raises(BadInput, match=f"--annotate .*{said}"), annotator(tmp_path / name, CLASSES, 10, "CK+"):
         pass
 
 

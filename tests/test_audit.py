@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from data_prep.emotions import EMOTIONS
 from data_prep.errors import BadInput
+from data_prep.problems import PROBLEMS_FILE, Problem, write_problems
 from data_prep.store import FeatureStore, StoredSequence
 from data_prep.variants import Variant
 from face_strnn import crossval
@@ -437,6 +438,15 @@ def test_features_that_lack_a_sequence_are_found(made, store, tmp_path):
         path.unlink()
     assert failed(made(), own) == {"features"}
     assert "n_samples 48, the features 46" in findings(made(), "features", own)
+
+
+def test_what_was_damaged_in_the_features_is_in_the_summary_and_checked(store, run, tmp_path):
+    own = FeatureStore.open(shutil.copytree(store.folder, tmp_path / store.folder.name))
+    write_problems(own.folder / PROBLEMS_FILE, [Problem(Path("data/S8_0/1.png"), "is empty", "S8_0")])
+    assert failed(run(), own) == {"features"}
+    assert 'damaged [], the features ["S8_0"]' in findings(tmp_path / "run", "features", own).replace("'", '"')
+    summary = cross_validate(own, tmp_path / "told", CONFIG, "interleaved", FOLDS, seed=3)
+    assert summary["damaged"] == ["S8_0"] and not failed(tmp_path / "told", own)
 
 
 def test_a_changed_order_of_the_classes_is_found(run, store):

@@ -398,7 +398,11 @@ def test_help_shows_an_example_of_every_command(capsys):
         with pytest.raises(SystemExit) as ended:
             main([command, "--help"])
         assert ended.value.code == 0
-        assert f"face-strnn {command}" in capsys.readouterr().out.split("example:")[1]
+        said = " ".join(capsys.readouterr().out.split())
+        assert f"face-strnn {command}" in said.split("example:")[1]
+        assert not any(python in said for python in ("class '", "null", "None", "Literal", "False")), "no Python in it"
+        assert command != "prepare" or ("problems.csv; the status is then 2" in said and "default: 0.2" in said)
+        assert command != "cv" or ("label_smoothing" in said and "default: 0.0" in said)
 
 
 def test_numbers_that_make_no_sense(refused, cv_options, prepare_copy, tmp_path):

@@ -35,7 +35,7 @@ def test_each_sequence_stands_at_its_place_in_reading_order(tmp_path):
             assert (strip[:, k * THUMBNAIL : (k + 1) * THUMBNAIL] == (i, 255 - i, 40 * k)).all()
         label = images[i // PER_PAGE][top - LINE : top, left : left + 3 * THUMBNAIL]
         assert (label < 128).any()
-    assert (images[1][-100:] == 255).all()
+    assert images[1].shape[1] == images[0].shape[1] and images[1].shape[0] == GAP + LINE + LINE + THUMBNAIL + GAP
 
 
 def test_a_page_says_that_it_shows_faces_and_long_names_stay_in_their_place(tmp_path):

@@ -12,7 +12,6 @@ from data_prep.errors import BadInput
 from data_prep.face_track import FaceFollower, FaceTrack
 from data_prep.faces import Face
 from data_prep.images import read_image
-from data_prep.pipeline import wide_crops
 from data_prep.variants import ROOM
 
 
@@ -85,9 +84,6 @@ def test_one_crop_serves_a_whole_sequence(frames, follower):
     track = follower.track(frames)
     crop = sequence_crop([face.box for face in track.faces], 0.2)
     assert crops_of(track) == [crop] * 5
-    found = wide_crops(frames, follower, 112, 0.2)
-    assert found.shape == (5, 134, 134, 3) and found.dtype == np.uint8
-    assert np.array_equal(found, np.stack([cut(frame, crop, 112, ROOM) for frame in frames]))
 
 
 @pytest.mark.parametrize("kind", ["per-sequence", "per-frame", "eyes"])
@@ -99,7 +95,7 @@ def test_the_margin_makes_the_face_smaller(kind, frames, follower):
 
 def test_a_sequence_without_any_face_has_no_crop(follower):
     blank = np.full((120, 160, 3), 90, np.uint8)
-    assert wide_crops([blank, blank], follower, 112, 0.2) is None
+    assert follower.track([blank, blank]).faces == (None, None)
     for kind in ("per-sequence", "per-frame", "eyes"):
         assert crops_of(FaceTrack((None, None)), kind) == []
 

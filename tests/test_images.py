@@ -16,7 +16,7 @@ from PIL import Image
 from data_prep.errors import BadInput
 from data_prep.image_headers import read_header
 from data_prep.images import PIXEL_LIMIT, decode_image, read_image
-from data_prep.problems import Problem, write_problems
+from data_prep.problems import Problem, read_damaged, write_problems
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
 SMOOTH = np.fromfunction(lambda y, x, c: 3 * y + 2 * x + 20 * c, (30, 40, 3)).astype(np.uint8)
@@ -197,10 +197,21 @@ def test_a_folder_where_a_file_should_be_is_named(tmp_path):
 
 
 def test_problems_are_written_as_a_table(tmp_path):
-    problems = [Problem(tmp_path / "a, b.png", 'says "no"'), Problem(tmp_path / "顔.png", "is empty\nquite")]
+    problems = [
+        Problem(tmp_path / "a, b.png", 'says "no"', "S1_1"),
+        Problem(tmp_path / "顔.png", "is empty\nquite"),
+        Problem(tmp_path / "c.png", "is empty", "S1_1"),
+    ]
     write_problems(tmp_path / "problems.csv", problems)
     with (tmp_path / "problems.csv").open(encoding="utf-8", newline="") as text:
         rows = list(csv.DictReader(text))
-    assert rows == [{"path": str(problem.path), "problem": problem.what} for problem in problems]
+    assert rows == [
+        {"sequence": problem.sequence, "path": str(problem.path), "problem": problem.what} for problem in problems
+    ]
+    assert read_damaged(tmp_path / "problems.csv") == ["S1_1", "顔.png"]
     write_problems(tmp_path / "problems.csv", [])
-    assert (tmp_path / "problems.csv").read_text() == "path,problem\n"
+    assert (tmp_path / "problems.csv").read_text() == "sequence,path,problem\n"
+    assert read_damaged(tmp_path / "problems.csv") == read_damaged(tmp_path / "none.csv") == []
+    (tmp_path / "problems.csv").write_text("what\na.png\n")
+    with pytest.raises(BadInput, match="no table of problems"):
+        read_damaged(tmp_path / "problems.csv")

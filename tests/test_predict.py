@@ -17,14 +17,11 @@ import pytest
 import torch
 from conftest import SMALL_NETWORK
 
-from data_prep.backbone import load_backbone
 from data_prep.ckplus import read_ckplus
 from data_prep.emotions import EMOTIONS
-from data_prep.face_track import FaceFollower
 from data_prep.frames import frames_at
 from data_prep.images import read_image
-from data_prep.pipeline import wide_crops
-from data_prep.variants import ORIGINAL, cut_variant
+from data_prep.store import FeatureStore
 from face_strnn import STRNN, cli
 from face_strnn.cli import main
 from face_strnn.timeline import HOP, WINDOW
@@ -72,29 +69,41 @@ def predict(run, vgg_file, capsys):
     return call
 
 
+@pytest.fixture
+def maps_of(vgg_file, tmp_path):
+    """Maker of a video's maps by `prepare`."""
+
+    def make(clip):
+        manifest = clip.with_name("manifest.csv")
+        manifest.write_text(f"subject,sequence,emotion,path\nS1,1,anger,{clip.name}\n")
+        options = ["--backbone", "vgg11", "--weights", str(vgg_file()), "--maps", "pool4", "--rotations", "[]"]
+        out = tmp_path / "features"
+        assert main(["prepare", "--dataset", "manifest", "--root", str(manifest), "--out", str(out), *options]) == 0
+        store = FeatureStore.open(out)
+        (entry,) = store.entries()
+        return store.maps(entry)
+
+    return make
+
+
 def answers_of(run, maps):
     models = [STRNN.load(run / "checkpoints" / f"fold-{fold:02d}.safetensors") for fold in (1, 2)]
     return (sum(model.logits_of_sequences([maps]).double().softmax(1)[0] for model in models) / 2).tolist()
 
 
-def test_a_short_clip_is_answered_as_a_test_sequence_is(predict, run, film, vgg_file):
+def test_a_short_clip_is_answered_as_a_test_sequence_is(predict, run, film, maps_of):
     clip = film("f" * 14)
     said, table = predict(clip)
-    # The chain of `prepare`, on the whole clip at once.
-    backbone = load_backbone("vgg11", str(vgg_file()), "pool4")
-    crops = wide_crops([frame.image for frame in frames_at(clip)], FaceFollower(), 112, 0.2)
-    expected = answers_of(run, backbone(torch.from_numpy(cut_variant(crops, ORIGINAL, 112))))
+    expected = answers_of(run, maps_of(clip))
     assert said["basis"] == "whole" and said["part"] == [0, 13]
     assert [said["probabilities"][emotion] for emotion in EMOTIONS] == pytest.approx(expected, abs=1e-4)
     assert np.allclose(table[PROBABILITIES], np.array(expected), atol=1e-4), "one window: one answer"
 
 
-def test_the_whole_answer_of_a_clip_longer_than_a_window_is_that_of_all_its_frames(predict, run, film, vgg_file):
+def test_the_whole_answer_of_a_clip_longer_than_a_window_is_that_of_all_its_frames(predict, run, film, maps_of):
     clip = film("f" * 20)
     said, table = predict(clip, "--window", "6", "--hop", "3")
-    backbone = load_backbone("vgg11", str(vgg_file()), "pool4")
-    crops = wide_crops([frame.image for frame in frames_at(clip)], FaceFollower(), 112, 0.2)
-    expected = answers_of(run, backbone(torch.from_numpy(cut_variant(crops, ORIGINAL, 112))))
+    expected = answers_of(run, maps_of(clip))
     assert said["basis"] == "whole"
     assert [said["probabilities"][emotion] for emotion in EMOTIONS] == pytest.approx(expected, abs=1e-4)
     assert table[PROBABILITIES].nunique().min() > 1, "the answers of windows differ"

@@ -76,7 +76,7 @@ def test_a_store_holds_its_tables_and_one_file_for_each_sequence_and_rotation(fe
     tracks = {f"faces/{entry.sequence}.track" for entry in store.entries()}
     tables = {"store.json", "index.csv", "faces.csv", "problems.csv", "left_out.txt", "contact-sheet-01.png"}
     assert names == maps | tracks | tables and len(maps) == 33
-    assert (folder / "problems.csv").read_text() == "path,problem\n" and store.left_out() == []
+    assert (folder / "problems.csv").read_text() == "sequence,path,problem\n" and store.left_out() == []
 
 
 def test_faces_csv_has_a_row_for_every_frame_of_the_data_set(features, standin):
@@ -185,7 +185,7 @@ def test_damaged_sequences_are_named_and_the_rest_goes_on(copy, options, tmp_pat
     assert (whole_status, status) == (0, 2)
     assert str(image) in said.out and str(image) in said.err and "problems.csv" in said.err
     (row,) = rows_of(folder / "problems.csv")
-    assert row["path"] == str(image) and "restore" in row["problem"]
+    assert row["sequence"] == "S010_002" and row["path"] == str(image) and "restore" in row["problem"]
     kept = {name: data for name, data in files_below(undamaged).items() if "S010_002" not in name}
     for name in kept.keys() - {"index.csv", "faces.csv", "problems.csv", "contact-sheet-01.png"}:
         assert (folder / name).read_bytes() == kept[name]
@@ -210,13 +210,54 @@ def test_a_sequence_with_a_wrong_label_is_named_and_the_rest_goes_on(copy, optio
     assert not (tmp_path / "strict").exists()
 
 
-def test_a_link_out_of_the_data_set_takes_its_sequence_with_it(copy, options, tmp_path):
+def test_a_link_out_of_the_data_set_takes_its_sequence_with_it(copy, options, tmp_path, capsys):
     image = images_of(copy, "S010", "002")[1]
     image.rename(tmp_path / "elsewhere.png")
     image.symlink_to(tmp_path / "elsewhere.png")
+    for number in range(6):
+        (image.parent / f"notes-{number}.txt").touch()
     status, folder = prepared(tmp_path / "out", *options)
-    assert status == 2 and [row["path"] for row in rows_of(folder / "problems.csv")] == [str(image)]
+    said = " ".join(capsys.readouterr().out.split())
+    assert "synthetic: 3 labelled sequences of 2 subjects" in said and "3/3" in said
+    assert "notes-4.txt: no image, passed over" in said and "and 2 more notes: `face-strnn check`" in said
+    (row,) = rows_of(folder / "problems.csv")
+    assert status == 2 and (row["sequence"], row["path"]) == ("S010_002", str(image))
     assert [row["sequence"] for row in rows_of(folder / "index.csv")] == ["S005_001", "S010_004"]
+
+
+def test_one_bad_file_takes_no_other_sequence_of_its_folder_with_it(tmp_path, vgg_file, capsys):
+    root = tmp_path / "faces"
+    image = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    for name in ("P1_1_1", "P1_1_2", "P1_10_1", "P2_1_1", "P3_1_1", "portrait"):
+        (root / "anger").mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(root / "anger" / f"{name}.png"), image)
+    (root / "anger" / "P1_1_3.png").symlink_to("/dev/null")
+    (root / "anger" / "P2_1_1.png").write_bytes(b"")
+    network = ["--backbone", "vgg11", "--weights", vgg_file(), "--maps", "pool4", "--rotations", "[]"]
+    options = ["--dataset", "image-folder", "--root", root, "--faces", "given", *network]
+    status, folder = prepared(tmp_path / "out", *options)
+    assert status == 2 and [row["sequence"] for row in rows_of(folder / "index.csv")] == ["P1_10", "P3_1"]
+    assert [(row["sequence"], Path(row["path"]).name) for row in rows_of(folder / "problems.csv")] == [
+        ("P1_1", "P1_1_3.png"),
+        ("", "portrait.png"),
+        ("P2_1", "P2_1_1.png"),
+    ]
+
+
+def test_a_row_that_became_wrong_takes_its_own_sequence_out_of_the_store(tmp_path, vgg_file):
+    root = tmp_path / "clips"
+    image = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    for name in ("one", "two"):
+        (root / name).mkdir(parents=True)
+        cv2.imwrite(str(root / name / "1.png"), image)
+    (root / "manifest.csv").write_text("subject,sequence,emotion,path\nP1,1,anger,one\nP2,1,fear,two\n")
+    network = ["--backbone", "vgg11", "--weights", vgg_file(), "--maps", "pool4", "--rotations", "[]"]
+    options = ["--dataset", "manifest", "--root", root, "--faces", "given", *network]
+    assert prepared(tmp_path / "out", *options)[0] == 0
+    (root / "two").rename(root / "three")
+    status, folder = prepared(tmp_path / "out", *options)
+    assert status == 2 and [row["sequence"] for row in rows_of(folder / "index.csv")] == ["P1_1"]
+    assert [row["sequence"] for row in rows_of(folder / "problems.csv")] == ["P2_1"]
 
 
 def test_strict_stops_at_the_first_damaged_sequence(copy, options, tmp_path, capsys):

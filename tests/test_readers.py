@@ -240,6 +240,9 @@ def test_other_displays_profiles_and_sessions_without_an_emotion_are_counted(tmp
 
 
 def test_damage_in_mmi_is_a_problem_that_names_the_session(tmp_path):
+    cut = write_video(write_session(tmp_path, 7, "S001-008.avi") / "S001-008.avi")
+    head, _, frames = cut.read_bytes().partition(b"movi")
+    cut.write_bytes(head + b"movi" + frames[: len(frames) // 2])
     torn = write_session(tmp_path, 1) / "session.xml"
     torn.write_text("<session>")
     (write_session(tmp_path, 2, "S001-002.avi") / "S001-002.avi").write_bytes(b"no video")
@@ -252,7 +255,12 @@ def test_damage_in_mmi_is_a_problem_that_names_the_session(tmp_path):
     (write_session(tmp_path, 6, "S001-007.avi") / "more.xml").write_text(bomb + "]><b>&j;</b>")
     catalogue = read_dataset("mmi", tmp_path)
     said = {problem.path.name: problem.what for problem in catalogue.problems}
-    assert not catalogue.sequences and set(said) == set("123456")
+    assert not catalogue.sequences and set(said) == set("1234567")
+    assert "is cut short" in said["7"], "its middle frame is not that of what is left"
+    named = {problem.path.name: problem.sequence for problem in catalogue.problems}
+    assert named == {"1": "S001-001", "2": "S001-002", "3": "", "4": "S001-005", "5": "S001-006", "6": "S001-007"} | {
+        "7": "S001-008"
+    }
     text = "\n".join(map(str, catalogue.problems))
     for expected in ("session.xml is no XML", "no frame of it", "2 videos", "frames count from 1", "several emotions"):
         assert expected in text
@@ -325,6 +333,9 @@ def test_what_is_wrong_in_a_row_is_a_problem_that_names_its_line(clips, row, sai
     file = write_manifest(clips, f"{HEADER}P2,1,fear,frames\n{row}\n")
     (problem,) = read_dataset("manifest", file).problems
     assert str(problem).startswith(f"{file}:3: ") and said in problem.what
+    subject, sequence = row.split(",")[:2]
+    is_named = subject in ("P1", "P2") and sequence == "1"
+    assert problem.sequence == (f"{subject}_{sequence}" if is_named else "1" if subject == "" else "")
     with pytest.raises(BadInput, match="manifest"):
         read_dataset("manifest", file).usable()
 
@@ -377,6 +388,58 @@ def test_any_manifest_gives_a_catalogue_or_says_what_is_wrong(clips, text):
 
 
 # What all have in common
+
+
+def hints(capsys, dataset, root):
+    assert main(["check", "--dataset", dataset, "--root", str(root), "--json"]) == 2
+    said = capsys.readouterr()
+    assert not any(problem["hint"] for problem in json.loads(said.out)["problems"]) and "--fix-hints" in said.err
+    assert main(["check", "--dataset", dataset, "--root", str(root), "--json", "--fix-hints"]) == 2
+    found = {problem["path"]: problem["hint"] for problem in json.loads(capsys.readouterr().out)["problems"]}
+    assert all(found.values())
+    return found
+
+
+def test_hints_for_oulu_casia_say_what_to_rename_and_what_to_unpack(tmp_path, capsys):
+    part = write_oulu(tmp_path, subjects=range(1, 81), n_frames=1) / "VL" / "Strong"
+    (part / "P002" / "Anger").rename(part / "P002" / "Angre")
+    (part / "P003" / "Fear" / "000.jpeg").write_bytes(b"")
+    (part / "P004" / "Fear" / "000.jpeg").unlink()
+    found = hints(capsys, "oulu-casia", tmp_path)
+    assert found == {
+        str(part / "P002" / "Angre"): f"rename {part / 'P002' / 'Angre'} to {part / 'P002' / 'Anger'}, or move "
+        f"{part / 'P002' / 'Angre'} out of {tmp_path}",
+        str(tmp_path): f"unpack {part / 'P002' / 'Anger'} again",
+        str(part / "P003" / "Fear" / "000.jpeg"): f"restore {part / 'P003' / 'Fear' / '000.jpeg'} from where the data "
+        "set came from",
+        str(part / "P004" / "Fear"): f"put P004_fear's images in {part / 'P004' / 'Fear'}",
+    }
+
+
+def test_hints_for_the_other_layouts_name_the_file_and_what_to_do_with_it(tmp_path, capsys):
+    images = tmp_path / "images"
+    stray = write_image(images / "anger" / "portrait.png")
+    write_image(images / "anger" / "P1_1_1.png")
+    other = write_image(images / "fear" / "P1_1_2.png")
+    write_image(images / "suprise" / "P1_2_1.png")
+    found = hints(capsys, "image-folder", images)
+    assert str(stray) in found[str(stray)] and "S010_004_00000017.png" in found[str(stray)]
+    assert str(images / "anger") in found[str(other)]
+    assert str(images / "surprise") in found[str(images / "suprise")]
+    sessions = write_session(tmp_path / "mmi", 1).parent
+    (sessions / "1" / "session.xml").write_text("<session>")
+    assert "download session 1 again" in hints(capsys, "mmi", tmp_path / "mmi")[str(sessions / "1")]
+    clips = tmp_path / "clips"
+    write_image(clips / "first" / "1.png")
+    (clips / "first" / "2.png").symlink_to(stray)
+    rows = ["P1,1,hapiness,first", "P1,2,anger,frist", "P1,3,anger,/etc", "P1,4,anger,first"]
+    file = write_manifest(clips, HEADER + "".join(f"{row}\n" for row in rows))
+    assert hints(capsys, "manifest", file) == {
+        f"{file}:2": "in line 2, write happiness for hapiness",
+        f"{file}:3": "in line 3, write first for frist",
+        f"{file}:4": "in line 4, put right what is said here, or take the line out",
+        str(clips / "first" / "2.png"): f"copy {stray} over the link {clips / 'first' / '2.png'}",
+    }
 
 
 def test_options_of_another_data_set_are_refused(tmp_path):

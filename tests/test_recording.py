@@ -1,6 +1,8 @@
 """A sequence's frames, gone through twice: read from disk once where they fit, never more than so much in memory."""
 
 import hashlib
+import weakref
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -41,6 +43,20 @@ def test_both_passes_show_the_same_frames_however_few_are_held(name, held, reque
         assert len(found) == len(expected) and all(map(np.array_equal, found, expected))
     assert recording.is_held == (held == 2**26)
     assert recording.source == source_sha256(sequence)
+
+
+def test_a_recording_that_is_too_long_leaves_no_frame_behind_while_it_is_read(images, video):
+    for sequence in (images, video, replace(video, clip=Clip(video.clip.path))):
+        n_bytes = [frame.image.nbytes for frame in frames_of(sequence)]
+        recording = Recording(sequence, sum(n_bytes) - 1)
+        living = []
+        for frame in recording.frames():
+            living.append(weakref.ref(frame))
+            del frame
+            assert sum(one() is not None for one in living) <= 1
+        assert len(living) == len(n_bytes) and not recording.is_held
+        recording = Recording(sequence, sum(n_bytes))
+        assert len(list(recording.frames())) == len(n_bytes) and recording.is_held
 
 
 def test_image_files_are_read_once_for_checksum_and_pixels(images):

@@ -89,6 +89,7 @@ def write_run(run: Path, data: str = "synthetic", selection: str = "last") -> Pa
         "seed": 0,
         "seeds": 1,
         "left_out": ["S999_001"],
+        "damaged": ["S998_001", "what[.png"],
         "seed_accuracies": [0.5],
         "epochs": 30,
         "seconds": 412.7,
@@ -412,7 +413,9 @@ def test_the_papers_recalls_are_no_whole_numbers_of_the_listed_sequences():
 
 
 def test_sequences_that_were_left_out_are_named_on_the_page_and_in_the_table(run):
-    assert "S999_001" in render_report(run).read_text(encoding="utf-8")
+    page = render_report(run).read_text(encoding="utf-8")
     console = Console(record=True, width=100, file=io.StringIO())
     print_summary(read_summary(run), console)
-    assert "S999_001" in console.export_text()
+    printed = console.export_text()
+    for name in ("S999_001", "S998_001", "what[.png"):
+        assert name in page and name in printed

@@ -11,9 +11,9 @@ import torch
 from data_prep.backbone import load_backbone
 from data_prep.crops import with_room
 from data_prep.errors import BadInput
-from data_prep.variants import ROOM
 from data_prep.store import FeatureStore
 from data_prep.stored_crops import crops_in_parts, holds_crops, read_crops
+from data_prep.variants import ROOM
 from face_strnn.cli import main
 
 
