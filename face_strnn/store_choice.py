@@ -86,10 +86,10 @@ def choose_store(
         progress: called after each outer fold of each store.
 
     Raises:
-        BadInput: fewer than two stores, stores of other sequences than the first, too few subjects.
+        BadInput: fewer than two stores, or one twice, stores of other sequences than the first, too few subjects.
     """
-    if len(stores) < 2:
-        raise BadInput("--compare: give --features two stores or more, of the same data set")
+    if len({store.folder.resolve() for store in stores}) < max(len(stores), 2):
+        raise BadInput("--compare: give --features two stores or more, of the same data set, each once")
     first = Samples.of(stores[0]).learned_with("none")
     accuracies = []
     for store in stores:

@@ -91,8 +91,9 @@ def test_what_cannot_be_compared_is_refused(stores, tmp_path, capsys):
     fewer = write_store(tmp_path, 1.0, n_sequences=2)
     with pytest.raises(BadInput, match=r"of other sequences than .* \(9 differ, such as S0_2"):
         choose_store([stores[0], fewer], n_folds=N_FOLDS)
-    with pytest.raises(BadInput, match="two stores or more"):
-        choose_store(stores[:1], n_folds=N_FOLDS)
+    for too_few in (stores[:1], [stores[0], stores[0]]):
+        with pytest.raises(BadInput, match="two stores or more"):
+            choose_store(too_few, n_folds=N_FOLDS)
     assert main(["backbones", "--compare"]) == 2
     assert main(["backbones", "--features", str(stores[0].folder)]) == 2
     assert "--compare and --features belong together" in capsys.readouterr().err
