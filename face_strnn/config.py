@@ -21,15 +21,15 @@ class NetworkConfig:
     """Sizes of an STRNN. The defaults are the paper's; what is None follows the features, see :meth:`for_maps`.
 
     Attributes:
-        input_size: channels C of a node's input; None for those of the features.
-        grid: (h, w); K = h * w nodes; None for those of the features.
+        input_size: channels C of a node's input; left out, those of the features.
+        grid: (h, w); K = h * w nodes; left out, those of the features.
         spatial_hidden: units of a node's hidden state, per direction.
         spatial_output: units of m_t, equation (4).
         spatial_projection: Kp, equation (3).
         temporal_hidden: units of f_t and g_t.
         length: time steps L.
         temporal_projection: Lp, equation (7).
-        n_classes: number of classes; None for those of the data.
+        n_classes: number of classes; left out, those of the data.
         activation: sigma of equations (1), (5) and (6).
         variant: ``strnn``; ``srnn``, whose temporal recurrent layer is one fully connected layer instead; ``trnn``,
             whose spatial one is.
