@@ -250,9 +250,7 @@ def pretrain(
             from data_prep.pretraining.labelled import pretrain_on_images
 
             schedule = Schedule(epochs or 20, rate)
-            result = pretrain_on_images(
-                network, out, images, schedule, faces, keep or 0.0, seed, jobs, progress
-            )
+            result = pretrain_on_images(network, out, images, schedule, faces, keep or 0.0, seed, jobs, progress)
     if drawn:
         print_pretrained_on_drawn(result)
         return

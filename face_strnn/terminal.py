@@ -267,7 +267,7 @@ def progress_bar(what: str, total: int | None, on: Console = console) -> Iterato
 
 @contextmanager
 def stages() -> Iterator[Callable[[str, int, int], None]]:
-    """Show a bar for every stage of some work; give a function that takes a stage, what of it is done, and all of it."""
+    """Show a bar for every stage of some work; give a function that takes a stage, what is done, and of how much."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bars:
         shown: dict[str, TaskID] = {}
@@ -303,5 +303,3 @@ def training_progress(epochs: int) -> Iterator[Callable[["Stack"], None]]:
             bars.update(shown[name], completed=stack.epochs_done, loss=loss)
 
         yield watch
-
-

@@ -87,4 +87,3 @@ class FaceHeads(nn.Module):
             functional.mse_loss(self.landmarks(reduced), places),
             functional.cross_entropy(self.emotion(reduced), batch.emotions, ignore_index=NO_EMOTION),
         )
-

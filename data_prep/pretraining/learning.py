@@ -62,7 +62,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What came of an epoch: mean training loss, and the loss on what was set aside."""
+    """What came of an epoch: the mean training loss, and the loss on what was set aside."""
 
     loss: float
     held_out: float
@@ -99,7 +99,7 @@ def learn(
     modules = {"upper": backbone.upper, "heads": task.heads}
     history, best = _take_up(checkpoint, modules, optimiser)
     for epoch in range(len(history), n_epochs):
-        if epoch - _best_epoch(history) > schedule.patience:
+        if epoch - _best_epoch(history, head_epochs) > schedule.patience:
             break
         heads_only = epoch < head_epochs
         losses = []
@@ -116,7 +116,7 @@ def learn(
         if not math.isfinite(sum(losses)):
             raise BadInput(f"{checkpoint}: the loss is no number in epoch {epoch + 1}; start again with a lower --rate")
         history.append(Epoch(sum(losses) / len(losses), task.held_out_loss()))
-        if _best_epoch(history) == epoch:
+        if epoch == _best_epoch(history, head_epochs):
             best = {
                 f"{module}.{name}": tensor.clone()
                 for module, layers in modules.items()
@@ -138,8 +138,9 @@ def _head_epochs(backbone: SplitBackbone) -> int:
     return 0 if backbone.starting is None else HEAD_EPOCHS
 
 
-def _best_epoch(history: list[Epoch]) -> int:
-    return min(range(len(history)), key=lambda epoch: history[epoch].held_out, default=0)
+def _best_epoch(history: list[Epoch], head_epochs: int) -> int:
+    """Of the epochs in which the backbone learned, the first of them where there is none yet."""
+    return min(range(head_epochs, len(history)), key=lambda epoch: history[epoch].held_out, default=head_epochs)
 
 
 def _share(epoch: int, step: int, steps: int, head_epochs: int, n_epochs: int) -> float:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from data_prep.architectures import feature_layers
 from data_prep.backbone import CROP_PIXELS, Precision, load_backbone
 from data_prep.errors import BadInput
-from data_prep.weights import Preprocessing, load_weights
+from data_prep.weights import Preprocessing
 
 SCRATCH = "scratch"
 """The name of weights that are drawn at random."""
@@ -125,14 +125,15 @@ def split_backbone(
         raise BadInput(f"--blocks {blocks}: {maps} has {n_blocks} blocks below it; give a number from 1 to {n_blocks}")
     if weights == SCRATCH:
         whole = _drawn(architecture, seed)
-        state, preprocessing, name, sha256 = whole.state_dict(), _IMAGENET, SCRATCH, ""
+        state, preprocessing = whole.state_dict(), _IMAGENET
+        name, sha256 = SCRATCH, ""
         blocks = n_blocks
         features = whole[: _pools(whole)[n_blocks - 1] + 1].to(device, memory_format=torch.channels_last)
     else:
-        load_backbone(architecture, weights, maps)  # says what is wrong with the weights
-        loaded = load_weights(weights, architecture)
-        state, preprocessing, name, sha256 = dict(loaded.state), loaded.preprocessing, loaded.name, loaded.sha256
-        features = load_backbone(architecture, weights, maps, device).features
+        loaded = load_backbone(architecture, weights, maps, device)
+        features, source = loaded.features, loaded.weights
+        state, preprocessing = dict(source.state), source.preprocessing
+        name, sha256 = source.name, source.sha256
     pools = _pools(features)
     parting = 0 if blocks == n_blocks else pools[-1 - blocks] + 1
     lower, upper = features[:parting].eval(), deepcopy(features[parting:]).requires_grad_(True)
