@@ -23,6 +23,7 @@ ROUNDS = 20
 
 
 def main() -> None:
+    """Measure and print."""
     torch.set_num_threads(1)
     print(describe())
     side = CROP_PIXELS["pool4"]
@@ -39,7 +40,7 @@ def main() -> None:
                 times[name].append((time.process_time() - start) / len(images))
     for name, of_network in times.items():
         best = min(of_network)
-        print(f"{name}: {1000 * best:.1f} ms a frame, {1 / best:.0f} frames a second on one core, {2 / best:.0f} on two")
+        print(f"{name}: {1000 * best:.1f} ms a frame, {1 / best:.0f} frames a second on one core, twice that on two")
 
 
 if __name__ == "__main__":

@@ -232,6 +232,8 @@ def pretrain(
         raise BadInput("give either --images, a folder of labelled faces, or --synthetic, a number of faces to draw")
     if epochs is not None and epochs < 1:
         raise BadInput(f"--epochs {epochs}: give 1 or more")
+    if rate <= 0 or (keep or 0) < 0 or seed < 0:
+        raise BadInput(f"--rate {rate} must be above 0, and neither --keep {keep or 0} nor --seed {seed} below")
     drawn = synthetic is not None
     start = weights or ("hed" if backbone == "vgg16" else SCRATCH)
     n_blocks = int(maps.removeprefix("pool")) if start == SCRATCH else 1 if drawn else 2

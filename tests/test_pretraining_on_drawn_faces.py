@@ -186,6 +186,7 @@ def test_a_thin_network_learns_from_scratch_by_the_program(small, tmp_path, caps
         (["--synthetic", "8"], "too few"),
         (["--synthetic", "64", "--blocks", "9"], "4 blocks"),
         (["--synthetic", "64", "--epochs", "0"], "--epochs 0"),
+        (["--synthetic", "64", "--rate", "0"], "--rate 0"),
         (["--synthetic", "64", "--out", "here.pth"], ".safetensors"),
     ],
 )

@@ -18,6 +18,9 @@ from data_prep.tensor_files import write_tensors
 
 PEOPLE_PER_FILE = 8
 
+FILES_AHEAD = 64
+"""How far drawing may run ahead of the network: what is drawn and not yet taken lies in memory, a MB or four a file."""
+
 
 @dataclass(frozen=True, eq=False)
 class DrawnBatch:
@@ -75,10 +78,12 @@ class DrawnStore:
         missing = [numbers for numbers in files if not self._path(numbers[0]).is_file()]
         progress(self.faces_each * (self.people - sum(map(len, missing))))
         draw = joblib.delayed(partial(_draw, self.seed, self.purpose, pixels, self.movements, self.style))
-        drawn = joblib.Parallel(n_jobs=jobs, return_as="generator")(draw(numbers) for numbers in missing)
-        for numbers, people in zip(missing, drawn, strict=True):
-            self._write(self._path(numbers[0]), people, backbone)
-            progress(self.faces_each * len(numbers))
+        with joblib.Parallel(n_jobs=jobs, return_as="generator") as parallel:
+            for first in range(0, len(missing), FILES_AHEAD):
+                ahead = missing[first : first + FILES_AHEAD]
+                for numbers, people in zip(ahead, parallel(draw(numbers) for numbers in ahead), strict=True):
+                    self._write(self._path(numbers[0]), people, backbone)
+                    progress(self.faces_each * len(numbers))
 
     def batch(self, people: Sequence[int]) -> DrawnBatch:
         """Read all faces of some people, in the order given."""

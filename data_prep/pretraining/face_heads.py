@@ -6,13 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from data_prep.emotions import EMOTION_OF_CODE
 from data_prep.pretraining.drawn_people import NO_EMOTION
 from data_prep.pretraining.drawn_store import DrawnBatch
 from data_prep.standin.action_units import ACTION_UNITS
 from data_prep.standin.places import neutral_landmarks
-
-EMOTION_CLASSES = 8
-"""CK+'s codes, 0 for neutral."""
 
 _REDUCED = 64
 _UNIT_SPREAD = 0.3
@@ -57,7 +55,7 @@ class FaceHeads(nn.Module):
         self.units = nn.Linear(size, 2 * len(ACTION_UNITS))
         self.change = nn.Linear(size, 2 * len(ACTION_UNITS), bias=False)
         self.landmarks = nn.Linear(size, 2 * 68)
-        self.emotion = nn.Linear(size, EMOTION_CLASSES)
+        self.emotion = nn.Linear(size, len(EMOTION_OF_CODE))
         for layer in (self.reduce, self.units, self.change, self.landmarks, self.emotion):
             nn.init.normal_(layer.weight, std=layer.weight[0].numel() ** -0.5, generator=generator)
         for layer in (self.units, self.landmarks, self.emotion):

@@ -1,4 +1,4 @@
-"""Learning emotions from labelled crops: the mean of each channel of the maps, and a linear layer."""
+"""Learning emotions, neutral among them, from labelled crops: the mean of each channel of the maps, a linear layer."""
 
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
@@ -8,16 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# From there, because it keeps albumentations from asking the network for a newer version.
+from data_prep.emotions import EMOTION_OF_CODE
 from data_prep.pretraining.labelled_crops import LabelledCrops
 from data_prep.pretraining.labelled_images import Part
 from data_prep.pretraining.split_backbone import SplitBackbone
+
+# From there, because it keeps albumentations from asking the network for a newer version.
 from data_prep.rotation import STEEPEST, albumentations
 
 BATCH = 32
-
-EMOTION_CLASSES = 8
-"""CK+'s codes, 0 for neutral; classes without an image are never answered."""
 
 
 class LabelledTask:
@@ -39,13 +38,14 @@ class LabelledTask:
         for place in places:
             self.places[crops.images[place].part].append(place)
         self.steps = -(-len(self.places["learning"]) // BATCH)
+        learning = self.places["learning"]
+        some = learning[:: -(-len(learning) // 64)]  # of all classes, which follow one another
         with torch.no_grad():
-            first = backbone.below(crops.batch(self.places["learning"][:64])[0])
             # A copy, because statistics of batch norm would count this pass.
-            maps = deepcopy(backbone.upper)(first)
+            maps = deepcopy(backbone.upper)(backbone.below(crops.batch(some)[0]))
         deviation, self._mean = torch.std_mean(maps, dim=(0, 2, 3), keepdim=True)
         self._deviation = deviation.clamp(min=float(deviation.median()) / 10)
-        self.heads = nn.Linear(backbone.channels, EMOTION_CLASSES)
+        self.heads = nn.Linear(backbone.channels, len(EMOTION_OF_CODE))
         generator = torch.Generator().manual_seed(seed)
         nn.init.normal_(self.heads.weight, std=backbone.channels**-0.5, generator=generator)
         nn.init.zeros_(self.heads.bias)
