@@ -30,10 +30,13 @@ from face_strnn.terminal import (
     print_known_weights,
     print_prediction,
     print_prepared,
+    print_pretrained_on_drawn,
+    print_pretrained_on_images,
     print_recognised,
     print_saliency,
     print_store_choice,
     progress_bar,
+    stages,
     training_progress,
     unfolded,
 )
@@ -257,6 +260,84 @@ def backbones(
         print(dumps({"weights": [one.as_json() for one in known_weights()]}, indent=2))
     else:
         print_known_weights(known_weights())
+
+
+def pretrain(
+    out: Path,
+    images: Path | None = None,
+    synthetic: int | None = None,
+    backbone: str | None = None,
+    weights: str | None = None,
+    maps: Literal["pool5", "pool4"] = "pool4",
+    faces: Literal["mtcnn", "given"] = "mtcnn",
+    epochs: int | None = None,
+    rate: float = 1e-4,
+    blocks: int | None = None,
+    keep: float | None = None,
+    seed: int = 0,
+    jobs: int = 1,
+    precision: Literal["float32", "bfloat16"] = "float32",
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+) -> None:
+    """Teach a backbone faces before `prepare` freezes it: from labelled images, or from faces that it draws itself.
+
+    An interrupted one is taken up. Unusable images are left out and listed in OUT.problems.csv; the status is then 2.
+
+    Args:
+        out: the file to write, .safetensors.
+        images: folder of a folder of images for each emotion, such as anger/0001.png; neutral is a class here.
+        synthetic: number of faces to draw and learn from, in place of --images.
+        backbone: vgg11, vgg13, vgg16, vgg19, a variant such as vgg16_bn, or vgg16_thin_bn; by default the weights' own.
+        weights: what to start from, as `prepare` has it, or scratch; by default hed for vgg16, scratch for others.
+        maps: the pooling layer up to which it learns, and with it the crops: pool4 at 112 pixels, pool5 at 224.
+        faces: of --images: mtcnn finds them; given: the images are the crops, such as 48 x 48 faces.
+        epochs: passes in which the backbone learns; by default 3 over drawn faces, at most 20 over images.
+        rate: Adam's for the uppermost block; 0.3 of it for each block below.
+        blocks: how many blocks of convolutions learn, from the uppermost; by default 1 on drawn faces, 2 on images.
+        keep: weight of staying near the starting maps; by default 0.5 on drawn faces, 0 on images.
+        seed: of drawing, order and random weights.
+        jobs: processes that draw or cut faces; -1 for one per core. The file is the same for any number.
+        precision: of the convolutions; bfloat16 is coarser, and faster where the processor knows it.
+        device: where the network learns; auto takes a GPU where there is one.
+    """
+    from data_prep.device import compute_device
+    from data_prep.pretraining.learning import Schedule
+    from data_prep.pretraining.split_backbone import SCRATCH, split_backbone
+
+    if (images is None) == (synthetic is None):
+        raise BadInput("give either --images, a folder of labelled faces, or --synthetic, a number of faces to draw")
+    if epochs is not None and epochs < 1:
+        raise BadInput(f"--epochs {epochs}: give 1 or more")
+    if rate <= 0 or (keep or 0) < 0 or seed < 0:
+        raise BadInput(f"--rate {rate} must be above 0, and neither --keep {keep or 0} nor --seed {seed} below")
+    drawn = synthetic is not None
+    start = weights or ("hed" if backbone in (None, "vgg16") else SCRATCH)
+    n_blocks = int(maps.removeprefix("pool")) if start == SCRATCH else 1 if drawn else 2
+    network = split_backbone(
+        backbone, start, maps, n_blocks if blocks is None else blocks, seed, compute_device(device), precision
+    )
+    with stages() as progress:
+        if drawn:
+            from data_prep.pretraining.drawn import pretrain_on_drawn_faces
+
+            schedule = Schedule(epochs or 3, rate)
+            result = pretrain_on_drawn_faces(
+                network, out, synthetic, schedule, 0.5 if keep is None else keep, seed, jobs, progress
+            )
+        else:
+            from data_prep.pretraining.labelled import pretrain_on_images
+
+            schedule = Schedule(epochs or 20, rate)
+            result = pretrain_on_images(network, out, images, schedule, faces, keep or 0.0, seed, jobs, progress)
+    if drawn:
+        print_pretrained_on_drawn(result)
+        return
+    print_pretrained_on_images(result)
+    if result.problems:
+        more = f" (and {len(result.problems) - 1} more)" if len(result.problems) > 1 else ""
+        raise BadInput(
+            f"{result.problems[0]}{more}\nthe file is written; what was left out is listed in {result.problems_table}"
+        )
 
 
 def cv(
@@ -663,6 +744,7 @@ COMMANDS = (
         positional="file",
         listed=("features",),
     ),
+    Command(pretrain, "face-strnn pretrain --images data/fer2013/train --faces given --out backbones/fer.safetensors"),
     Command(cv, "face-strnn cv --features features --out runs/first", configurable=True),
     Command(heatmap, "face-strnn heatmap runs/first --sequence S005_001 --features features", positional="run"),
     Command(saliency, "face-strnn saliency runs/first --features features", positional="run"),

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from data_prep.catalogue import Catalogue
     from data_prep.inspection import Inspection
     from data_prep.pipeline import Prepared
+    from data_prep.pretraining.drawn import DrawnResult
+    from data_prep.pretraining.labelled import LabelledResult
     from data_prep.weights import Weights
     from data_prep.weights.known import KnownWeights
     from face_strnn.audit import Audit
@@ -254,6 +256,46 @@ def print_prepared(prepared: "Prepared") -> None:
         console.print(f"{prepared.crops.name}/ there: shows subjects' faces, not to be passed on", soft_wrap=True)
 
 
+def print_pretrained_on_drawn(result: "DrawnResult") -> None:
+    """Print what ``pretrain --synthetic`` changed."""
+    table = Table("emotion of unseen drawn people, told by a linear classifier from")
+    for heading in ("before %", "after %"):
+        table.add_column(heading, justify="right")
+    kinds = {
+        "apex": "the maps of the apex",
+        "change": "apex minus rest",
+        "apex_unseen": "the maps of the apex, in a style that nothing was learned from",
+        "change_unseen": "apex minus rest, in that style",
+    }
+    for kind, what in kinds.items():
+        table.add_row(what, *(f"{100 * getattr(probed, kind):.1f}" for probed in (result.before, result.after)))
+    console.print(table)
+    chance = "14.3 % by chance. Drawn faces: this says nothing about real ones."
+    console.print(f"{result.after.n_tested} apexes, {chance}", style="bold yellow", soft_wrap=True)
+    _print_backbone(result.path)
+
+
+def print_pretrained_on_images(result: "LabelledResult") -> None:
+    """Print how well ``pretrain --images`` tells emotions, and what it left out."""
+    counts = result.images
+    table = Table()
+    for heading in ("learned from", "choosing the epoch", "held out", "accuracy %", "mean class recall %"):
+        table.add_column(heading, justify="right")
+    shares = (f"{100 * share:.1f}" for share in (result.accuracy, result.mean_class_recall))
+    table.add_row(*(str(counts[part]) for part in ("learning", "choosing", "held-out")), *shares)
+    console.print(table)
+    console.print(f"of {', '.join(result.classes)}; people may be in more than one part", soft_wrap=True)
+    for path in result.without_face:
+        console.print(f"{path}: MTCNN finds no face: left out", style="yellow", markup=False, soft_wrap=True)
+    for problem in result.problems:
+        console.print(str(problem), style="red", markup=False, soft_wrap=True)
+    _print_backbone(result.path)
+
+
+def _print_backbone(path: Path) -> None:
+    console.print(f"[b]{escape(str(path))}[/b]: `face-strnn prepare --weights` takes it", soft_wrap=True)
+
+
 def _counts(found: int | None, expected: int | None) -> list[str]:
     return [str(found)] if expected is None else [str(found), str(expected)]
 
@@ -303,6 +345,21 @@ def progress_bar(what: str, total: int | None, on: Console = console) -> Iterato
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=on) as bars:
         yield partial(bars.update, bars.add_task(what, total=total))
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar for every stage of some work; give a function that takes a stage, what is done, and of how much."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bars:
+        shown: dict[str, TaskID] = {}
+
+        def show(stage: str, done: int, whole: int) -> None:
+            if stage not in shown:
+                shown[stage] = bars.add_task(stage, total=whole)
+            bars.update(shown[stage], completed=done, total=whole)
+
+        yield show
 
 
 @contextmanager

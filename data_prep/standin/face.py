@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from data_prep.standin.action_units import activation, parse_unit, saturate
+from data_prep.standin.beard import draw_beard
 from data_prep.standin.canvas import Canvas, offset, smooth
 from data_prep.standin.identity import Identity
 from data_prep.standin.relief import Strengths, light_on, surface_depth
@@ -174,6 +175,8 @@ class _Portrait:
         head = Canvas((texture[rows, columns] * self.tone(identity.skin)).astype(np.float32), corner)
         self._skin(head, project, points, units)
         self._nose(head, project, points)
+        if identity.beard or identity.moustache:
+            draw_beard(head, identity, project, points, hair[rows, columns])
         self._mouth(head, landmarks, project.scale, units)
         for side in (0, 1):
             self._eye(head, landmarks, project.scale, side, view)

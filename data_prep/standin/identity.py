@@ -62,6 +62,7 @@ class Identity:
         yaw, pitch, roll: pose in radians.
         texture_seed: seeds skin and hair texture.
         parting: place of the hair's parting, from -1 (left in the image) to 1.
+        beard, moustache: how dense a grown beard and a moustache are, 0 (none, as in the data set) to 1.
     """
 
     proportions: dict[str, float]
@@ -88,6 +89,8 @@ class Identity:
     roll: float
     texture_seed: int
     parting: float
+    beard: float = 0.0
+    moustache: float = 0.0
 
 
 PROPORTIONS = {

@@ -1,0 +1,89 @@
+"""Learning from drawn people: the truth about each face, and a pull towards the maps that were there at first."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from data_prep.pretraining.drawn_store import DrawnBatch, DrawnStore
+from data_prep.pretraining.face_heads import FaceHeads
+from data_prep.pretraining.split_backbone import SplitBackbone
+
+PEOPLE_PER_BATCH = 8
+HELD_OUT_SHARE = 0.1
+"""Share of the people that are set aside for choosing the epoch."""
+
+
+class DrawnTask:
+    """A task of :func:`data_prep.pretraining.learning.learn`.
+
+    Args:
+        backbone: what learns; it must not have learned yet.
+        store: whose people it learns from, all drawn.
+        keep: weight of the mean squared difference to the starting maps, standardised (feature distillation, as in
+            Li and Hoiem, "Learning without Forgetting", ECCV 2016): drawn faces must not make it forget real images.
+        seed: of the heads and of the order of the people.
+    """
+
+    def __init__(self, backbone: SplitBackbone, store: DrawnStore, keep: float, seed: int) -> None:
+        self.backbone, self.store, self.keep, self.seed = backbone, store, keep, seed
+        n_held_out = max(1, round(HELD_OUT_SHARE * store.people))
+        self.learned_from = range(store.people - n_held_out)
+        self.held_out = range(store.people - n_held_out, store.people)
+        self.steps = -(-len(self.learned_from) // PEOPLE_PER_BATCH)
+        maps = self._first_maps()
+        generator = torch.Generator().manual_seed(seed)
+        deviation, mean = torch.std_mean(maps, dim=(0, 2, 3))
+        # A channel that is silent on these faces must not blow up on others.
+        deviation = deviation.clamp(min=float(deviation.median()) / 10)
+        self.heads = FaceHeads(mean, deviation, tuple(maps.shape[2:]), generator).to(backbone.device)
+
+    def batches(self, epoch: int) -> Iterator[DrawnBatch]:
+        """Give all people once, eight at a time, in an order of the epoch's own."""
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.learned_from))
+        for first in range(0, len(order), PEOPLE_PER_BATCH):
+            yield self._read(order[first : first + PEOPLE_PER_BATCH])
+
+    def loss(self, batch: DrawnBatch, heads_only: bool) -> Tensor:
+        """Return the heads' loss, plus the pull towards the starting maps."""
+        if heads_only:
+            return self.heads(batch.starting, batch, self.store.faces_each).total
+        maps = self.backbone.maps_of(self._below(batch))
+        loss = self.heads(maps, batch, self.store.faces_each).total
+        if batch.starting is None:
+            return loss
+        kept = functional.mse_loss(self.heads.standardised(maps), self.heads.standardised(batch.starting))
+        return loss + self.keep * kept
+
+    @torch.no_grad()
+    def held_out_loss(self) -> float:
+        """Return the heads' mean loss on people that nothing is learned from."""
+        learning = self.backbone.upper.training
+        self.backbone.upper.eval()
+        total = 0.0
+        for first in range(0, len(self.held_out), PEOPLE_PER_BATCH):
+            people = self.held_out[first : first + PEOPLE_PER_BATCH]
+            batch = self._read(people)
+            maps = self.backbone.maps_of(self._below(batch))
+            total += len(people) * float(self.heads(maps, batch, self.store.faces_each).total)
+        self.backbone.upper.train(learning)
+        return total / len(self.held_out)
+
+    def _read(self, people: np.ndarray | range) -> DrawnBatch:
+        batch = self.store.batch([int(person) for person in people])
+        tensors = (batch.below, batch.starting, batch.units, batch.landmarks, batch.emotions)
+        return DrawnBatch(*(None if tensor is None else tensor.to(self.backbone.device) for tensor in tensors))
+
+    def _below(self, batch: DrawnBatch) -> Tensor:
+        return self.backbone.below(batch.below) if batch.below.dtype == torch.uint8 else batch.below
+
+    @torch.no_grad()
+    def _first_maps(self) -> Tensor:
+        batch = self._read(self.learned_from[:64])
+        if batch.starting is not None:
+            return batch.starting
+        # A copy, because statistics of batch norm would count this pass.
+        return deepcopy(self.backbone.upper)(self._below(batch))

@@ -1,0 +1,162 @@
+"""Pretraining on labelled images of faces, from the folder to the file."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sklearn.metrics import accuracy_score, recall_score
+
+from data_prep.emotions import EMOTION_OF_CODE
+from data_prep.errors import BadInput
+from data_prep.images import read_image
+from data_prep.pretraining.labelled_crops import Faces, LabelledCrops
+from data_prep.pretraining.labelled_images import LabelledImage, digest_of, find_labelled_images
+from data_prep.pretraining.labelled_task import LabelledTask
+from data_prep.pretraining.learning import Epoch, Schedule, learn, total_steps
+from data_prep.pretraining.split_backbone import SplitBackbone
+from data_prep.pretraining.work_folder import WorkFolder, finished
+from data_prep.problems import Problem, write_problems
+from data_prep.weights import write_backbone
+
+
+@dataclass(frozen=True)
+class LabelledResult:
+    """What came of it.
+
+    Attributes:
+        path: the file.
+        accuracy, mean_class_recall: on the images that are held out, 0 to 1.
+        images: how many were learned from, chose the epoch, and were held out.
+        classes: emotions that there are images of.
+        history: of learning, the epochs of the heads alone first.
+        without_face: images in which MTCNN finds no face.
+        problems: what cannot be used, and should be put right or moved away.
+        problems_table: the file that lists both, or None where there are none.
+    """
+
+    path: Path
+    accuracy: float
+    mean_class_recall: float
+    images: dict[str, int]
+    classes: list[str]
+    history: list[Epoch]
+    without_face: list[Path]
+    problems: list[Problem]
+    problems_table: Path | None
+
+
+def pretrain_on_images(
+    backbone: SplitBackbone,
+    out: Path,
+    root: Path,
+    schedule: Schedule,
+    faces: Faces = "mtcnn",
+    keep: float = 0.0,
+    seed: int = 0,
+    jobs: int = 1,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> LabelledResult:
+    """Let a backbone learn from a folder of labelled images, and write it. An interrupted one is taken up.
+
+    A tenth of the images, chosen by their content, is held out for the accuracy, another tenth chooses the epoch.
+
+    Args:
+        backbone: as it starts.
+        out: the file, ``.safetensors``; what is kept meanwhile lies beside it.
+        root: see :func:`data_prep.pretraining.labelled_images.find_labelled_images`.
+        schedule: how long and how fast.
+        faces: ``"mtcnn"`` finds the largest; ``"given"``: the images are the crops.
+        keep: see :class:`data_prep.pretraining.labelled_task.LabelledTask`.
+        seed: of head, order and disturbances.
+        jobs: processes that cut; -1 for one per core.
+        progress: told what is being done, how much of it is done, and how much there is.
+
+    Raises:
+        BadInput: nothing to learn from, too little to hold out, or ``out`` is taken.
+    """
+    images, problems = find_labelled_images(root)
+    settings = {
+        **backbone.settings(), "images": digest_of(images), "faces": faces, "keep": keep, "seed": seed,
+        **asdict(schedule),
+    }  # fmt: skip
+    if (facts := finished(out, settings)) is not None:
+        return _result(out, root, facts, problems)
+    with WorkFolder(out, settings) as work:
+        crops = LabelledCrops(work.folder, images, faces, backbone.crop_pixels)
+        done = 0
+
+        def advance(more: int) -> None:
+            nonlocal done
+            done += more
+            progress("cutting faces", done, len(images))
+
+        crops.cut(jobs, advance)
+        places, damaged, faceless = crops.outcomes()
+        _check([images[place] for place in places], root, faces)
+        task = LabelledTask(backbone, crops, places, keep, seed)
+        n_steps = total_steps(backbone, task, schedule)
+        history = learn(
+            backbone, task, schedule, work.folder / "checkpoint.safetensors",
+            lambda steps: progress("learning", steps, n_steps),
+        )  # fmt: skip
+        logits, truth = task.answers("held-out")
+        predicted = logits.argmax(dim=1)
+        facts = {
+            "data": root.name,
+            "accuracy": json.dumps(float(accuracy_score(truth, predicted))),
+            "mean_class_recall": json.dumps(
+                float(recall_score(truth, predicted, labels=truth.unique(), average="macro"))
+            ),
+            "n_images": json.dumps({part: len(of_part) for part, of_part in task.places.items()}),
+            "classes": json.dumps([EMOTION_OF_CODE[code] for code in sorted({images[place].code for place in places})]),
+            "history": json.dumps([asdict(epoch) for epoch in history]),
+            "without_face": json.dumps([str(image.path.relative_to(root)) for image in faceless]),
+            "damaged": json.dumps([str(image.path.relative_to(root)) for image in damaged]),
+            **work.facts,
+        }
+        write_backbone(out, backbone.architecture, backbone.state(), backbone.preprocessing, facts)
+    return _result(out, root, facts, problems)
+
+
+def _check(usable: list[LabelledImage], root: Path, faces: Faces) -> None:
+    """Say what is too little to go on with, before anything is learned."""
+    if not usable:
+        hint = "" if faces == "given" else "; where the images are the crops, give --faces given"
+        raise BadInput(f"{root}: no image shows a face that can be used{hint}")
+    if len({image.code for image in usable}) < 2:
+        raise BadInput(f"{root}: the images with a face are all of one emotion; a second class is needed to learn")
+    for part in ("learning", "choosing", "held-out"):
+        if not any(image.part == part for image in usable):
+            raise BadInput(f"{root}: {len(usable)} usable images are too few to hold a tenth out; give some hundreds")
+
+
+def _decoding_problem(path: Path) -> Problem:
+    try:
+        read_image(path)
+    except BadInput as error:
+        return Problem.of(error, path)
+    return Problem(path, "could not be decoded before and can be now; remove what is unfinished and start again")
+
+
+def _result(out: Path, root: Path, facts: Mapping[str, str], problems: list[Problem]) -> LabelledResult:
+    """Put together what a file's header says, and list what was left out beside the file."""
+    names = ("accuracy", "mean_class_recall", "n_images", "classes", "history", "damaged", "without_face")
+    read = {name: json.loads(facts[name]) for name in names}
+    problems = problems + [_decoding_problem(root / name) for name in read["damaged"]]
+    without_face = [root / name for name in read["without_face"]]
+    table = None
+    if problems or without_face:
+        table = out.with_name(f"{out.name}.problems.csv")
+        write_problems(table, [*problems, *(Problem(path, "MTCNN finds no face: left out") for path in without_face)])
+    return LabelledResult(
+        out,
+        read["accuracy"],
+        read["mean_class_recall"],
+        read["n_images"],
+        read["classes"],
+        [Epoch(**epoch) for epoch in read["history"]],
+        without_face,
+        problems,
+        table,
+    )
