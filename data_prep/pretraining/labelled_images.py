@@ -81,6 +81,6 @@ def find_labelled_images(root: Path) -> tuple[list[LabelledImage], list[Problem]
 
 
 def digest_of(images: list[LabelledImage]) -> str:
-    """Return a checksum of all contents and labels, whatever the files are called."""
-    content = "\n".join(sorted(f"{image.sha256} {image.code}" for image in images))
+    """Return a checksum of all contents and labels in their order, in which crops are kept."""
+    content = "\n".join(f"{image.sha256} {image.code}" for image in images)
     return hashlib.sha256(content.encode()).hexdigest()
