@@ -11,11 +11,10 @@ from scipy import ndimage
 
 from data_prep.backbone import load_backbone
 from data_prep.ckplus import read_ckplus
-from data_prep.crops import MARGIN, SquareCrop, cut
+from data_prep.crops import MARGIN, SquareCrop, crops_of, cut
 from data_prep.errors import BadInput
 from data_prep.face_track import FaceFollower
 from data_prep.images import read_image
-from data_prep.pipeline import wide_crops
 from data_prep.store import FeatureStore, StoredSequence
 from data_prep.variants import AUGMENTATIONS, ORIGINAL, ROOM, ROTATIONS, Variant, cut_variant, variants_of
 from face_strnn.cli import main
@@ -192,7 +191,8 @@ def test_prepare_makes_flips_beside_what_is_there_and_they_are_the_maps_of_flipp
     assert {path.name for path in store.folder.glob("S*.safetensors")} == before.keys() | added
     sequence = read_ckplus(standin).usable().sequences[0]
     frames = [read_image(path) for path in sequence.frames]
-    wide = wide_crops(frames, FaceFollower(), 112, MARGIN)
+    squares = crops_of(FaceFollower().track(frames), margin=MARGIN)
+    wide = np.stack([cut(frame, square, 112, ROOM) for frame, square in zip(frames, squares, strict=True)])
     flipped = np.ascontiguousarray(wide[:, 11:123, 11:123][:, :, ::-1])
     expected = load_backbone("vgg11", str(vgg_file()), "pool4")(torch.from_numpy(flipped))
     (entry,) = [one for one in store.entries() if one.sequence == sequence.name and one.flip]
