@@ -23,8 +23,9 @@ from face_strnn.training import Member, draw_one_of_each, train
 VARIANTS = (Variant(), Variant(2.5), Variant(0, flip=True))
 SUBJECTS = 6
 NETWORK = NetworkConfig(
-    input_size=4, grid=(2, 2), spatial_hidden=4, spatial_output=3, spatial_projection=2, temporal_hidden=5, length=4
-)
+    input_size=4, grid=(2, 2), spatial_hidden=4, spatial_output=3, spatial_projection=2, temporal_hidden=5, length=4,
+    n_classes=7,
+)  # fmt: skip
 CONFIG = Config(NETWORK, TrainingConfig(epochs=4, batch_size=5, learning_rate=0.02))
 
 
