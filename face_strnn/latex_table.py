@@ -64,6 +64,7 @@ def latex_table(table: pd.DataFrame, about: str, with_spread: bool) -> str:
 \\centering
 \\footnotesize
 \\setlength{{\\tabcolsep}}{{4pt}}
+\\setlength{{\\belowcaptionskip}}{{6pt}}
 \\caption{{{caption}}}
 \\begin{{tabular}}{{l{"r" * (len(headings) - 1)}}}
 {body}

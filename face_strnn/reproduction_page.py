@@ -1,31 +1,30 @@
 """What a reproduction has to show: one self-contained page with a plot of all methods, and a table for the terminal."""
 
-import io
 from base64 import b64encode
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from data_prep.whole_files import write_text_whole
+from face_strnn.figure_files import BLUE, GREY, ORANGE, save_figure
 from face_strnn.latex_table import latex_table
 from face_strnn.published import NON_SPARSE_REMARK, PUBLISHED_ABLATIONS, published_for
 from face_strnn.report import PROTOCOLS, SELECTIONS
 from face_strnn.reproduction import Reproduction
 from face_strnn.results import MEAN, means, write_results
 
-_COLOURS = {"STRNN": "#1f5fa8", "ablation": "#c8591a", "baseline": "#5b6470"}
+_COLOURS = {"STRNN": BLUE, "ablation": ORANGE, "baseline": GREY}
 SYNTHETIC = "Synthetic data (drawn faces): these figures say nothing about real faces."
 
 
 def write_reproduction(reproduction: Reproduction, table: pd.DataFrame, with_spread: bool = False) -> list[Path]:
-    """Write ``results.csv``, ``results.tex`` and ``report.html`` into a reproduction's folder.
+    """Write ``results.csv``, ``results.tex``, ``report.html`` and its plot into a reproduction's folder.
 
     Args:
         reproduction: what was done.
@@ -33,12 +32,16 @@ def write_reproduction(reproduction: Reproduction, table: pd.DataFrame, with_spr
         with_spread: whether the LaTeX table has a column for the spread over seeds.
 
     Returns:
-        The three paths.
+        The paths of the first three.
     """
     tex, page = reproduction.out / "results.tex", reproduction.out / "report.html"
     csv = write_results(table, reproduction.out)
     write_text_whole(tex, latex_table(table, about(reproduction), with_spread))
-    write_text_whole(page, _page(reproduction, table))
+    (reproduction.out / "figures").mkdir(exist_ok=True)
+    data = reproduction.store.recipe["data"]
+    title = "synthetic data: says nothing about real faces" if data == "synthetic" else data
+    plot = save_figure(draw_dots(table, title), reproduction.out / "figures" / "accuracy")
+    write_text_whole(page, _page(reproduction, table, plot))
     return [csv, tex, page]
 
 
@@ -134,26 +137,30 @@ def p_value(value: float) -> str:
     return f"{value:.4f}" if value >= 0.0001 else "< 0.0001"
 
 
-def _page(reproduction: Reproduction, table: pd.DataFrame) -> str:
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+def _page(reproduction: Reproduction, table: pd.DataFrame, plot: Path) -> str:
+    environment = Environment(
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        loader=PackageLoader("face_strnn"),
+    )
     environment.filters |= {"percent": percent, "p": p_value}
     environment.globals["interval"] = interval
-    template = environment.from_string(files("face_strnn").joinpath("reproduce.html.j2").read_text(encoding="utf-8"))
     data = reproduction.store.recipe["data"]
-    picture = io.BytesIO()
-    title = "synthetic data: says nothing about real faces" if data == "synthetic" else data
-    draw_dots(table, title).savefig(picture, format="png", dpi=160, metadata={"Software": None})
     shown = [name for name in reproduction.samples.class_names if name not in reproduction.absent_classes]
     repeated = set(table.loc[table["seed"] != MEAN, "method"])
-    return template.render(
+    rows = means(table).to_dict("records")
+    return environment.get_template("reproduction.html.j2").render(
         about=about(reproduction),
         data=data,
-        rows=means(table).to_dict("records"),
+        rows=rows,
+        repeated=any(row["seeds"] > 1 for row in rows),
         cells=table[(table["seed"] != MEAN) | ~table["method"].isin(repeated)].to_dict("records"),
         published=published_for(data, shown),
         ablations=PUBLISHED_ABLATIONS,
         remark=NON_SPARSE_REMARK,
-        dots=b64encode(picture.getvalue()).decode("ascii"),
+        dots=b64encode(plot.read_bytes()).decode("ascii"),
         command=reproduction.command,
         fingerprint=reproduction.store.fingerprint,
     )

@@ -22,7 +22,7 @@ RESTART = "run `face-strnn cv` again with another --out"
 _SUMMARY_KEYS = frozenset({
     "accuracy", "fold_accuracies", "mean_fold_accuracy", "std_fold_accuracy", "mean_class_recall", "accuracy_interval",
     "mean_class_recall_interval", "class_recalls", "confusion_matrix", "classes", "n_sequences", "n_subjects",
-    "n_samples", "left_out", "damaged", "protocol", "selection", "seed", "seeds", "seed_accuracies", "epochs",
+    "n_samples", "left_out", "protocol", "selection", "seed", "seeds", "seed_accuracies", "epochs",
     "seconds", "versions", "features", "data", "command", "baselines",
 })  # fmt: skip
 
@@ -132,7 +132,7 @@ def read_summary(run: Path) -> dict:
     if not isinstance(summary, dict) or (missing := sorted(_SUMMARY_KEYS - summary.keys())):
         lacking = "is not a JSON object" if not isinstance(summary, dict) else f"lacks {', '.join(missing)}"
         raise BadInput(f"{path}: {lacking}; delete it and {RESUME}")
-    return summary
+    return {"damaged": [], **summary}  # which runs of earlier versions do not name
 
 
 def read_table(

@@ -271,10 +271,11 @@ def test_what_latex_takes_for_its_own_is_escaped(done):
 def test_the_page_is_one_file_that_says_what_it_shows(done):
     page = (done / "report.html").read_text(encoding="utf-8")
     assert "Synthetic data" in page and "data:image/png;base64," in page
-    assert "http" not in re.sub(r"data:image/png;base64,[^\"]+", "", page)
+    assert "://" not in re.sub(r"data:image/png;base64,[^\"]+", "", page)
     assert "face-strnn reproduce --features" in page and "--seeds 2 --spread" in page
     assert page.count("14 of 14 checks passed") == 6 * 2 and "tested on the sequences and folds of strnn" in page
-    assert "85.9" in page and "SEED (EEG)" in page
+    assert "85.9" in page and "SEED (EEG)" in page and "std over seeds" in page
+    assert all((done / "figures" / f"accuracy.{ending}").is_file() for ending in ("png", "pdf", "svg"))
     with (done / "results.csv").open() as file:
         for row in csv.DictReader(file):
             assert row["label"] in page
