@@ -1,0 +1,64 @@
+"""What fine-tuning costs: processor seconds per sequence of its parts, on a store with crops.
+
+    python benchmarks/finetuning.py features
+
+Processor time of one thread, so that other work on the machine does not enter.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+
+from data_prep.recorded_backbone import recorded_backbone
+from data_prep.store import FeatureStore
+from face_strnn import STRNN
+from face_strnn.config import Config
+from face_strnn.finetuning.answers import maps_of_crops
+from face_strnn.finetuning.backbone_parts import BackboneParts
+from face_strnn.finetuning.config import FinetuningConfig
+from face_strnn.finetuning.joint import JointNetwork
+from face_strnn.finetuning.variants import Variants
+from face_strnn.samples import Samples, channel_moments
+from face_strnn.standardisation import Standardisation
+
+
+def main() -> None:
+    """Print the seconds of each part."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("features", type=Path)
+    parser.add_argument("--what", choices=("last-block", "all"), default="last-block")
+    parser.add_argument("--sequences", type=int, default=4)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    store, settings, config = FeatureStore.open(options.features), FinetuningConfig(), Config()
+    samples = Samples.of(store)
+    chosen = samples.unrotated[: options.sequences]
+    entries = [samples.entries[n] for n in chosen]
+    parts = BackboneParts.of(recorded_backbone(store.recipe, store.folder), options.what)
+    moments = channel_moments([samples[n] for n in chosen])
+    standardisation = Standardisation.fit(moments, torch.ones(1, len(chosen), dtype=torch.bool))
+    network = JointNetwork(STRNN(), standardisation, parts, config, settings)
+    variants = Variants(store, parts, settings.frames, None)
+    variants(entries[0], 0)  # libraries prepare themselves
+    n_frames = sum(entry.frames for entry in entries) / len(entries)
+
+    began = time.process_time()
+    inputs = [variants(entry, 1) for entry in entries]
+    _print("a variant: crops augmented, frozen blocks", began, len(entries))
+    began = time.process_time()
+    network.step(inputs, samples.labels[chosen], 1.0, None)
+    _print(f"a step, {sum(map(len, inputs)) / len(inputs):.1f} frames a sequence", began, len(entries))
+    began = time.process_time()
+    for entry in entries:
+        maps_of_crops(store, entry, parts.whole)
+    _print(f"maps for a test, {n_frames:.1f} frames a sequence", began, len(entries))
+
+
+def _print(what: str, began: float, n_sequences: int) -> None:
+    print(f"{what}: {(time.process_time() - began) / n_sequences:.2f} processor seconds per sequence", flush=True)
+
+
+if __name__ == "__main__":
+    main()
