@@ -8,11 +8,14 @@ INSTALLED := $(VENV)/.installed
 demo: $(INSTALLED)
 	$(RUN) demo --out demo-run
 
+# A process for every core up to eight, each with one thread; the tests of a file share what they draw and train.
+PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+
 test: $(INSTALLED) lint
-	$(VENV)/bin/python -m pytest
+	$(PYTEST)
 
 test-all: $(INSTALLED) lint
-	$(VENV)/bin/python -m pytest -m ""
+	$(PYTEST) -m ""
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .

@@ -2,7 +2,7 @@
 //
 // One task is one recurrence (network m, direction d) over one sequence: its states pass from node to node inside the
 // processor's caches, and everything that is done to them is done while they are there. Compiled for the machine at
-// hand with HIDDEN units of a hidden state; face_strnn/compiled_scan.py builds and calls it.
+// hand with HIDDEN units of a hidden state; scan_kernel.py builds it, spatial_compiled.py calls it.
 //
 // Layouts, all float32, row-major:
 //   P, dP      (frames, nodes, M, D, HIDDEN)            U x + b of the real frames, and its gradient

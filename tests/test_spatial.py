@@ -23,7 +23,7 @@ from literal import (
 from data_prep.errors import BadInput
 from face_strnn import spatial_portable
 from face_strnn.scan import Scan
-from face_strnn.scan_kernel import why_not
+from face_strnn.scan_kernel import SMALL, why_not
 from face_strnn.spatial import projected_states
 from face_strnn.spatial_compiled import Workspace
 from face_strnn.spatial_portable import PortableStates
@@ -247,6 +247,21 @@ def test_the_compiled_kernel_repeats_itself_bit_for_bit(kernel_needed):
     steps = [time_steps(n, 9) for n in n_frames]
     once, again = (both_paths(steps, frames, parameters, scan, True)[0][1:] for _ in range(2))
     assert all(torch.equal(one, other) for one, other in zip(once, again, strict=True))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_the_compiled_kernel_agrees_with_the_portable_path_on_any_number_of_threads(threads, kernel_needed):
+    scan, n_frames, before = Scan.grid(7, 7), (3, 7, 1, 12), torch.get_num_threads()
+    frames, parameters = random_stack(scan, 3, 50, 6, 7, n_frames)
+    steps = [time_steps(n, 9) for n in n_frames]
+    try:
+        torch.set_num_threads(threads)
+        (name, *found), (_, *expected) = both_paths(steps, frames, parameters, scan, True)
+    finally:
+        torch.set_num_threads(before)
+    assert name == "CompiledStatesBackward" and found[0].numel() * 50 > SMALL, "one thread would do for fewer states"
+    for actual, wanted in zip(found, expected, strict=True):
+        assert (actual - wanted).abs().max() <= 3e-6 * wanted.abs().max()
 
 
 def test_states_that_were_overwritten_are_not_differentiated(kernel_needed):
