@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -15,6 +14,7 @@ from face_strnn.answers import MEMBERS_FILE, UNROTATED, averaging_words
 from face_strnn.audit import Audit, changed_files, standing_audit
 from face_strnn.figures import write_figures
 from face_strnn.page_rows import class_rows, parts, saliency_figures, sequence_rows
+from face_strnn.page_templates import page_templates
 from face_strnn.protocols import NOT_COMPARABLE
 from face_strnn.published import published_for
 from face_strnn.run_folder import read_predictions, read_summary, read_table
@@ -81,13 +81,7 @@ def render_report(run: Path, audit: Audit | None = None) -> Path:
         by_seed = read_table(run, MEMBERS_FILE, ["sequence", "subject", "seed", "truth", "prediction"], ["seed"])
     write_figures(run)
     captions = saliency_figures(run / "figures")
-    environment = Environment(
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-        loader=PackageLoader("face_strnn"),
-    )
+    environment = page_templates()
     environment.filters["percent"] = percent
     rows = sequence_rows(predictions, summary["classes"])
     page = environment.get_template("report.html.j2").render(

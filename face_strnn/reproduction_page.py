@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.markup import escape
@@ -14,6 +13,7 @@ from rich.table import Table
 from data_prep.whole_files import write_text_whole
 from face_strnn.figure_files import BLUE, GREY, ORANGE, save_figure
 from face_strnn.latex_table import latex_table
+from face_strnn.page_templates import page_templates
 from face_strnn.published import NON_SPARSE_REMARK, PUBLISHED_ABLATIONS, published_for
 from face_strnn.report import PROTOCOLS, SELECTIONS
 from face_strnn.reproduction import Reproduction
@@ -138,13 +138,7 @@ def p_value(value: float) -> str:
 
 
 def _page(reproduction: Reproduction, table: pd.DataFrame, plot: Path) -> str:
-    environment = Environment(
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-        loader=PackageLoader("face_strnn"),
-    )
+    environment = page_templates()
     environment.filters |= {"percent": percent, "p": p_value}
     environment.globals["interval"] = interval
     data = reproduction.store.recipe["data"]
