@@ -12,6 +12,7 @@ from data_prep.pretraining.recording_style import in_style
 from data_prep.standin.action_units import ROW_OF_UNIT, activation, saturate
 from data_prep.standin.face import draw_face
 from data_prep.standin.identity import sample_identity
+from data_prep.standin.sequences import subject_identity
 
 
 @pytest.fixture
@@ -83,6 +84,15 @@ def test_all_emotions_are_shown_once_and_a_style_changes_the_pixels_alone():
     assert np.array_equal(varied.landmarks, unseen.landmarks)
     assert np.array_equal(varied.units, unseen.units)
     assert not np.array_equal(varied.images, unseen.images)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_nobody_of_the_synthetic_data_set_is_learned_from(seed, drawn):
+    subjects = (5, 10, 11)
+    for number in subjects:
+        draw_person(seed, "learning", number, 32)
+    of_data_set = {subject_identity(other, f"S{number:03d}").texture_seed for number in subjects for other in range(3)}
+    assert drawn and not {identity.texture_seed for identity, *_ in drawn} & of_data_set
 
 
 def test_the_unseen_style_is_coarser_than_any_that_is_learned_from():
