@@ -175,7 +175,7 @@ def load_backbone(
         features = feature_layers(loaded.architecture)
     # A counter of training steps that plays no part here, and that old files lack.
     counters = {name: torch.tensor(0) for name in features.state_dict() if name.endswith("num_batches_tracked")}
-    features.load_state_dict({**counters, **loaded.state}, assign=True)
+    features.load_state_dict({**loaded.state, **counters}, assign=True)
     features = features[: pooling_places(features)[int(maps[-1]) - 1] + 1]
     if precision == "auto":
         precision = "float32"

@@ -3,6 +3,7 @@
 One file for each sequence in the folder ``crops`` of a store, without rotated copies. They show subjects' faces.
 """
 
+import shlex
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -10,13 +11,15 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
+from data_prep.backbone import grid_of
+from data_prep.crops import MARGIN
 from data_prep.errors import BadInput
 from data_prep.store import FeatureStore, StoredSequence
 from data_prep.tensor_files import tensor_in_parts
+from data_prep.weights import PREPROCESSINGS, PUBLISHED
 
 FOLDER = "crops"
 TENSOR = "crops"
-HOW_TO_MAKE = "run `face-strnn prepare` as before, with --keep-crops: the maps that are there are kept"
 
 
 def crops_in_parts(
@@ -64,7 +67,7 @@ def read_crops(store: FeatureStore, entry: StoredSequence) -> torch.Tensor:
     if not holds_crops(store, entry):
         path = _path(store, entry.sequence)
         what = "damaged, or of other images than the maps" if path.is_file() else "does not exist"
-        raise BadInput(f"{path}: {what}; {HOW_TO_MAKE}")
+        raise BadInput(f"{path}: {what}; {_remedy(store)}")
     with safe_open(_path(store, entry.sequence), framework="pt") as file:
         return file.get_tensor(TENSOR)
 
@@ -83,8 +86,41 @@ def require_crops(store: FeatureStore, entries: Sequence[StoredSequence]) -> Non
     if lacking:
         raise BadInput(
             f"{store.folder}: holds no face crops of {len(lacking)} of {len(entries)} sequences "
-            f"({', '.join(lacking[:3])}{', ...' if len(lacking) > 3 else ''}); {HOW_TO_MAKE}"
+            f"({', '.join(lacking[:3])}{', ...' if len(lacking) > 3 else ''}); {_remedy(store)}"
         )
+
+
+def command_that_keeps_crops(store: FeatureStore) -> str:
+    """Return the `prepare` that adds the crops to a store, as far as the store's recipe tells it.
+
+    It makes no variants: those that are there stay. Where the data set lies, and where a file of weights, the recipe
+    does not know.
+    """
+    recipe, square = store.recipe, store.recipe["crop"]
+    options = [
+        *("--out", str(store.folder.parent), "--backbone", recipe["backbone"], "--weights", recipe["weights"]),
+        *("--maps", recipe["maps"]),
+    ]
+    if grid_of(recipe["maps"], square["pixels"]) != 7:
+        options += ["--grid", "14"]
+    if recipe["weights"] not in PUBLISHED:
+        named = [name for name, value in PREPROCESSINGS.items() if value.as_json() == recipe["preprocessing"]]
+        options += ["--preprocessing", *named] if named else []
+    if square["detector"] == "given":
+        options += ["--faces", "given"]
+    else:
+        options += ["--crop", "per-sequence" if square["per"] == "sequence" else square["per"]]
+        options += ["--margin", str(square["margin"])] if square["margin"] != MARGIN else []
+    options += ["--precision", recipe["precision"]] if "precision" in recipe else []
+    return shlex.join(["face-strnn", "prepare", "--root", "DATA", *options, "--augment", "none", "--keep-crops"])
+
+
+def _remedy(store: FeatureStore) -> str:
+    try:
+        command = command_that_keeps_crops(store)
+    except (KeyError, TypeError, ValueError):  # of a recipe that `prepare` did not write
+        return "run `face-strnn prepare` as before, with --keep-crops: the maps that are there are kept"
+    return f"run `{command}`, with --dataset where it was given: the maps and variants that are there are kept"
 
 
 def remove_outdated_crops(store: FeatureStore, sequence: str, current: StoredSequence | None = None) -> None:

@@ -308,6 +308,10 @@ def pretrain(
         raise BadInput("give either --images, a folder of labelled faces, or --synthetic, a number of faces to draw")
     if epochs is not None and epochs < 1:
         raise BadInput(f"--epochs {epochs}: give 1 or more")
+    if jobs != -1 and jobs < 1:
+        raise BadInput(f"--jobs {jobs}: give 1 or more, or -1 for one per core")
+    if synthetic is not None and faces == "given":
+        raise BadInput("--faces given: belongs to --images; drawn faces are where they were drawn")
     if rate <= 0 or (keep or 0) < 0 or seed < 0:
         raise BadInput(f"--rate {rate} must be above 0, and neither --keep {keep or 0} nor --seed {seed} below")
     drawn = synthetic is not None

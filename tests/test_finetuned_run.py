@@ -13,7 +13,9 @@ from safetensors import safe_open
 
 from data_prep.backbone import load_backbone
 from data_prep.crops import SquareCrop, cut
-from data_prep.store import FeatureStore
+from data_prep.recipe import recipe
+from data_prep.store import FeatureStore, StoredSequence
+from data_prep.stored_crops import crops_in_parts
 from face_strnn import STRNN
 from face_strnn.cli import main
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
@@ -129,6 +131,20 @@ def test_other_settings_and_options_that_do_not_go_with_it_are_refused(
     assert main(["cv", *out, *finetune_options[:at], *finetune_options[at + 2 :]]) == 2
     assert "give that file's path with --weights" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def test_maps_of_two_layers_are_refused_before_anything_is_trained(vgg_file, tmp_path, capsys):
+    backbone = load_backbone(weights=str(vgg_file()), maps="pool4+pool5")
+    store = FeatureStore.create(tmp_path / "features", "two", recipe("CK+", backbone))
+    for subject in ("S1", "S2"):
+        entry = StoredSequence(f"{subject}_1", subject, "anger", 0, 2, "0" * 64, "", False)
+        store.write(entry, torch.zeros(2, 7, 7, 1024).half())
+        with crops_in_parts(store, entry, 8) as append:
+            append(torch.zeros(2, 8, 8, 3, dtype=torch.uint8))
+    options = ["--finetune", "last-block", "--weights", str(vgg_file()), "--folds", "2", "--epochs", "1"]
+    assert main(["cv", "--features", str(store.folder), "--out", str(tmp_path / "run"), *options]) == 2
+    assert "--finetune: maps of two layers, pool4+pool5" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_audit_finds_a_backbone_of_another_fold(audited, copied):

@@ -188,6 +188,8 @@ def test_a_thin_network_learns_from_scratch_by_the_program(small, tmp_path, caps
         (["--synthetic", "64", "--blocks", "9"], "4 blocks"),
         (["--synthetic", "64", "--epochs", "0"], "--epochs 0"),
         (["--synthetic", "64", "--rate", "0"], "--rate 0"),
+        (["--synthetic", "64", "--jobs", "0"], "--jobs 0"),
+        (["--synthetic", "64", "--faces", "given"], "--faces given: belongs to --images"),
         (["--synthetic", "64", "--out", "here.pth"], ".safetensors"),
     ],
 )

@@ -1,6 +1,7 @@
 """Face crops in a store: those that the maps are of, added without making maps anew, whole or not at all."""
 
 import csv
+import shlex
 import shutil
 from dataclasses import replace
 
@@ -11,9 +12,10 @@ import torch
 from data_prep.backbone import load_backbone
 from data_prep.crops import with_room
 from data_prep.errors import BadInput
+from data_prep.recipe import recipe
 from data_prep.store import FeatureStore
-from data_prep.stored_crops import crops_in_parts, holds_crops, read_crops
-from data_prep.variants import ROOM
+from data_prep.stored_crops import command_that_keeps_crops, crops_in_parts, holds_crops, read_crops
+from data_prep.variants import ORIGINAL, ROOM
 from face_strnn.cli import main
 
 
@@ -123,6 +125,37 @@ def test_finetuning_without_crops_says_what_makes_them(features, vgg_file, tmp_p
     options = ["--features", str(features), "--finetune", "all", "--weights", str(vgg_file()), "--folds", "2"]
     assert main(["cv", "--out", str(tmp_path / "run"), *options]) == 2
     said = capsys.readouterr().err
-    assert "holds no face crops of 11 of 11 sequences" in said and "face-strnn prepare" in said
-    assert "--keep-crops" in said
+    assert "holds no face crops of 11 of 11 sequences" in said
     assert not (tmp_path / "run").exists()
+    (store,) = (path.parent for path in features.glob("*/store.json"))
+    assert command_that_keeps_crops(FeatureStore.open(store)) in " ".join(said.split())
+
+
+def test_the_command_that_is_named_adds_the_crops_to_that_store_and_no_variants(
+    features, standin, vgg_file, tmp_path, capsys
+):
+    out = tmp_path / "of one"  # a path that needs quoting
+    shutil.copytree(features, out)
+    store = FeatureStore.open(out)
+    before = {path.name: path.read_bytes() for path in store.folder.glob("*.safetensors")}
+    program, *arguments = shlex.split(command_that_keeps_crops(store))
+    assert program == "face-strnn"
+    told = {"DATA": str(standin), store.recipe["weights"]: str(vgg_file())}
+    assert main([told.get(argument, argument) for argument in arguments]) == 0
+    assert [path.name for path in out.iterdir()] == [store.folder.name]
+    assert {path.name: path.read_bytes() for path in store.folder.glob("*.safetensors")} == before
+    assert all(holds_crops(store, entry) for entry in store.entries() if entry.variant == ORIGINAL)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"crop": "eyes", "margin": 0.3}, "--preprocessing imagenet --crop eyes --margin 0.3 --augment"),
+        ({"faces": "given"}, "--preprocessing imagenet --faces given --augment"),
+    ],
+)
+def test_the_command_repeats_what_shaped_the_store(vgg_file, tmp_path, settings, said):
+    backbone = load_backbone(weights=str(vgg_file()), maps="pool3", grid=14)
+    store = FeatureStore.create(tmp_path, "odd", recipe("CK+", backbone, **settings))
+    command = command_that_keeps_crops(store)
+    assert f"--backbone vgg11 --weights vgg11-0.pth --maps pool3 --grid 14 {said} none --keep-crops" in command

@@ -238,6 +238,61 @@ def test_a_keras_file_that_is_cut_short_is_refused(tmp_path, features):
         load_weights(str(tmp_path / "cut.h5"))
 
 
+def odd(kind, state):
+    """A network's state dict whose first tensor is not what a network computes with."""
+    values = {
+        "int8": lambda tensor: tensor.to(torch.int8),
+        "complex64": lambda tensor: tensor.to(torch.complex64),
+        "sparse_coo": lambda tensor: tensor.to_sparse(),
+        "no values": lambda tensor: tensor.to("meta"),
+        "NaN": lambda tensor: tensor.clone().index_fill_(0, torch.tensor(3), torch.nan),
+    }
+    return {name: values[kind](tensor) if name == "0.weight" else tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize("kind", ["int8", "complex64", "sparse_coo", "no values", "NaN"])
+def test_tensors_that_no_network_computes_with_are_named(kind, tmp_path, features):
+    torch.save(odd(kind, features.state_dict()), tmp_path / "odd.pth")
+    with pytest.raises(BadInput, match=rf"odd\.pth: 0\.weight holds .*{kind}.*; (give|take)"):
+        load_weights(str(tmp_path / "odd.pth"))
+
+
+def test_files_of_torch_that_are_no_state_dicts_are_named_in_words(tmp_path, recwarn):
+    script = tmp_path / "script.pt"
+    torch.jit.save(torch.jit.script(torch.nn.Conv2d(3, 4, 3)), script)
+    made = len(recwarn)
+    with pytest.raises(BadInput, match=r"script\.pt: .*TorchScript program, and loading it would run its code"):
+        load_weights(str(script))
+    assert len(recwarn) == made
+    for name, content, said in [("empty", b"", "empty or cut short"), ("text", b"hello world\n", "damaged, or load")]:
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(BadInput, match=f"{name}: not a whole file of tensors .it is {said}"):
+            load_weights(str(tmp_path / name))
+    torch.save({0: torch.zeros(2)}, tmp_path / "numbers")
+    with pytest.raises(BadInput, match="numbers: not a state dict"):
+        load_weights(str(tmp_path / "numbers"))
+
+
+def test_an_hdf5_file_reads_no_other_file_and_no_more_than_a_network_has(tmp_path):
+    secret, file = tmp_path / "secret", tmp_path / "vgg_face.h5"
+    secret.write_bytes(bytes(3 * 3 * 3 * 64 * 4))
+    kernel = "conv1_1/conv1_1/kernel:0"
+
+    def refused(said, **dataset):
+        with h5py.File(file, "w") as content:
+            content.create_dataset(kernel, dtype="f4", **dataset)
+        with pytest.raises(BadInput, match=rf"vgg_face\.h5: not a whole file of tensors .{kernel} {said}"):
+            load_weights(str(file))
+
+    refused("lies in another file", shape=(3, 3, 3, 64), external=[(str(secret), 0, h5py.h5f.UNLIMITED)])
+    refused("is of shape .*, more than any VGG has", shape=(3, 3, 30000, 30000), chunks=(3, 3, 64, 64))
+    with h5py.File(file, "w") as content:
+        content[kernel] = h5py.ExternalLink(str(secret), "weights")
+        content["conv1_1/bias:0"] = np.float32(3)
+    with pytest.raises(BadInput, match=r"vgg_face\.h5: not the weights of a VGG .*found no tensors"):
+        load_weights(str(file))
+
+
 def test_what_fits_nothing_is_shown_with_what_was_expected(tmp_path, features):
     torch.save({"layer1.conv.weight": torch.zeros(8, 3, 7, 7)}, tmp_path / "resnet.pth")
     with pytest.raises(BadInput, match=r"found layer1\.conv\.weight \(8, 3, 7, 7\); expected .*conv1_1\.weight"):

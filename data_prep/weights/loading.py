@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from data_prep.architectures import ARCHITECTURES
@@ -139,10 +140,12 @@ def load_file(
         if its_own not in ARCHITECTURES:
             raise BadInput(f"{path}: of the backbone {its_own[:40]}, which is not known; update face-strnn")
         _require(path, named, its_own, architecture)
+        _require_numbers(path, named)
         form = f"face-strnn's own file of a {its_own}"
         return Weights(path.name, its_own, sha256, named.state, told, form, path.resolve(), facts=facts)
     nearest = nearest_architecture(named.state)
     _require(path, named, nearest, architecture)
+    _require_numbers(path, named)
     form = f"{nearest}, {named.naming.description}"
     for entry in published.torchvision_entries(nearest):
         if sha256.startswith(published.url_checksum(entry)):
@@ -177,3 +180,16 @@ def _require(path: Path, named: Named, its_own: str, asked: str | None) -> None:
         f"weights {path}: not those of a {asked}: {wrong[0]}{more}; they are of a {its_own}: "
         "give --backbone the architecture of the file, or leave it out"
     )
+
+
+def _require_numbers(path: Path, named: Named) -> None:
+    """Refuse tensors whose values are not those of a trained network: integers of a quantised one, NaN, none at all."""
+    for place, tensor in named.state.items():
+        if place.endswith("num_batches_tracked"):
+            continue
+        name = named.known_as[place]
+        if not tensor.is_floating_point() or tensor.layout != torch.strided or tensor.is_meta:
+            kind = "no values" if tensor.is_meta else f"{tensor.dtype} {tensor.layout}".replace("torch.", "")
+            raise BadInput(f"{path}: {name} holds {kind}; give the network's weights as floating-point numbers")
+        if not tensor.float().isfinite().all():
+            raise BadInput(f"{path}: {name} holds NaN or infinity; take a whole copy, or weights that were trained")

@@ -1,7 +1,7 @@
 """Tensors of a file that may be anything, read without running code from it."""
 
 import hashlib
-import pickle
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from data_prep.errors import BadInput
@@ -17,6 +17,9 @@ from data_prep.errors import BadInput
 _REMEDY = (
     "give a state dict saved by safetensors or by torch.save, or a Keras HDF5 file; nothing that needs code to load"
 )
+
+_LARGEST = 2**28
+"""Numbers: more than twice those of VGG-Face's first fully connected layer, which some files hold as a convolution."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +51,28 @@ def read_tensors(path: Path) -> TensorFile:
         if start[8:] == b"{":
             with safe_open(path, framework="pt") as file:
                 return TensorFile({name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {})  # noqa: SIM118
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # what they say of strange files, the errors below say too
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever the bytes of a strange file lead it to
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if isinstance(error, pickle.UnpicklingError) and "weights" in reason.casefold():
-            reason = "it is damaged, or loading it would run code from it"
-        raise BadInput(f"{path}: not a whole file of tensors ({reason[:120]}); {_REMEDY}") from error
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise BadInput(f"{path}: not a whole file of tensors ({_reason(error)}); {_REMEDY}") from error
+    if not isinstance(content, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+    ):
         raise BadInput(f"{path}: not a state dict; save `model.state_dict()`, not the model or a training checkpoint")
     return TensorFile(content)
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a file, as far as the library that read it knows."""
+    said = str(error).splitlines()[0] if str(error) else ""
+    if "TorchScript" in said:
+        return "it is a TorchScript program, and loading it would run its code"
+    if isinstance(error, EOFError):
+        return "it is empty or cut short"
+    # What else unpickling raises comes from reading bytes that are no tensors, and tells a user nothing.
+    known = isinstance(error, OSError | RuntimeError | MemoryError | ValueError | SafetensorError)
+    return said[:120] if known and said else "it is damaged, or loading it would run code from it"
 
 
 def _hdf5(path: Path) -> dict[str, Tensor]:
@@ -64,8 +80,14 @@ def _hdf5(path: Path) -> dict[str, Tensor]:
 
     def take(name: str, item: object) -> None:
         # Fully connected layers, with two dimensions, are most of a file with the top, and of no use here.
-        if isinstance(item, h5py.Dataset) and item.dtype.kind == "f" and item.ndim != 2:
-            tensors[name] = torch.from_numpy(item[()].astype(np.float32))
+        if not isinstance(item, h5py.Dataset) or item.dtype.kind != "f" or item.ndim in (0, 2):
+            return
+        if item.external or item.is_virtual:
+            raise ValueError(f"{name[:60]} lies in another file")
+        # Compressed, or never written, a terabyte takes a few bytes of the file.
+        if item.size > _LARGEST:
+            raise ValueError(f"{name[:60]} is of shape {item.shape}, more than any VGG has")
+        tensors[name] = torch.from_numpy(item[()].astype(np.float32))
 
     with h5py.File(path) as file:
         file.visititems(take)

@@ -103,7 +103,7 @@ def finetuned_cross_validation(
 
     Raises:
         BadInput: as :func:`face_strnn.crossval.cross_validate`; the store has no crops, its maps are not of float32
-            arithmetic, or the backbone's weights are not at hand.
+            arithmetic or are of two pooling layers, or the backbone's weights are not at hand.
     """
     started = time.perf_counter()
     samples = Samples.of(store).learned_with(augmentation)
@@ -112,6 +112,7 @@ def finetuned_cross_validation(
     if "precision" in store.recipe:
         raise BadInput(f"{store.folder}: its maps are of {store.recipe['precision']}; --finetune takes float32's")
     backbone = recorded_backbone(store.recipe, store.folder, finetuning.weights, device)
+    parts = BackboneParts.of(backbone, finetuning.what)
     own = {"finetune": finetuning.what, "finetuning": asdict(finetuning.settings)}
     _take_folder(out, own)
     frozen = out / FROZEN
@@ -123,7 +124,7 @@ def finetuned_cross_validation(
     )
     write_text_whole(out / "folds.csv", (frozen / "folds.csv").read_text(encoding="utf-8"))
     (out / "checkpoints").mkdir(exist_ok=True)
-    work = _Work(samples, entries, out, config, finetuning, BackboneParts.of(backbone, finetuning.what), seed)
+    work = _Work(samples, entries, out, config, finetuning, parts, seed)
     identities = [(fold + 1, one) for one in range(seed, seed + n_seeds) for fold in range(_n_folds(frozen_summary))]
     if work.is_finished(identities):
         return read_summary(out)
