@@ -17,7 +17,7 @@ from face_strnn.page_rows import class_rows, parts, saliency_figures, sequence_r
 from face_strnn.page_templates import page_templates
 from face_strnn.protocols import NOT_COMPARABLE
 from face_strnn.published import published_for
-from face_strnn.run_folder import read_predictions, read_summary, read_table
+from face_strnn.run_folder import read_predictions, read_saliency, read_summary, read_table
 from face_strnn.summary_kinds import require_summary_kinds
 
 PROTOCOLS = {
@@ -79,6 +79,7 @@ def render_report(run: Path, audit: Audit | None = None) -> Path:
     by_seed = predictions
     if summary.get("ensemble"):
         by_seed = read_table(run, MEMBERS_FILE, ["sequence", "subject", "seed", "truth", "prediction"], ["seed"])
+    saliency = read_saliency(run)
     write_figures(run)
     captions = saliency_figures(run / "figures")
     environment = page_templates()
@@ -104,6 +105,7 @@ def render_report(run: Path, audit: Audit | None = None) -> Path:
         audit=audit or standing_audit(run),
         changed=changed_files(run),
         captions=captions,
+        localisation=saliency and saliency.get("localisation") if summary["data"] == "synthetic" else None,
         images={
             name: b64encode((run / "figures" / f"{name}.png").read_bytes()).decode("ascii")
             for name in ("history", *captions)

@@ -19,6 +19,8 @@ _BACKBONE_SUFFIX = ".backbone.safetensors"
 
 RESTART = "run `face-strnn cv` again with another --out"
 
+_SALIENCY_AGAIN = "run `face-strnn saliency` again"
+
 _SUMMARY_KEYS = frozenset({
     "accuracy", "fold_accuracies", "mean_fold_accuracy", "std_fold_accuracy", "mean_class_recall", "accuracy_interval",
     "mean_class_recall_interval", "class_recalls", "confusion_matrix", "classes", "n_sequences", "n_subjects",
@@ -192,6 +194,40 @@ def read_predictions(run: Path, summary: Mapping[str, Any]) -> pd.DataFrame:
     if not table[probabilities].stack().between(0, 1).all():
         raise BadInput(f"{path}: holds probabilities below 0 or above 1; delete it and {RESUME}")
     return table
+
+
+def read_saliency(run: Path) -> dict[str, Any] | None:
+    """Return a run's ``saliency.json``; None before ``face-strnn saliency``.
+
+    Raises:
+        BadInput: it is not JSON, or holds something else than that command writes.
+    """
+    path = run / "saliency.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: is not readable as JSON ({error}); delete it and {_SALIENCY_AGAIN}") from error
+    if not isinstance(found, dict) or not _are_scores(found.get("localisation")):
+        raise BadInput(f"{path}: its localisation is not as a run writes it; delete it and {_SALIENCY_AGAIN}")
+    return found
+
+
+def _are_scores(rows: Any) -> bool:  # noqa: ANN401
+    """Whether this is what :func:`face_strnn.explanation.localisation` gives, or null for data of unknown truth."""
+    if rows is None:
+        return True
+    return isinstance(rows, list) and all(
+        isinstance(row, dict)
+        and isinstance(row.get("saliency"), str)
+        and row.get("kind") in ("network", "control")
+        and isinstance(row.get("auc"), dict)
+        and row["auc"].keys() == rows[0]["auc"].keys()
+        and all(isinstance(area, int | float) for area in [*row["auc"].values(), row.get("mean")])
+        and isinstance(row.get("mean_among_moved"), int | float | None)
+        for row in rows
+    )
 
 
 def checkpoints_of(run: Path, n_networks: int) -> list[Path]:

@@ -94,6 +94,7 @@ def _frozen(value: Any) -> bool:  # noqa: ANN401
 
 _KINDS_OF_FINETUNED: Mapping[str, Callable[[Any], bool]] = {"finetune": _text, "frozen": _frozen}
 
+
 def _members(value: Any) -> bool:  # noqa: ANN401
     return (
         isinstance(value, dict)

@@ -17,6 +17,7 @@ from data_prep.errors import BadInput
 from data_prep.store import FeatureStore
 from face_strnn.cli import main
 from face_strnn.held_out import HeldOut
+from face_strnn.run_folder import read_saliency
 from face_strnn.terminal import print_saliency
 
 FACE_GREYS = 20
@@ -126,6 +127,43 @@ def test_the_page_shows_the_figure_of_the_emotions(explained, run):
     assert shown not in (run / "report.html").read_text()
 
 
+def table_of_scores(page: str) -> dict[str, list[str]]:
+    """The rows of the page's table of scores: the map's name -> its cells."""
+    table = re.search(r'<table class="[^"]*localisation">(.*?)</table>', page, re.DOTALL).group(1)
+    rows = re.findall(r'<tr class="(?:network|control)"><th scope="row">(.*?)</th>(.*?)</tr>', table, re.DOTALL)
+    return {name: re.findall(r'<td class="num">(.*?)</td>', cells, re.DOTALL) for name, cells in rows}
+
+
+def test_the_page_shows_how_well_each_map_finds_the_places_with_its_controls_apart(explained, run):
+    page = (explained / "report.html").read_text()
+    rows = json.loads((explained / "saliency.json").read_text())["localisation"]
+    shown = table_of_scores(page)
+    assert list(shown) == [row["saliency"] for row in rows]
+    for row in rows:
+        values = [*row["auc"].values(), row["mean"], row["mean_among_moved"]]
+        assert shown[row["saliency"]] == ["–" if value is None else f"{value:.2f}" for value in values]
+    networks, controls = page.split("Controls: they know nothing")
+    for row in rows:
+        cell = f'<th scope="row">{row["saliency"]}</th>'
+        assert (cell in controls, cell in networks) == (row["kind"] == "control", row["kind"] == "network")
+    assert 'localisation">' not in (run / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ('{"localisation": [', "not readable as JSON"),
+        ("[]", "not as a run writes it"),
+        ('{"localisation": "good"}', "not as a run writes it"),
+        ('{"localisation": [{"saliency": "|G|", "kind": "network", "auc": {"fear": "1"}, "mean": 1}]}', "not as a run"),
+    ],
+)
+def test_a_damaged_saliency_file_is_named_with_its_remedy(tmp_path, content, complaint):
+    (tmp_path / "saliency.json").write_text(content)
+    with pytest.raises(BadInput, match=rf"saliency.json: .*{complaint}.*run `face-strnn saliency` again"):
+        read_saliency(tmp_path)
+
+
 def test_the_table_says_synthetic_and_names_the_centre_prior(explained, capsys):
     print_saliency(json.loads((explained / "saliency.json").read_text()))
     said = capsys.readouterr().out
@@ -141,6 +179,7 @@ def test_data_whose_moving_places_are_unknown_get_maps_and_no_scores(tmp_path, r
     found = json.loads((copy / "saliency.json").read_text())
     assert found["truth"] is None and found["localisation"] is None and found["baseline"] == "zeros"
     assert "ynthetic" not in (copy / "figures" / "saliency-emotions.svg").read_text()
+    assert 'localisation">' not in (copy / "report.html").read_text()
 
 
 def test_figures_are_written_in_three_formats_and_name_synthetic_data(explained):

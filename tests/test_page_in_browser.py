@@ -26,7 +26,7 @@ def browser(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A run of random predictions under two seeds, with a saliency figure more than usual."""
+    """A run of random predictions under two seeds, with a saliency figure more than usual and scores of the maps."""
     run = write_run(tmp_path_factory.mktemp("run") / "seeds")
     first = pd.read_csv(run / "predictions.csv").assign(seed=0)
     both = pd.concat([first, first.assign(seed=1)])
@@ -37,6 +37,10 @@ def folder(tmp_path_factory):
     summary |= {**summarise(both, EMOTIONS), "seeds": 2, "seed_accuracies": [accuracy(first)] * 2}
     (run / "summary.json").write_text(json.dumps(summary))
     render_report(run)
+    areas = {"auc": dict.fromkeys(EMOTIONS, 0.75), "mean": 0.75, "mean_among_moved": None}
+    longest = {"network": "integrated gradients, absolute", "control": "absolute, of the other emotions"}
+    scores = [{"saliency": name, "kind": kind, **areas} for kind, name in longest.items()]
+    (run / "saliency.json").write_text(json.dumps({"localisation": scores}))
     (run / "figures" / "saliency-emotions.png").write_bytes((run / "figures" / "saliency.png").read_bytes())
     render_report(run)
     return run
@@ -94,6 +98,12 @@ def test_it_fits_the_window(page, folder, width, colours):
 def test_the_table_of_sequences_needs_no_scrolling_on_a_laptop(page):
     assert page.evaluate("(({ scrollWidth, clientWidth }) => scrollWidth <= clientWidth)"
                          "(document.querySelector('#sequence-table').parentElement)")  # fmt: skip
+
+
+def test_the_scores_of_the_maps_need_no_scrolling_on_a_laptop(page):
+    table = "document.querySelector('table.localisation')"
+    assert page.evaluate(f"{table}.rows.length") == 1 + 2 * 2  # the header; per kind, its name and a map
+    assert page.evaluate(f"{table}.parentElement.scrollWidth <= {table}.parentElement.clientWidth")
 
 
 def test_filters_show_the_rows_that_fit_all_of_them_and_say_how_many(page, folder):
