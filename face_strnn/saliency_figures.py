@@ -169,7 +169,8 @@ def draw_emotions(
     """
     columns = 4
     rows = -(-(len(maps) + 1) // columns)
-    figure = Figure(figsize=(12, 4.35 * rows + 0.4), layout="constrained")
+    figure = Figure(figsize=(12, 4.6 * rows + 0.4), layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.12)  # inches, between the time under one face and the title of the next
     axes = figure.subplots(2 * rows, columns, height_ratios=[3.1, 1] * rows, squeeze=False)
     means = {emotion: (course.mean(axis=0), _std(course)) for emotion, course in courses.items()}
     lowest = min(float((mean - spread).min()) for mean, spread in means.values())
