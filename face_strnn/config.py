@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from data_prep.errors import BadInput
+from face_strnn.setting_ranges import COUNT, NOT_NEGATIVE, POSITIVE, SHARE
 
 Interpolation = Literal["linear", "nearest", "zero-pad"]
 """How a sequence becomes L time steps; see :func:`face_strnn.time_steps.time_steps`."""
@@ -48,10 +49,7 @@ class NetworkConfig:
     variant: Variant = "strnn"
 
     def __post_init__(self) -> None:
-        sizes = {name: value for name, value in asdict(self).items() if isinstance(value, int)}
-        for name, value in sizes.items():
-            if value < 1:
-                raise BadInput(f"network: {name} is {value}; it must be at least 1")
+        COUNT.require("network", self, *(name for name, value in asdict(self).items() if isinstance(value, int)))
         if self.activation not in ("relu", "sigmoid"):
             raise BadInput(f"network: activation is {self.activation}; it must be relu or sigmoid")
         if self.variant not in ("strnn", "srnn", "trnn"):
@@ -154,22 +152,14 @@ class TrainingConfig:
     precision: Precision = "float32"
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"training: {name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("learning_rate", "gradient_clip"):
-            if not getattr(self, name) > 0:
-                raise BadInput(f"training: {name} is {getattr(self, name)}; it must be above 0")
-        for name in ("weight_decay", "lambda1", "lambda2"):
-            if not getattr(self, name) >= 0:
-                raise BadInput(f"training: {name} is {getattr(self, name)}; it must not be negative")
+        COUNT.require("training", self, "epochs", "batch_size")
+        POSITIVE.require("training", self, "learning_rate", "gradient_clip")
+        NOT_NEGATIVE.require("training", self, "weight_decay", "lambda1", "lambda2")
         if self.schedule not in ("cosine", "constant"):
             raise BadInput(f"training: schedule is {self.schedule}; it must be cosine or constant")
         if self.optimiser not in ("adamw", "sgd"):
             raise BadInput(f"training: optimiser is {self.optimiser}; it must be adamw or sgd")
-        for name in ("warmup", "dropout", "label_smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise BadInput(f"training: {name} is {getattr(self, name)}; it must be at least 0 and below 1")
+        SHARE.require("training", self, "warmup", "dropout", "label_smoothing")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from data_prep.errors import BadInput
+from face_strnn.setting_ranges import COUNT, NOT_NEGATIVE, SHARE
 
 Finetune = Literal["none", "last-block", "all"]
 """Which part of the backbone is trained on: the convolutions before its last pooling layer, or all of it."""
@@ -45,15 +46,9 @@ class FinetuningConfig:
     share: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"finetuning: {name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("backbone_rate", "network_rate", "pull", "variants"):
-            if not getattr(self, name) >= 0:
-                raise BadInput(f"finetuning: {name} is {getattr(self, name)}; it must not be negative")
-        for name in ("warmup", "dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise BadInput(f"finetuning: {name} is {getattr(self, name)}; it must be at least 0 and below 1")
+        COUNT.require("finetuning", self, "epochs", "batch_size")
+        NOT_NEGATIVE.require("finetuning", self, "backbone_rate", "network_rate", "pull", "variants")
+        SHARE.require("finetuning", self, "warmup", "dropout")
         if self.frames != 0 and self.frames < 2:
             raise BadInput(f"finetuning: frames is {self.frames}; it must be 0 for all, or at least 2")
         if not 0 < self.share <= 1:
