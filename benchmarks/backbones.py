@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import torch
 from machine import describe
 
-from data_prep.backbone import BLOCK_ON_CPU, PIXELS_PER_CELL
+from data_prep.backbones.backbone import BLOCK_ON_CPU, PIXELS_PER_CELL
 from data_prep.pretraining.split_backbone import SCRATCH, split_backbone
 
 ARCHITECTURES = ("vgg16", "vgg16_thin_bn")

@@ -22,10 +22,10 @@ from facenet_pytorch import MTCNN
 from machine import describe
 from torchvision.ops import box_iou
 
-from data_prep.ckplus import read_ckplus
-from data_prep.face_track import FaceFollower
-from data_prep.faces import MINIMUM_PROBABILITY, QUICK_SHARE
-from data_prep.images import read_image
+from data_prep.datasets.ckplus import read_ckplus
+from data_prep.faces.detection import MINIMUM_PROBABILITY, QUICK_SHARE
+from data_prep.faces.tracking import FaceFollower
+from data_prep.media.images import read_image
 
 Boxes = list[np.ndarray | None]
 

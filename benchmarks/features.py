@@ -30,23 +30,23 @@ import torch
 from machine import describe
 from torchvision.models import vgg11
 
-from data_prep.backbone import Backbone, load_backbone
-from data_prep.catalogue import Catalogue
-from data_prep.ckplus import read_ckplus
-from data_prep.crops import crops_of, cut
-from data_prep.face_track import FaceFollower
-from data_prep.pipeline import prepare
-from data_prep.recording import Recording
-from data_prep.store import FeatureStore, StoredSequence
-from data_prep.variants import ROOM, ROTATIONS, Variant, cut_variant
+from data_prep.backbones.backbone import Backbone, load_backbone
+from data_prep.datasets.catalogue import Catalogue
+from data_prep.datasets.ckplus import read_ckplus
+from data_prep.faces.crops import crops_of, cut
+from data_prep.faces.tracking import FaceFollower
+from data_prep.faces.variants import ROOM, ROTATIONS, Variant, cut_variant
+from data_prep.preparation.pipeline import prepare
+from data_prep.preparation.recording import Recording
+from data_prep.store.store import FeatureStore, StoredSequence
 
 CASES = {"pool4": ("pool4", ()), "pool4, 4 rotations": ("pool4", ROTATIONS), "pool5": ("pool5", ())}
 ROUNDS = 3
 PROGRAM = """
 import sys, time
 from pathlib import Path
-from face_strnn.cli import main
-import data_prep.pipeline
+from face_strnn.cli.program import main
+import data_prep.preparation.pipeline
 start = time.process_time()
 status = main(sys.argv[1:])
 peak = next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))

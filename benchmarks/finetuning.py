@@ -11,17 +11,16 @@ from pathlib import Path
 
 import torch
 
-from data_prep.recorded_backbone import recorded_backbone
-from data_prep.store import FeatureStore
+from data_prep.backbones.recorded import recorded_backbone
+from data_prep.store.store import FeatureStore
 from face_strnn import STRNN
-from face_strnn.config import Config
-from face_strnn.finetuning.answers import maps_of_crops
-from face_strnn.finetuning.backbone_parts import BackboneParts
-from face_strnn.finetuning.config import FinetuningConfig
-from face_strnn.finetuning.joint import JointNetwork
-from face_strnn.finetuning.variants import Variants
-from face_strnn.samples import Samples, channel_moments
-from face_strnn.standardisation import Standardisation
+from face_strnn.config import Config, FinetuningConfig
+from face_strnn.training.from_crops.answers import maps_of_crops
+from face_strnn.training.from_crops.augmented import Variants
+from face_strnn.training.from_crops.backbone_parts import BackboneParts
+from face_strnn.training.from_crops.joint import JointNetwork
+from face_strnn.training.samples import Samples, channel_moments
+from face_strnn.training.standardisation import Standardisation
 
 
 def main() -> None:

@@ -19,11 +19,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 from machine import describe
 from training import NETWORK, operations
 
-from data_prep.ckplus_list import ckplus_sequences
-from data_prep.variants import ROTATIONS
+from data_prep.datasets.ckplus_list import ckplus_sequences
+from data_prep.faces.variants import ROTATIONS
 from face_strnn.config import Config, TrainingConfig
-from face_strnn.samples import channel_moments
-from face_strnn.training import Member, train
+from face_strnn.training.samples import channel_moments
+from face_strnn.training.stack import Member, train
 
 EPOCHS = 60
 

@@ -22,12 +22,12 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parent))
 from machine import describe
 
-from data_prep.emotions import EMOTIONS
-from data_prep.store import FeatureStore, StoredSequence
+from data_prep.datasets.emotions import EMOTIONS
+from data_prep.store.store import FeatureStore, StoredSequence
 from face_strnn.config import Config, TrainingConfig
-from face_strnn.crossval import config_for
-from face_strnn.samples import Samples, channel_moments
-from face_strnn.training import Member, train
+from face_strnn.evaluation.crossval import config_for
+from face_strnn.training.samples import Samples, channel_moments
+from face_strnn.training.stack import Member, train
 
 FRAMES = 18
 BYTES_PER_SEQUENCE = FRAMES * 49 * 512 * 2

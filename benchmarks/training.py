@@ -19,13 +19,13 @@ from torch.nn.functional import cross_entropy
 sys.path.insert(0, str(Path(__file__).parent))
 from machine import describe, matrix_rate, peak_memory_mib, seconds
 
-from data_prep.ckplus_list import ckplus_sequences
+from data_prep.datasets.ckplus_list import ckplus_sequences
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
-from face_strnn.network import STRNN
-from face_strnn.samples import channel_moments
-from face_strnn.spatial import scan_path
-from face_strnn.time_steps import time_steps
-from face_strnn.training import Member, train
+from face_strnn.models.spatial import scan_path
+from face_strnn.models.strnn import STRNN
+from face_strnn.models.time_steps import time_steps
+from face_strnn.training.samples import channel_moments
+from face_strnn.training.stack import Member, train
 
 BATCH = 32
 FRAMES = 18  # CK+'s mean

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from safetensors import safe_open
 
-from data_prep.store import FeatureStore
+from data_prep.store.store import FeatureStore
 from face_strnn import STRNN
-from face_strnn.run_folder import read_summary, read_table
+from face_strnn.evaluation.run_folder import read_summary, read_table
 
 RATE = 30
 REST, HOLD = 3 * RATE, 2 * RATE

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from data_prep.whole_files import written_whole
+from data_prep.atomic_files import written_whole
 
 _LENGTH_BYTES = 8
 _NAMES = {torch.float16: "F16", torch.uint8: "U8"}

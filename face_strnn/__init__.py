@@ -3,13 +3,14 @@
 import importlib
 
 _HOME = {
-    "STRNN": "face_strnn.network",
-    "Scan": "face_strnn.scan",
+    "STRNN": "face_strnn.models.strnn",
     "STRNNClassifier": "face_strnn.estimator",
-    "SubjectKFold": "face_strnn.protocols",
+    "Scan": "face_strnn.models.scan",
+    "SubjectKFold": "face_strnn.evaluation.protocols",
+    "cross_validate": "face_strnn.evaluation.crossval",
 }
 
-__all__ = ["STRNN", "STRNNClassifier", "Scan", "SubjectKFold"]
+__all__ = ["STRNN", "STRNNClassifier", "Scan", "SubjectKFold", "cross_validate"]
 
 
 def __getattr__(name: str) -> object:

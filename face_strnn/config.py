@@ -1,20 +1,59 @@
 """The settings of a network and its training, as they stand in a configuration file."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from data_prep.errors import BadInput
-from face_strnn.setting_ranges import COUNT, NOT_NEGATIVE, POSITIVE, SHARE
 
 Interpolation = Literal["linear", "nearest", "zero-pad"]
-"""How a sequence becomes L time steps; see :func:`face_strnn.time_steps.time_steps`."""
+"""How a sequence becomes L time steps; see :func:`face_strnn.models.time_steps.time_steps`."""
 
 Variant = Literal["strnn", "srnn", "trnn"]
-"""The whole network, or one of the paper's ablations; see :mod:`face_strnn.ablations`."""
+"""The whole network, or one of the paper's ablations; see :mod:`face_strnn.models.ablations`."""
 
 Precision = Literal["float32", "bfloat16"]
 """The type in which the spatial layer is computed; parameters and sums stay float32."""
+
+Protocol = Literal["interleaved", "contiguous", "leave-one-subject-out", "given"]
+Selection = Literal["last", "inner", "oracle"]
+"""Which epoch's network is tested; see :func:`face_strnn.evaluation.crossval.cross_validate`."""
+
+Augmentation = Literal["all", "one", "none"]
+"""Which of the variants that the features hold networks learn from: in every epoch all of them, in every epoch one of
+each sequence, drawn anew, or only the sequences as they were taken."""
+
+Finetune = Literal["none", "last-block", "all"]
+"""Which part of the backbone is trained on: the convolutions before its last pooling layer, or all of it."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """What a number must be.
+
+    Attributes:
+        holds: whether a value is so; false for NaN.
+        words: what stands behind "it must" in the error.
+    """
+
+    holds: Callable[[float], bool]
+    words: str
+
+    def require(self, section: str, settings: object, *names: str) -> None:
+        """Hold attributes of settings to it.
+
+        Raises:
+            BadInput: one of them is not so; ``section`` is where it stands in a configuration.
+        """
+        for name in names:
+            if not self.holds(value := getattr(settings, name)):
+                raise BadInput(f"{section}: {name} is {value}; it must {self.words}")
+
+
+COUNT = Range(lambda value: value >= 1, "be at least 1")
+POSITIVE = Range(lambda value: value > 0, "be above 0")
+NOT_NEGATIVE = Range(lambda value: value >= 0, "not be negative")
+SHARE = Range(lambda value: 0 <= value < 1, "be at least 0 and below 1")
 
 
 @dataclass(frozen=True)
@@ -168,3 +207,48 @@ class Config:
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+@dataclass(frozen=True)
+class FinetuningConfig:
+    """How backbone and STRNN are trained on together, from the STRNN that was trained on frozen maps.
+
+    What is not named here is as in :class:`face_strnn.config.TrainingConfig`: interpolation, precision, label
+    smoothing, the longest gradient and the lambdas.
+
+    Attributes:
+        epochs: passes over the training sequences; the last one counts.
+        batch_size: sequences per step.
+        backbone_rate: highest learning rate of the backbone, reached after ``warmup``; half a cosine leads to 0.
+        network_rate: that of the STRNN.
+        warmup: share of all steps in which the rates rise from 0.
+        pull: weight of half the squared distance to the weights before, in the loss: L2-SP (Li, Grandvalet, Davoine,
+            ICML 2018).
+        dropout: share of the temporal projections q that a step leaves out.
+        frames: how many of a sequence's frames a step takes, in order, the first and the last always among them; 0 for
+            all. Testing takes all.
+        variants: how many augmented variants of a sequence there are to draw from, made once; 0 draws anew in every
+            epoch.
+        share: of the trained weights in those that are kept; the rest is that of the weights before (WiSE-FT: Wortsman
+            et al., CVPR 2022).
+    """
+
+    epochs: int = 6
+    batch_size: int = 4
+    backbone_rate: float = 2e-5
+    network_rate: float = 1e-4
+    warmup: float = 0.1
+    pull: float = 0.1
+    dropout: float = 0.2
+    frames: int = 8
+    variants: int = 4
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        COUNT.require("finetuning", self, "epochs", "batch_size")
+        NOT_NEGATIVE.require("finetuning", self, "backbone_rate", "network_rate", "pull", "variants")
+        SHARE.require("finetuning", self, "warmup", "dropout")
+        if self.frames != 0 and self.frames < 2:
+            raise BadInput(f"finetuning: frames is {self.frames}; it must be 0 for all, or at least 2")
+        if not 0 < self.share <= 1:
+            raise BadInput(f"finetuning: share is {self.share}; it must be above 0 and at most 1")

@@ -14,9 +14,9 @@ from torch import Tensor
 from data_prep.device import compute_device
 from data_prep.errors import BadInput
 from face_strnn.config import Config, Interpolation, NetworkConfig, Precision, TrainingConfig, Variant
-from face_strnn.samples import channel_moments
-from face_strnn.scan import Scan
-from face_strnn.training import Member, train
+from face_strnn.models.scan import Scan
+from face_strnn.training.samples import channel_moments
+from face_strnn.training.stack import Member, train
 
 MapSequences = Sequence[np.ndarray] | Sequence[Tensor] | np.ndarray | Tensor
 

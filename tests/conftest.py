@@ -7,29 +7,20 @@ from shutil import copytree
 
 import pytest
 import torch
+from small_network import SMALL_NETWORK
 from torch import nn
 from torchvision.models.vgg import cfgs, make_layers
 
-from data_prep import ckplus_comparison
-from data_prep.ckplus_list import ListedSequence, ckplus_sequences
-from data_prep.standin import dataset
-from face_strnn.cli import main
+from data_prep.datasets import ckplus_check
+from data_prep.datasets.ckplus_list import ListedSequence, ckplus_sequences
+from data_prep.synthetic import dataset
+from face_strnn.cli.program import main
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
 
 CONFIGURATIONS = {"vgg11": ("A", False), "vgg11_bn": ("A", True), "vgg13": ("B", False)}
 """Torchvision's letter of a VGG and whether it normalises batches."""
 
 SUBJECTS = 6
-
-SMALL_NETWORK = {
-    "spatial_hidden": 6,
-    "spatial_output": 5,
-    "spatial_projection": 3,
-    "temporal_hidden": 8,
-    "length": 8,
-    "temporal_projection": 2,
-}
-
 
 def seeded_features(architecture: str, seed: int) -> nn.Sequential:
     """Torchvision's feature part of a VGG with random weights, and random statistics where it normalises batches."""
@@ -84,7 +75,7 @@ def drawn_sequences() -> list[ListedSequence]:
 def list_of_standin(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let ``check`` compare with the sequences as :func:`standin` cuts them."""
     cut = drawn_sequences()
-    monkeypatch.setattr(ckplus_comparison, "ckplus_sequences", lambda: cut)
+    monkeypatch.setattr(ckplus_check, "ckplus_sequences", lambda: cut)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from data_prep.backbones.own_files import write_backbone
 from data_prep.errors import BadInput
 from data_prep.pretraining.drawn_people import FACES_OF
 from data_prep.pretraining.drawn_store import DrawnStore
@@ -13,7 +14,6 @@ from data_prep.pretraining.learning import Epoch, Schedule, learn, total_steps
 from data_prep.pretraining.probe import Probed, probe
 from data_prep.pretraining.split_backbone import SplitBackbone
 from data_prep.pretraining.work_folder import WorkFolder, finished
-from data_prep.weights import write_backbone
 
 LEAST = 64
 """Faces: sixteen people, of whom two are set aside."""

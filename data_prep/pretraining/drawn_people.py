@@ -5,15 +5,15 @@ from typing import Literal
 
 import numpy as np
 
-from data_prep.crops import MARGIN, SquareCrop, cut
-from data_prep.emotions import CODE_OF_EMOTION, EMOTIONS
+from data_prep.datasets.emotions import CODE_OF_EMOTION, EMOTIONS
+from data_prep.faces.crops import MARGIN, SquareCrop, cut
 from data_prep.pretraining.recording_style import Style, in_style
-from data_prep.standin.action_units import ACTION_UNITS, saturate
-from data_prep.standin.expressions import sample_expression
-from data_prep.standin.face import draw_face
-from data_prep.standin.identity import PROPORTIONS, Identity, resting_expression, sample_identity
-from data_prep.standin.places import BOX_MIDDLE, BOX_SIDE
-from data_prep.standin.shape import View, projection
+from data_prep.synthetic.action_units import ACTION_UNITS, saturate
+from data_prep.synthetic.expressions import sample_expression
+from data_prep.synthetic.face import draw_face
+from data_prep.synthetic.identity import PROPORTIONS, Identity, resting_expression, sample_identity
+from data_prep.synthetic.places import BOX_MIDDLE, BOX_SIDE
+from data_prep.synthetic.shape import View, projection
 
 Purpose = Literal["learning", "probe", "probe-test"]
 """People drawn for one purpose are never drawn for another."""
@@ -40,7 +40,7 @@ class DrawnPerson:
     Attributes:
         images: uint8 (faces, side, side, 3), RGB crops; the first is at rest.
         units: float32 (faces, units, 2), strengths of action units as drawn, those of the resting face included, rows
-            and columns as :func:`data_prep.standin.action_units.activation` has them.
+            and columns as :func:`data_prep.synthetic.action_units.activation` has them.
         landmarks: float32 (faces, 68, 2), x and y as shares of the crop's side.
         emotions: int64 (faces,), CK+'s codes, 0 for the face at rest, or :data:`NO_EMOTION`.
     """

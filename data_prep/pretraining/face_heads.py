@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from data_prep.emotions import EMOTION_OF_CODE
+from data_prep.datasets.emotions import EMOTION_OF_CODE
 from data_prep.pretraining.drawn_people import NO_EMOTION
 from data_prep.pretraining.drawn_store import DrawnBatch
-from data_prep.standin.action_units import ACTION_UNITS
-from data_prep.standin.places import neutral_landmarks
+from data_prep.synthetic.action_units import ACTION_UNITS
+from data_prep.synthetic.places import neutral_landmarks
 
 _REDUCED = 64
 _UNIT_SPREAD = 0.3

@@ -7,17 +7,17 @@ from pathlib import Path
 
 from sklearn.metrics import accuracy_score, recall_score
 
-from data_prep.emotions import EMOTION_OF_CODE
+from data_prep.backbones.own_files import write_backbone
+from data_prep.datasets.emotions import EMOTION_OF_CODE
+from data_prep.datasets.problems import Problem, write_problems
 from data_prep.errors import BadInput
-from data_prep.images import read_image
+from data_prep.media.images import read_image
 from data_prep.pretraining.labelled_crops import Faces, LabelledCrops
 from data_prep.pretraining.labelled_images import LabelledImage, digest_of, find_labelled_images
 from data_prep.pretraining.labelled_task import LabelledTask
 from data_prep.pretraining.learning import Epoch, Schedule, learn, total_steps
 from data_prep.pretraining.split_backbone import SplitBackbone
 from data_prep.pretraining.work_folder import WorkFolder, finished
-from data_prep.problems import Problem, write_problems
-from data_prep.weights import write_backbone
 
 
 @dataclass(frozen=True)

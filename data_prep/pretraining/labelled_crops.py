@@ -12,10 +12,10 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from data_prep.crops import cut, sequence_crop, whole
 from data_prep.errors import BadInput
-from data_prep.faces import FaceDetector
-from data_prep.images import read_image
+from data_prep.faces.crops import cut, sequence_crop, whole
+from data_prep.faces.detection import FaceDetector
+from data_prep.media.images import read_image
 from data_prep.pretraining.labelled_images import LabelledImage
 from data_prep.tensor_files import write_tensors
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from data_prep.emotions import CODE_OF_EMOTION, emotion_named
+from data_prep.datasets.emotions import CODE_OF_EMOTION, emotion_named
+from data_prep.datasets.problems import Problem
 from data_prep.errors import BadInput
-from data_prep.images import read_bytes
-from data_prep.problems import Problem
+from data_prep.media.images import read_bytes
 
 Part = Literal["learning", "choosing", "held-out"]
 """What an image is for: learned from, choosing the epoch, or the accuracy that is reported."""
@@ -46,8 +46,8 @@ def find_labelled_images(root: Path) -> tuple[list[LabelledImage], list[Problem]
     """List the images of a folder, and what of it cannot be used; nothing is decoded yet.
 
     Args:
-        root: holds a folder for each emotion, spelled as :func:`data_prep.emotions.emotion_named` understands, and in
-            it PNG or JPEG files, at any depth. Hidden files are passed over.
+        root: holds a folder for each emotion, spelled as :func:`data_prep.datasets.emotions.emotion_named`
+            understands, and in it PNG or JPEG files, at any depth. Hidden files are passed over.
 
     Raises:
         BadInput: no such folder, no images, or images of a single class.

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from data_prep.emotions import EMOTION_OF_CODE
+from data_prep.datasets.emotions import EMOTION_OF_CODE
+
+# From there, because it keeps albumentations from asking the network for a newer version.
+from data_prep.faces.variants import STEEPEST, albumentations
 from data_prep.pretraining.labelled_crops import LabelledCrops
 from data_prep.pretraining.labelled_images import Part
 from data_prep.pretraining.split_backbone import SplitBackbone
-
-# From there, because it keeps albumentations from asking the network for a newer version.
-from data_prep.variants import STEEPEST, albumentations
 
 BATCH = 32
 

@@ -3,10 +3,8 @@
 from functools import cache
 from typing import Literal
 
+import albumentations
 import numpy as np
-
-# From there, because it keeps albumentations from asking the network for a newer version.
-from data_prep.variants import albumentations
 
 Style = Literal["varied", "unseen"]
 """``"varied"`` is learned from. ``"unseen"`` is coarser, softer and flatter than that: a test of carry-over."""

@@ -8,10 +8,10 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
-from data_prep.architectures import feature_layers
-from data_prep.backbone import PIXELS_PER_CELL, Maps, Precision, load_backbone, pooling_places
+from data_prep.backbones.architectures import feature_layers
+from data_prep.backbones.backbone import PIXELS_PER_CELL, Maps, Precision, load_backbone, pooling_places
+from data_prep.backbones.preprocessing import PREPROCESSINGS, Preprocessing
 from data_prep.errors import BadInput
-from data_prep.weights import PREPROCESSINGS, Preprocessing
 
 SCRATCH = "scratch"
 """The name of weights that are drawn at random."""
@@ -113,8 +113,8 @@ def split_backbone(
     """Load a backbone, or draw one, and part it below the blocks that learn.
 
     Args:
-        architecture: one of :data:`data_prep.architectures.ARCHITECTURES`; None for the weights' own, and for vgg16
-            from scratch.
+        architecture: one of :data:`data_prep.backbones.architectures.ARCHITECTURES`; None for the weights' own, and
+            for vgg16 from scratch.
         weights: see :func:`data_prep.weights.load_weights`, or :data:`SCRATCH`.
         maps: ``"pool4"`` or ``"pool5"``.
         blocks: how many blocks of convolutions, counted from the maps downwards, learn. From scratch all do.

@@ -9,8 +9,8 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from data_prep.atomic_files import write_text_whole
 from data_prep.errors import BadInput
-from data_prep.whole_files import write_text_whole
 
 
 class WorkFolder(AbstractContextManager["WorkFolder"]):

@@ -1,0 +1,224 @@
+"""The frozen VGG that turns a face crop into pooling maps."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal, get_args
+
+import torch
+from torch import nn
+from torch.nn.functional import avg_pool2d
+
+from data_prep.backbones.architectures import feature_layers
+from data_prep.backbones.preprocessing import Preprocessing, PreprocessingName
+from data_prep.backbones.weights import Weights, load_weights
+from data_prep.errors import BadInput
+
+Maps = Literal["pool3", "pool4", "pool5", "pool4+pool5"]
+"""Pooling layers whose maps are stored; of two, the channels one after the other."""
+
+Grid = Literal[7, 14]
+"""Rows, and columns, of the maps."""
+
+PIXELS_PER_CELL = {"pool3": 8, "pool4": 16, "pool5": 32, "pool4+pool5": 32}
+"""Maps -> side of the square of pixels that stands behind a cell of their grid: layer n halves n times."""
+
+FRAMES_PER_BATCH = 32
+
+BLOCK_ON_CPU = 4
+"""A single thread of a CPU is as fast on four frames as on 32, and what it computes between takes an eighth."""
+
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen feature extractor.
+
+    Attributes:
+        architecture: its name, for example ``"vgg16"``.
+        maps: ``"pool3"``, ``"pool4"``, ``"pool5"`` or ``"pool4+pool5"``.
+        weights: name and checksum of the weights.
+        features: the network's layers up to and with the last pooling layer that is stored, on ``device``, in
+            evaluation mode.
+        device: where it runs.
+        precision: of its arithmetic.
+        grid: rows, and columns, of the maps.
+    """
+
+    architecture: str
+    maps: Maps
+    weights: Weights
+    features: nn.Sequential
+    device: torch.device
+    precision: Precision = "float32"
+    grid: Grid = 7
+
+    def __reduce__(self) -> tuple:
+        """Another process is told how to load it, and loads it once; 60 MB need not travel with every task."""
+        weights = self.weights
+        return _loaded_again, (
+            self.architecture, weights.source, self.maps, str(self.device), self.precision, self.grid,
+            self.preprocessing, weights.name, weights.sha256,
+        )  # fmt: skip
+
+    @property
+    def crop_pixels(self) -> int:
+        """Side of the crops that it takes."""
+        return self.grid * PIXELS_PER_CELL[self.maps]
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What it does to pixels first."""
+        return self.weights.preprocessing
+
+    @property
+    def map_shape(self) -> tuple[int, int, int]:
+        """Of a frame's maps: h, w, channels."""
+        return self.grid, self.grid, sum(_channels_at(self.features, place) for place in self._stored)
+
+    @property
+    def block(self) -> int:
+        """How many frames to give at once, where there are threads enough to give one to each."""
+        return BLOCK_ON_CPU if self.device.type == "cpu" else FRAMES_PER_BATCH
+
+    @torch.inference_mode()
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the pooling maps of face crops.
+
+        Of two pooling layers the finer one's maps are averaged over the cells of the coarser one's, and its channels
+        come first.
+
+        Args:
+            images: uint8 (n, side, side, 3), RGB, with the side of :attr:`crop_pixels`.
+
+        Returns:
+            float16 (n, *map_shape) on the CPU.
+
+        Raises:
+            BadInput: a value does not fit float16, the type in which maps are stored.
+        """
+        batches = []
+        for batch in images.split(FRAMES_PER_BATCH):
+            with self._exact():
+                maps = self._pooled(self.preprocessing(batch.to(self.device)).to(self._type))
+            # In channels-last memory this is a view: (n, channels, h, w) -> (n, h, w, channels).
+            batches.append(maps.permute(0, 2, 3, 1).half().cpu())
+        maps = torch.cat(batches).contiguous()
+        if not maps.isfinite().all():
+            raise BadInput(
+                f"weights {self.weights.name}: {self.maps} of {self.architecture} exceed float16's range, 65504; "
+                "scale the last layers' weights down, or take others"
+            )
+        return maps
+
+    def _pooled(self, images: torch.Tensor) -> torch.Tensor:
+        """(n, 3, side, side) -> (n, channels, h, w)."""
+        if "+" not in self.maps:
+            return self.features(images)
+        maps, values = [], images
+        for place, layer in enumerate(self.features):
+            values = layer(values)
+            if place in self._stored:
+                maps.append(avg_pool2d(values, values.shape[-1] // self.grid))
+        return torch.cat(maps, 1)
+
+    @property
+    def _stored(self) -> list[int]:
+        """Places in the layers of the pooling layers that are stored."""
+        pools = pooling_places(self.features)
+        return [pools[int(name.removeprefix("pool")) - 1] for name in self.maps.split("+")]
+
+    @property
+    def _type(self) -> torch.dtype:
+        return torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+
+    def _exact(self) -> AbstractContextManager:
+        """On a GPU float32 means float32: PyTorch's default for convolutions rounds their input to ten bits."""
+        if self.device.type != "cuda":
+            return nullcontext()
+        return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+
+
+def load_backbone(
+    architecture: str | None = None,
+    weights: str = "imagenet",
+    maps: Maps = "pool5",
+    device: torch.device | str = "cpu",
+    precision: Precision | Literal["auto"] = "auto",
+    *,
+    grid: Grid = 7,
+    preprocessing: Preprocessing | PreprocessingName | None = None,
+) -> Backbone:
+    """Load a pretrained VGG up to one of its pooling layers.
+
+    Args:
+        architecture: one of :data:`data_prep.backbones.architectures.ARCHITECTURES`; None for that of the weights'
+            file, and for vgg16 where published weights exist for several.
+        weights, preprocessing: see :func:`data_prep.weights.load_weights`.
+        maps: ``"pool5"``, the paper's, from 224 x 224 pixels; ``"pool4"`` from 112 x 112; ``"pool3"`` from 56 x 56;
+            ``"pool4+pool5"`` from 224 x 224, with pool4's 14 x 14 averaged two by two.
+        device: where it runs.
+        precision: of its arithmetic. ``"auto"`` is float32 everywhere: maps are stored as float16, and of the types
+            that a GPU computes faster in, TF32 has float16's eleven bits before the first sum and bfloat16 eight, so
+            that neither keeps maps within float16's rounding through a dozen layers.
+        grid: rows, and columns, of the maps: 7, or 14 from twice the pixels.
+
+    Raises:
+        BadInput: unknown architecture, maps or grid, no such weights, or weights of another architecture.
+    """
+    if maps not in PIXELS_PER_CELL:
+        raise BadInput(f"no maps named {maps}; there are {', '.join(PIXELS_PER_CELL)}")
+    if grid not in get_args(Grid):
+        raise BadInput(f"--grid {grid}: must be one of {', '.join(map(str, get_args(Grid)))}")
+    loaded = load_weights(weights, architecture, preprocessing)
+    with torch.device("meta"):  # shapes only
+        features = feature_layers(loaded.architecture)
+    # A counter of training steps that plays no part here, and that old files lack.
+    counters = {name: torch.tensor(0) for name in features.state_dict() if name.endswith("num_batches_tracked")}
+    features.load_state_dict({**loaded.state, **counters}, assign=True)
+    features = features[: pooling_places(features)[int(maps[-1]) - 1] + 1]
+    if precision == "auto":
+        precision = "float32"
+    kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    features = features.eval().requires_grad_(False).to(device, kind, memory_format=torch.channels_last)
+    return Backbone(loaded.architecture, maps, loaded, features, torch.device(device), precision, grid)
+
+
+def grid_of(maps: Maps, pixels: int) -> Grid:
+    """Return the grid of maps of crops with a side of so many pixels.
+
+    Raises:
+        KeyError, ValueError: there are no such maps, or none from such crops.
+    """
+    for grid in get_args(Grid):
+        if grid * PIXELS_PER_CELL[maps] == pixels:
+            return grid
+    raise ValueError(f"no grid of {maps} takes crops of {pixels} pixels")
+
+
+def pooling_places(features: nn.Sequential) -> list[int]:
+    """Return the places of the pooling layers among a network's layers."""
+    return [place for place, layer in enumerate(features) if isinstance(layer, nn.MaxPool2d)]
+
+
+def _channels_at(features: nn.Sequential, place: int) -> int:
+    return [layer.out_channels for layer in features[:place] if isinstance(layer, nn.Conv2d)][-1]
+
+
+@cache
+def _loaded_again(
+    architecture: str,
+    source: str,
+    maps: Maps,
+    device: str,
+    precision: Precision,
+    grid: Grid,
+    preprocessing: Preprocessing,
+    name: str,
+    sha256: str,
+) -> Backbone:
+    backbone = load_backbone(architecture, source, maps, device, precision, grid=grid, preprocessing=preprocessing)
+    if backbone.weights.sha256 != sha256:
+        raise BadInput(f"{source}: the weights {name} changed while features were made; start again")
+    return backbone

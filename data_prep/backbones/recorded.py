@@ -1,0 +1,45 @@
+"""The backbone that made a store's maps, found again by what the store, or a run over it, says of it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from data_prep.backbones.backbone import Backbone, grid_of, load_backbone
+from data_prep.backbones.preprocessing import Preprocessing
+from data_prep.backbones.weights import PUBLISHED
+from data_prep.errors import BadInput
+
+
+def recorded_backbone(
+    recipe: Mapping[str, Any], where: Path, weights: str | None = None, device: torch.device | str = "cpu"
+) -> Backbone:
+    """Load the backbone of some features.
+
+    Args:
+        recipe: of the features, see :func:`data_prep.preparation.recipe.recipe`.
+        where: what names them, for the message.
+        weights: the weights where the features' came from a local file, whose path a recipe does not know.
+        device: where it runs.
+
+    Raises:
+        BadInput: the weights are not at hand, or are not those of the features.
+        KeyError: the recipe lacks an entry.
+    """
+    known_as, checksum, maps = recipe["weights"], recipe["weights_sha256"], recipe["maps"]
+    if weights is None and known_as not in PUBLISHED:
+        raise BadInput(
+            f"{where}: its features were made with the weights file {known_as} (SHA-256 {checksum[:12]}...); "
+            "give that file's path with --weights"
+        )
+    grid, preprocessing = grid_of(maps, recipe["crop"]["pixels"]), Preprocessing.of_json(recipe["preprocessing"])
+    backbone = load_backbone(
+        recipe["backbone"], weights or known_as, maps, device, grid=grid, preprocessing=preprocessing
+    )
+    if checksum != backbone.weights.sha256:
+        raise BadInput(
+            f"{where}: was made with other features (weights {known_as}, SHA-256 {checksum[:12]}...); "
+            "give their file with --weights"
+        )
+    return backbone

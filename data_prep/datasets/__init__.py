@@ -1,0 +1,1 @@
+"""What a copy of a data set holds: one reader per layout, its sequences, its emotions, its problems."""

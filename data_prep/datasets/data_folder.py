@@ -1,0 +1,114 @@
+"""Looking into a data set's folder without ever leaving it."""
+
+from pathlib import Path
+
+from data_prep.datasets.problems import Problem
+from data_prep.errors import BadInput
+from data_prep.media.frames import image_files
+
+_LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
+
+
+class DataFolder:
+    """The folder of a data set's copy.
+
+    Symbolic links that lead out of it, or nowhere, are not followed: each becomes a problem. Hidden files and folders
+    (``.DS_Store``, ``._S005_001_00000001.png``), ``__MACOSX``, ``Thumbs.db`` and ``desktop.ini`` are passed over.
+
+    Args:
+        root: the folder; it may be a link itself.
+        remedy: what ``--root`` takes, for the error.
+
+    Attributes:
+        root: as given.
+        notes: what was passed over and is worth knowing.
+
+    Raises:
+        BadInput: ``root`` is not a folder.
+    """
+
+    def __init__(self, root: Path, remedy: str) -> None:
+        if not root.is_dir():
+            raise BadInput(f"{root}: no such folder; {remedy}")
+        self.root = root
+        self._real_root = root.resolve()
+        self.notes: list[str] = []
+        self._problems: dict[Path, Problem] = {}
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What was found on the way, one for each path, in the order of finding."""
+        return tuple(self._problems.values())
+
+    def add(self, problem: Problem) -> None:
+        """Note a problem, unless there is one of the same path."""
+        self._problems.setdefault(problem.path, problem)
+
+    def pass_over(self, path: Path, what: str) -> None:
+        """Note that a file or folder is not read."""
+        self.notes.append(f"{path}: {what}, passed over")
+
+    def entries(self, folder: Path, sequence: str = "") -> list[Path]:
+        """Return the files and folders in ``folder``, in ascending order of name.
+
+        Args:
+            folder: where to look.
+            sequence: name of the sequence that problems in there concern; empty where it is none, or not known.
+        """
+        try:
+            found = sorted(folder.iterdir())
+        except OSError as error:
+            what = f"cannot be listed ({error.strerror}); check the folder and its permissions"
+            self.add(Problem(folder, what, sequence, hint=f"let yourself read and enter {folder}"))
+            return []
+        return [entry for entry in found if self._may_be_read(entry, sequence)]
+
+    def folders(self, folder: Path) -> list[Path]:
+        """Return the folders in ``folder``, in ascending order of name."""
+        return [entry for entry in self.entries(folder) if entry.is_dir()]
+
+    def images(self, folder: Path, sequence: str = "") -> list[Path]:
+        """Return the image files in ``folder``, by their names, in the order of the numbers in these.
+
+        A folder under such a name is a problem; other files are passed over. Arguments are those of :meth:`entries`.
+        """
+        entries = self.entries(folder, sequence)
+        images = image_files(entries)
+        for entry in sorted({*entries} - {*images}):
+            self.pass_over(entry, "no image")
+        for image in images:
+            if not image.is_file():
+                what, hint = (
+                    "a folder where an image should be; restore the image",
+                    f"put the image in place of {image}",
+                )
+                self.add(Problem(image, what, sequence, hint=hint))
+        return [image for image in images if image.is_file()]
+
+    def holds(self, path: Path) -> bool:
+        """Whether a path stays within the data set, all its links and ``..`` followed."""
+        try:
+            return path.resolve().is_relative_to(self._real_root)
+        except (OSError, RuntimeError, ValueError):  # a ring of links, a name that no file can have
+            return False
+
+    def _may_be_read(self, entry: Path, sequence: str) -> bool:
+        if entry.name.startswith(".") or entry.name.casefold() in _LITTER:
+            return False
+        try:
+            entry.name.encode()
+        except UnicodeEncodeError:
+            shown = entry.with_name(entry.name.encode(errors="backslashreplace").decode())
+            hint = f"rename that file in {entry.parent}"
+            self.add(Problem(shown, "its name is not in UTF-8; rename it", sequence, hint=hint))
+            return False
+        if entry.is_symlink():
+            if not self.holds(entry):
+                what = "a symbolic link that leads out of the data set; put the file in its place"
+                self.add(Problem(entry, what, sequence, hint=f"copy {entry.readlink()} over the link {entry}"))
+                return False
+            if not entry.exists():
+                what, hint = "a symbolic link that leads nowhere; put the file in its place", f"put a file at {entry}"
+                self.add(Problem(entry, what, sequence, hint=hint))
+                return False
+        return True

@@ -1,0 +1,160 @@
+"""Everything that can be said of a data set's copy before features are made from it."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from data_prep.datasets.catalogue import Catalogue, LabelledSequence
+from data_prep.datasets.ckplus import find_folders
+from data_prep.datasets.ckplus_check import differences, published_sequences, with_hints
+from data_prep.datasets.data_folder import DataFolder
+from data_prep.datasets.oulu_casia import EMOTIONS as OULU_EMOTIONS
+from data_prep.datasets.oulu_casia import SUBJECTS as OULU_SUBJECTS
+from data_prep.datasets.oulu_casia import missing_sequences
+from data_prep.datasets.problems import Problem
+from data_prep.datasets.registry import Dataset
+from data_prep.datasets.sequence_frames import frames_of
+from data_prep.errors import BadInput
+from data_prep.media.image_headers import SUFFIXES, read_header
+from data_prep.media.images import decode_image, read_bytes
+
+
+@dataclass(frozen=True)
+class Totals:
+    """How much a data set holds.
+
+    Attributes:
+        sequences: number of labelled sequences.
+        subjects: number of their subjects.
+        frames: number of their frames; None where the literature does not tell.
+        emotions: number of sequences of each emotion.
+    """
+
+    sequences: int
+    subjects: int
+    frames: int | None
+    emotions: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found in a data set's copy.
+
+    Attributes:
+        catalogue: of the copy.
+        found: what it holds; frames are those that could be decoded.
+        expected: what it should hold, where the literature tells.
+        problems: everything that must be put right, the catalogue's own problems among it.
+        notes: oddities that are dealt with.
+    """
+
+    catalogue: Catalogue
+    found: Totals
+    expected: Totals | None
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as values that JSON can hold."""
+        return {
+            "data": self.catalogue.data,
+            "root": str(self.catalogue.root),
+            "synthetic": self.catalogue.data == "synthetic",
+            "usable": not self.problems and bool(self.catalogue.sequences),
+            "found": asdict(self.found),
+            "expected": asdict(self.expected) if self.expected else None,
+            "unlabelled": self.catalogue.unlabelled,
+            "problems": [{**asdict(problem), "path": str(problem.path)} for problem in self.problems],
+            "notes": list(self.notes),
+        }
+
+
+def inspect(
+    dataset: Dataset,
+    catalogue: Catalogue,
+    hints: bool = False,
+    progress: Callable[[LabelledSequence], None] | None = None,
+) -> Inspection:
+    """Decode every labelled frame of a copy and compare it with what was published.
+
+    Args:
+        dataset: which data set it is.
+        catalogue: of the copy.
+        hints: say for each problem what to move, rename or restore where; of a CK+ copy this looks through all folders.
+        progress: called with each sequence that is decoded.
+    """
+    n_frames = 0
+    damaged: list[Problem] = []
+    notes = list(catalogue.notes)
+    for sequence in catalogue.sequences:
+        decoded, problems, renamed = _decode(sequence)
+        n_frames += decoded
+        damaged += problems
+        notes += renamed
+        if progress:
+            progress(sequence)
+    problems = [*catalogue.problems, *damaged]
+    expected = None
+    if dataset == "ckplus":
+        copy = find_folders(DataFolder(catalogue.root, ""))
+        published = published_sequences(catalogue, copy)
+        emotions = Counter(one.emotion for one in published.values())
+        subjects = {one.subject for one in published.values()}
+        n_published = sum(one.frames for one in published.values())
+        expected = Totals(len(published), len(subjects), n_published, dict(sorted(emotions.items())))
+        problems += differences(catalogue, copy, published)
+        if hints:
+            problems = with_hints(problems, catalogue, copy)
+    elif dataset == "oulu-casia":
+        of_each = dict.fromkeys(OULU_EMOTIONS, OULU_SUBJECTS)
+        expected = Totals(sum(of_each.values()), OULU_SUBJECTS, None, of_each)
+        problems += missing_sequences(catalogue)
+    if not hints:
+        problems = [replace(problem, hint="") for problem in problems]
+    counts = dict(sorted(catalogue.emotion_counts().items()))
+    found = Totals(len(catalogue.sequences), len(catalogue.subjects), n_frames, counts)
+    return Inspection(catalogue, found, expected, tuple(problems), tuple(notes))
+
+
+def _decode(sequence: LabelledSequence) -> tuple[int, list[Problem], list[str]]:
+    """Number of frames that can be decoded, what is wrong with others, and notes on images under wrong names."""
+    if sequence.clip:
+        decoded = 0
+        try:
+            for _ in frames_of(sequence):
+                decoded += 1
+        except BadInput as error:
+            return decoded, [_damage(error, sequence.path, sequence)], []
+        return decoded, [], []
+    sizes: list[tuple[int, ...]] = []
+    problems: list[Problem] = []
+    notes: list[str] = []
+    for path in sequence.frames:
+        try:
+            data = read_bytes(path)
+            sizes.append(decode_image(data, path).shape)
+        except BadInput as error:
+            problems.append(_damage(error, path, sequence))
+            continue
+        note = _misnamed(path, data)
+        if note:
+            notes.append(note)
+    if len(set(sizes)) > 1:
+        what = "its frames differ in size; one sequence must have one size"
+        hint = f"restore the images of {sequence.name} in {sequence.path}"
+        problems.append(Problem(sequence.path, what, sequence.name, hint=hint))
+    return len(sizes), problems, notes
+
+
+def _damage(error: BadInput, path: Path, sequence: LabelledSequence) -> Problem:
+    hint = f"restore {path} from where the data set came from"
+    return replace(Problem.of(error, path, sequence.name), hint=hint)
+
+
+def _misnamed(path: Path, data: bytes) -> str | None:
+    known = read_header(data).format
+    if path.suffix.lower() in SUFFIXES[known]:
+        return None
+    return f"{path}: is a {known} inside, and read as one"

@@ -1,0 +1,82 @@
+"""What is wrong with a data set's copy, one finding at a time."""
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from data_prep.atomic_files import write_text_whole
+from data_prep.errors import BadInput
+
+Kind = Literal["missing", "extra", "label", "length", "unreadable"]
+"""Missing and extra sequences, another label or length than the published one, and what cannot be read."""
+
+PROBLEMS_FILE = "problems.csv"
+"""Its name in a feature store."""
+
+_COLUMNS = ("sequence", "path", "problem")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something in a data set's copy that makes it unusable until it is put right.
+
+    Attributes:
+        path: the file or folder concerned.
+        what: what is wrong and what to do, one sentence.
+        sequence: name of the sequence concerned; empty where it is none, or not known.
+        kind: what sort of a problem it is.
+        hint: what to move, rename or restore where.
+    """
+
+    path: Path
+    what: str
+    sequence: str = ""
+    kind: Kind = "unreadable"
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.what}"
+
+    @classmethod
+    def of(cls, error: Exception, path: Path, sequence: str = "") -> "Problem":
+        """Return an error about ``path`` as a problem; the path, which errors begin with, is not said twice."""
+        return cls(path, str(error).removeprefix(f"{path}: "), sequence)
+
+
+def write_problems(path: Path, problems: Iterable[Problem]) -> None:
+    """Write problems as a CSV table with the columns ``sequence``, ``path`` and ``problem``, whole or not at all.
+
+    Args:
+        path: the file to write.
+        problems: in the order of the table's rows; none leaves the header alone.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    writer.writerows((problem.sequence, problem.path, problem.what) for problem in problems)
+    write_text_whole(path, text.getvalue())
+
+
+def read_damaged(path: Path) -> list[str]:
+    """Return what a table of problems says is damaged, each once, in the order of the table.
+
+    Args:
+        path: what :func:`write_problems` wrote, or no file: then nothing is damaged.
+
+    Returns:
+        Names of sequences; where a problem concerns none that is known, the name of its file or folder.
+
+    Raises:
+        BadInput: the file cannot be read or is no such table.
+    """
+    if not path.is_file():
+        return []
+    try:
+        with path.open(encoding="utf-8", newline="") as text:
+            rows = [(row.get("sequence"), row["path"]) for row in csv.DictReader(text)]
+        return list(dict.fromkeys(sequence or Path(file).name for sequence, file in rows))
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise BadInput(f"{path}: no table of problems; run `face-strnn prepare` again, it writes it anew") from error

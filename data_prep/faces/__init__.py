@@ -1,0 +1,1 @@
+"""Faces: found by MTCNN, followed through a sequence, cut out, varied."""

@@ -1,0 +1,201 @@
+"""The squares that are cut out around a face: one for a sequence, one for each frame, or set upright by the eyes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+
+from data_prep.errors import BadInput
+from data_prep.faces.tracking import FaceTrack
+
+CropKind = Literal["per-sequence", "per-frame", "eyes"]
+
+MARGIN = 0.2
+"""Default margin: a fifth of the face's size, so that brows, chin and ears are inside."""
+
+MAXIMUM_MARGIN = 2.0
+
+EYE_SIDES = 3.0
+"""Side of the square that is set by the eyes, in distances between the eyes, before the margin. MTCNN's boxes are about
+this large, so that all kinds show a face in one size."""
+
+EYES_ABOVE = 1 / 3
+"""How far the eyes lie above the middle of that square, in distances between the eyes; in MTCNN's boxes too."""
+
+EYE_SMOOTHING = 2.0
+"""Width in frames (standard deviation) of the curve along which the eyes' places are smoothed. MTCNN's landmarks jitter
+by a hundredth of the face from frame to frame, which would look like motion of a face at rest; a head turns slower."""
+
+
+@dataclass(frozen=True)
+class SquareCrop:
+    """A square in a frame, in pixels; it may reach beyond the frame.
+
+    Attributes:
+        center_x, center_y: the middle of the square, from the frame's top-left corner.
+        side: its side.
+        tilt: angle in degrees of its top edge to the frame's, clockwise as seen.
+    """
+
+    center_x: float
+    center_y: float
+    side: float
+    tilt: float = 0.0
+
+
+def crops_of(track: FaceTrack, kind: CropKind = "per-sequence", margin: float = MARGIN) -> list[SquareCrop]:
+    """Return the square of every frame of a track's usable part.
+
+    Args:
+        track: a person's face through a recording.
+        kind: ``"per-sequence"``: one square for all frames, see :func:`sequence_crop`. ``"per-frame"``: around each
+            frame's own box, as large as its longer side and the margin; the detector's jitter of a few pixels comes
+            with it. ``"eyes"``: turned so that the eyes are level, their distance and place the same in all frames, see
+            :func:`eye_places`; where they lie in a frame is smoothed over time (:data:`EYE_SMOOTHING`).
+        margin: the square's side is that of the face times 1 + ``margin``, 0 to 2.
+
+    Returns:
+        As many squares as ``track.usable`` has frames.
+
+    Raises:
+        BadInput: no such kind, or the margin is out of range.
+    """
+    if kind not in get_args(CropKind):
+        raise BadInput(f"--crop {kind}: must be one of {', '.join(get_args(CropKind))}")
+    if not 0 <= margin <= MAXIMUM_MARGIN:
+        raise BadInput(f"--margin {margin}: must be from 0 to {MAXIMUM_MARGIN}, as a share of the face's box")
+    faces = track.usable_faces
+    if kind == "eyes":
+        return _eye_crops(np.array([face.landmarks[:2] for face in faces]).reshape(-1, 2, 2), margin)
+    if kind == "per-frame":
+        return [sequence_crop([face.box], margin) for face in faces]
+    return [sequence_crop([face.box for face in faces], margin)] * len(faces)
+
+
+def sequence_crop(boxes: Iterable[np.ndarray | None], margin: float = MARGIN) -> SquareCrop | None:
+    """Return the one square crop of a sequence: the median of the frames' boxes, plus a margin.
+
+    The median keeps the detector's jitter, a few pixels from frame to frame, from looking like motion of the face.
+
+    Args:
+        boxes: (left, top, right, bottom) of each frame's face in pixels; None for a frame without one.
+        margin: the square's side is the box's longer side times 1 + ``margin``.
+
+    Returns:
+        The crop, or None where no frame has a face.
+    """
+    found = [box for box in boxes if box is not None]
+    if not found:
+        return None
+    left, top, right, bottom = np.median(found, axis=0)
+    side = max(right - left, bottom - top) * (1 + margin)
+    return SquareCrop(float(left + right) / 2, float(top + bottom) / 2, float(side))
+
+
+def eye_places(margin: float = MARGIN) -> np.ndarray:
+    """Return where the eyes lie in a crop of kind ``"eyes"``: (2, 2), x and y of each as shares of its side."""
+    distance = 1 / (EYE_SIDES * (1 + margin))
+    y = 0.5 - EYES_ABOVE * distance
+    return np.array([[0.5 - distance / 2, y], [0.5 + distance / 2, y]])
+
+
+def _eye_crops(eyes: np.ndarray, margin: float) -> list[SquareCrop]:
+    """Eyes (frames, 2, 2) in pixels -> squares."""
+    crops = []
+    for left, right in _smooth(eyes):
+        across = right - left
+        down = np.array([-across[1], across[0]])
+        x, y = (left + right) / 2 + EYES_ABOVE * down
+        side = EYE_SIDES * float(np.hypot(*across)) * (1 + margin)
+        crops.append(SquareCrop(float(x), float(y), side, float(np.degrees(np.arctan2(across[1], across[0])))))
+    return crops
+
+
+def _smooth(places: np.ndarray) -> np.ndarray:
+    """Fit a straight line to each frame's neighbourhood in time: steady motion stays as it is, also at the ends."""
+    frames = np.arange(len(places))
+    smooth = np.empty(places.shape)
+    reach = round(3 * EYE_SMOOTHING)
+    for frame in frames:
+        near = slice(max(frame - reach, 0), frame + reach + 1)
+        time = frames[near] - frame
+        weights = np.exp(-0.5 * (time / EYE_SMOOTHING) ** 2)
+        weights /= weights.sum()
+        mean_time, mean = weights @ time, np.tensordot(weights, places[near], 1)
+        spread = weights @ (time - mean_time) ** 2
+        slope = np.tensordot(weights * (time - mean_time), places[near], 1) / spread if spread else 0.0
+        smooth[frame] = mean - slope * mean_time
+    return smooth
+
+
+def cut(frame: np.ndarray, crop: SquareCrop, pixels: int, room: float = 1.0) -> np.ndarray:
+    """Cut a square out of a frame and resize it.
+
+    Args:
+        frame: uint8 (height, width, 3).
+        crop: the square.
+        pixels: side of the result in pixels for the square itself.
+        room: factor by which square and result are widened around their middle, so that a rotation of the result
+            has real pixels to bring into its corners.
+
+    Returns:
+        uint8 (n, n, 3) with n = ``pixels`` times ``room``, rounded to the nearest number as even or odd as ``pixels``,
+        so that its middle ``pixels`` x ``pixels`` are the crop. What lies beyond the frame repeats its border.
+    """
+    n = with_room(pixels, room)
+    side = crop.side * n / pixels
+    inside = _upright(frame, crop, side) if crop.tilt else _slice(frame, crop, side)
+    # Area averaging is OpenCV's only interpolation that does not alias when it shrinks.
+    interpolation = cv2.INTER_AREA if side > n else cv2.INTER_LINEAR
+    return cv2.resize(inside, (n, n), interpolation=interpolation)
+
+
+def with_room(pixels: int, room: float) -> int:
+    """Return the side of a crop of ``pixels`` that is widened by ``room``, as :func:`cut` widens it."""
+    return pixels + 2 * round(pixels * (room - 1) / 2)
+
+
+def whole(frame: np.ndarray, pixels: int, room: float = 1.0) -> np.ndarray:
+    """Take a frame that is a face's crop already, resized, with room for a rotation around it.
+
+    Args:
+        frame: uint8 (height, width, 3); one that is not square is made so by repeating its border.
+        pixels: side in pixels of the result without the room.
+        room: as for :func:`cut`. No pixels are there: the border is repeated.
+
+    Returns:
+        uint8 (n, n, 3), n as for :func:`cut`; its middle ``pixels`` x ``pixels`` are the frame.
+    """
+    height, width = frame.shape[:2]
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    beyond = (top, side - height - top, left, side - width - left)
+    square = cv2.copyMakeBorder(frame, *beyond, cv2.BORDER_REPLICATE) if height != width else frame
+    interpolation = cv2.INTER_AREA if side > pixels else cv2.INTER_LINEAR
+    resized = cv2.resize(square, (pixels, pixels), interpolation=interpolation)
+    return cv2.copyMakeBorder(resized, *[round(pixels * (room - 1) / 2)] * 4, cv2.BORDER_REPLICATE)
+
+
+def _slice(frame: np.ndarray, crop: SquareCrop, side: float) -> np.ndarray:
+    """Take the whole pixels of a square that is not tilted."""
+    left, top = round(crop.center_x - side / 2), round(crop.center_y - side / 2)
+    right, bottom = left + round(side), top + round(side)
+    height, width = frame.shape[:2]
+    inside = frame[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+    beyond = (max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0))
+    return cv2.copyMakeBorder(inside, *beyond, cv2.BORDER_REPLICATE) if any(beyond) else inside
+
+
+def _upright(frame: np.ndarray, crop: SquareCrop, side: float) -> np.ndarray:
+    """Turn a tilted square upright, at the frame's own resolution."""
+    n = max(round(side), 1)
+    angle, step = np.radians(crop.tilt), side / n
+    across = step * np.array([np.cos(angle), np.sin(angle)])
+    down = np.array([-across[1], across[0]])
+    # Pixels lie half a pixel from the edges that coordinates count from.
+    corner = np.array([crop.center_x, crop.center_y]) - (across + down) * (n - 1) / 2 - 0.5
+    to_frame = np.column_stack([across, down, corner])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(frame, to_frame, (n, n), flags=flags, borderMode=cv2.BORDER_REPLICATE)

@@ -1,0 +1,167 @@
+"""One person's face through a recording: who is followed, which gaps are bridged, which part can be used."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from data_prep.faces.detection import Face, FaceDetector, between, pair
+from data_prep.faces.search import EVERY, search
+
+MAX_GAP = 5
+"""Frames without a face that are bridged: a blink, a hand's sweep or blur hides a face for up to a sixth of a second
+at 30 frames a second, and a head does not get far meanwhile. What happened in a longer gap nobody knows."""
+
+
+@dataclass(frozen=True, eq=False)
+class FaceTrack:
+    """One person's face in every frame of a recording.
+
+    Attributes:
+        faces: for each frame the face, detected, checked or bridged; None where the person is not seen. Between two
+            faces only gaps of more than the largest bridged length are left.
+    """
+
+    faces: tuple[Face | None, ...]
+
+    @property
+    def usable(self) -> range:
+        """The longest run of frames between long gaps, the first of equals; empty where there is no face at all."""
+        longest = start = stop = 0
+        for frame, face in enumerate([*self.faces, None]):
+            if face is None:
+                if frame - start > longest:
+                    longest, stop = frame - start, frame
+                start = frame + 1
+        return range(stop - longest, stop)
+
+    @property
+    def usable_faces(self) -> tuple[Face, ...]:
+        """The faces of the usable part."""
+        return tuple(self.faces[frame] for frame in self.usable)
+
+
+class FaceFollower:
+    """Finds and follows one person's face.
+
+    Args:
+        device: where MTCNN's networks run.
+        every: see :func:`data_prep.faces.search.search`.
+        max_gap: longest gap in frames that is bridged.
+
+    Example:
+        >>> from data_prep.faces.crops import crops_of
+        >>> track = FaceFollower().track(read_frames(Path("clip.mp4")))  # doctest: +SKIP
+        >>> crops = crops_of(track, "per-sequence")  # doctest: +SKIP
+    """
+
+    def __init__(self, device: torch.device | str = "cpu", every: int = EVERY, max_gap: int = MAX_GAP) -> None:
+        self.detector = FaceDetector(device)
+        self.every = every
+        self.max_gap = max_gap
+
+    def follow(self, frames: Iterable[np.ndarray]) -> Iterator[Face | None]:
+        """Follow a person through a stream; see :func:`follow`.
+
+        Args:
+            frames: uint8 (height, width, 3), RGB, all of one size. Of those that were read, faces are still to come for
+                at most ``every`` times :data:`data_prep.faces.search.STRETCHES` plus ``max_gap``; with
+                :func:`itertools.tee` frames and faces can be taken in step.
+        """
+        return follow(search(frames, self.detector, self.every), self.max_gap)
+
+    def track(self, frames: Iterable[np.ndarray]) -> FaceTrack:
+        """Follow the person with the most presence in a whole recording; see :func:`track`.
+
+        Args:
+            frames: as for :meth:`follow`; no more are held.
+        """
+        return track(search(frames, self.detector, self.every), self.max_gap)
+
+
+def track(faces: Iterable[Sequence[Face]], max_gap: int = MAX_GAP) -> FaceTrack:
+    """Follow the person whose face has the most presence: the sum of its areas over all frames.
+
+    Args:
+        faces: for each frame the faces of all people.
+        max_gap: longest gap in frames that is bridged.
+    """
+    people = list(_people(faces))
+    presence: dict[int, float] = {}
+    for seen in people:
+        for person, face in seen.items():
+            presence[person] = presence.get(person, 0.0) + face.area
+    most = max(presence, key=presence.__getitem__, default=None)
+    return FaceTrack(tuple(_bridged((seen.get(most) for seen in people), max_gap)))
+
+
+def follow(faces: Iterable[Sequence[Face]], max_gap: int = MAX_GAP) -> Iterator[Face | None]:
+    """Follow the largest face of the first frame that has any, until it is lost for more than ``max_gap`` frames.
+
+    Then the largest in view is followed. Between faces of two people there is always a gap that is not bridged.
+
+    Args:
+        faces: for each frame the faces of all people.
+        max_gap: longest gap in frames that is bridged, and the delay of the answer.
+
+    Yields:
+        For each frame the face, or None.
+    """
+    return _bridged(_largest_until_lost(_people(faces, max_gap), max_gap), max_gap)
+
+
+def _people(faces: Iterable[Sequence[Face]], forget_after: int | None = None) -> Iterator[dict[int, Face]]:
+    """Number the people of each frame: who is near a person's last place is that person.
+
+    Args:
+        faces: for each frame the faces of all people.
+        forget_after: who was not seen for more frames than this comes back as somebody else.
+    """
+    last: dict[int, tuple[int, Face]] = {}
+    newest = 0
+    for frame, seen in enumerate(faces):
+        if forget_after is not None:
+            last = {person: (when, face) for person, (when, face) in last.items() if frame - when - 1 <= forget_after}
+        known = list(last)
+        pairs = pair(seen, [last[person][1] for person in known])
+        named = {}
+        for i, face in enumerate(seen):
+            if i in pairs:
+                person = known[pairs[i]]
+            else:
+                person, newest = newest, newest + 1
+            named[person] = face
+            last[person] = (frame, face)
+        yield named
+
+
+def _largest_until_lost(people: Iterable[dict[int, Face]], max_gap: int) -> Iterator[Face | None]:
+    followed, missing = None, 0
+    for seen in people:
+        if followed is None and seen:
+            followed = max(seen, key=lambda person: seen[person].area)
+        face = seen.get(followed)
+        missing = 0 if face else missing + 1
+        yield face
+        # The frame that makes the gap too long still counts to it, so that it is never bridged towards another person.
+        if missing > max_gap:
+            followed = None
+
+
+def _bridged(faces: Iterable[Face | None], max_gap: int) -> Iterator[Face | None]:
+    """Fill the gaps of up to ``max_gap`` frames between two faces."""
+    before, gap = None, 0
+    for face in faces:
+        if face is None:
+            gap += 1
+            if before is None or gap > max_gap:
+                # Too long by now, or nothing to bridge from: what was held back is given up.
+                yield from [None] * (gap if before else 1)
+                before, gap = None, 0
+            continue
+        for k in range(gap):
+            yield between(before, face, (k + 1) / (gap + 1))
+        yield face
+        before, gap = face, 0
+    yield from [None] * gap

@@ -1,0 +1,185 @@
+"""Decoding of video files, one frame at a time."""
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data_prep.errors import BadInput
+
+_SIGNATURES = {
+    0: (b"RIFF", b"\x1aE\xdf\xa3", b"\0\0\1\xba", b"\0\0\1\xb3", b"0&\xb2u\x8ef\xcf\x11", b"FLV\1", b"OggS"),
+    4: (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"),
+}
+"""Place in the file -> how AVI, Matroska and WebM, MPEG, WMV, FLV and Ogg begin; MP4 and QuickTime."""
+
+_TRANSPORT_PACKET = 188
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One decoded frame.
+
+    Attributes:
+        image: uint8 (height, width, 3), RGB, upright as far as the file says how it was held.
+        seconds: when it is shown, from the beginning of the video; None for image files, whose rate nobody knows.
+    """
+
+    image: np.ndarray
+    seconds: float | None
+
+
+def frames_of_video(path: Path, first: int = 0, last: int | None = None) -> Iterator[Frame]:
+    """Decode a video file frame by frame.
+
+    Frames carry the container's own times, so that a variable frame rate shows; where it gives none that ascend, its
+    mean rate counts. A rotation that the container asks for is applied.
+
+    Args:
+        path: the video file.
+        first: number of the first frame to give, from 0.
+        last: number of the last one; None for all to the end.
+
+    Yields:
+        The frames in order of time, at least one.
+
+    Raises:
+        BadInput: no video file that is known, no frame in it can be decoded, a frame is broken, or the file is cut
+            short or ends before ``last``.
+    """
+    with _opened(path) as capture:
+        number = 0
+        for seconds in _times(capture, path, last):
+            if number >= first:
+                decoded, image = capture.retrieve()
+                if not decoded:
+                    raise BadInput(f"{path}: its frame {number + 1} cannot be decoded; restore the file")
+                yield Frame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), seconds)
+            number += 1
+    if number == 0:
+        raise _no_frame(path)
+    if last is not None and number <= last:
+        raise BadInput(f"{path}: ends after frame {number}, and frame {last + 1} is asked for; restore the file")
+
+
+def _times(capture: cv2.VideoCapture, path: Path, last: int | None) -> Iterator[float]:
+    """Go to each frame in turn, and give the seconds at which it is shown.
+
+    Raises:
+        BadInput: the file is cut short; known only at its end, so not where ``last`` comes before it.
+    """
+    rate = _mean_rate(capture)
+    interval = 1 / rate if rate else 0.0
+    number, seconds = 0, -interval
+    while last is None or number <= last:
+        if not capture.grab():
+            break
+        shown = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        seconds = shown if shown > seconds else seconds + interval
+        yield seconds
+        number += 1
+    promised = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    # The number of frames in a header may be an estimate, so the time that is missing must agree with it; one less may
+    # be a frame that says "as before". MP4 files are tested by their boxes: an edited one shows fewer than it holds.
+    is_short = 0 < number < promised - 1 and seconds + 2 * interval < promised * interval
+    if last is None and is_short and not _is_mp4(path):
+        raise BadInput(f"{path}: {number} of {promised:.0f} frames can be decoded: it is cut short; restore the file")
+
+
+def frame_rate(path: Path) -> float | None:
+    """Return a video's mean rate in frames a second; None where the file says nothing of it.
+
+    Raises:
+        BadInput: no video file that is known, or it is cut short.
+    """
+    with _opened(path) as capture:
+        return _mean_rate(capture)
+
+
+def count_frames(path: Path) -> int:
+    """Return the number of frames that can be decoded. Raises :class:`BadInput` as :func:`frames_of_video` does."""
+    with _opened(path) as capture:
+        number = sum(1 for _ in _times(capture, path, None))
+    if number == 0:
+        raise _no_frame(path)
+    return number
+
+
+def promised_frames(path: Path) -> int:
+    """Return the number of frames that a video's header promises; 0 where it promises none. It may be an estimate.
+
+    Raises:
+        BadInput: no video file that is known, or it is cut short.
+    """
+    with _opened(path) as capture:
+        return max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+
+
+def _mean_rate(capture: cv2.VideoCapture) -> float | None:
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    return rate if 0 < rate < 1000 else None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
+    if not _is_video(path):
+        raise _no_frame(path)
+    if _is_mp4(path) and _is_cut_short(path):
+        raise BadInput(f"{path}: the video is cut short; restore the file")
+    # Named, because OpenCV would take a name like frame_%02d.mp4 for a series of images.
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    try:
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+        yield capture
+    finally:
+        capture.release()
+
+
+def _no_frame(path: Path) -> BadInput:
+    return BadInput(
+        f"{path}: no frame of it can be decoded; give a video file that OpenCV reads, or a folder of frames"
+    )
+
+
+def _is_video(path: Path) -> bool:
+    """Whether a file begins as video files do. A playlist, which may name any file or address, does not."""
+    start = _start_of(path)
+    is_transport_stream = len(start) > _TRANSPORT_PACKET and start[0] == start[_TRANSPORT_PACKET] == 0x47
+    return is_transport_stream or any(
+        start.startswith(signature, place) for place, signatures in _SIGNATURES.items() for signature in signatures
+    )
+
+
+def _is_mp4(path: Path) -> bool:
+    return _start_of(path).startswith(_SIGNATURES[4], 4)
+
+
+def _start_of(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_TRANSPORT_PACKET + 1)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); check the file and its permissions") from error
+
+
+def _is_cut_short(path: Path) -> bool:
+    """Whether the last box of an MP4 or QuickTime file reaches beyond the file's end."""
+    end = path.stat().st_size
+    place = 0
+    with path.open("rb") as file:
+        while place < end:
+            file.seek(place)
+            header = file.read(16)
+            if len(header) < 8:
+                return False
+            (length,) = struct.unpack_from(">I", header)
+            if length == 1 and len(header) == 16:
+                (length,) = struct.unpack_from(">Q", header, 8)
+            if length < 8:  # 0: the box goes on to the end; else what follows the last box
+                return False
+            place += length
+    return place > end

@@ -1,0 +1,131 @@
+"""Many sequences side by side, in the threads of one process or in several processes.
+
+Each thread computes alone: it decodes, searches, cuts or runs the backbone on a few frames, with no helpers. A pool of
+threads that share each convolution loses a third of two cores to waiting for one another, and two such pools at once
+far more; frames share nothing, so that whoever is free takes the next ones. So all stages overlap, sequences of six
+frames keep the cores as busy as long ones, and other work on the machine slows this down by its share alone.
+
+A frame's maps do not depend on how many threads or processes there are: a block of frames goes to the backbone as it
+comes from its sequence, whatever else is under way.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from functools import cache
+
+import cv2
+import torch
+from joblib import Parallel, delayed
+
+from data_prep.datasets.catalogue import LabelledSequence
+from data_prep.faces.tracking import FaceFollower
+from data_prep.preparation.sequence_work import Outcome, SequenceWork, Settings
+
+CHUNKS_PER_PROCESS = 8
+"""Into how many parts each process's share is cut: a process that is slow is left fewer of them."""
+
+
+def in_threads(
+    sequences: Sequence[LabelledSequence], settings: Settings, threads: int, strict: bool = False
+) -> Iterator[Outcome]:
+    """Do the work on sequences in the threads of this process.
+
+    ``threads`` run the backbone, one on a GPU; one more goes through sequences, each from its first byte to its last
+    map. While some wait for the backbone there is always one that is not, and cores are never idle.
+
+    Args:
+        sequences: what to work on.
+        settings: what to do.
+        threads: cores to keep busy.
+        strict: begin no other sequence once one is damaged.
+
+    Yields:
+        What came of each, as they end.
+    """
+    of_backbone = threads if settings.backbone.device.type == "cpu" else 1
+    follower = _follower(str(settings.backbone.device)) if settings.faces == "mtcnn" else None
+    waiting = iter(sequences)
+    with (
+        _lone_threads(),
+        ThreadPoolExecutor(of_backbone, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+        ThreadPoolExecutor(threads + 1, initializer=torch.set_num_threads, initargs=(1,)) as workers,
+    ):
+        work = SequenceWork(settings, follower, pool)
+        running: set[Future[Outcome]] = set()
+        stopped = False
+        try:
+            while True:
+                while not stopped and len(running) <= threads and (sequence := next(waiting, None)):
+                    running.add(workers.submit(work, sequence))
+                if not running:
+                    return
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    outcome = future.result()
+                    stopped = stopped or (strict and outcome.problem is not None)
+                    yield outcome
+        finally:
+            work.stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def in_processes(
+    sequences: Sequence[LabelledSequence], settings: Settings, processes: int, threads: int, strict: bool = False
+) -> Iterator[Outcome]:
+    """Do the work on sequences in several processes, each with its own detector and backbone, loaded once.
+
+    Args:
+        sequences, settings, strict: as for :func:`in_threads`.
+        processes: how many.
+        threads: of each of them.
+
+    Yields:
+        What came of each, as they end.
+    """
+    n = max(1, -(-len(sequences) // (processes * CHUNKS_PER_PROCESS)))
+    chunks = [sequences[start : start + n] for start in range(0, len(sequences), n)]
+    tasks = (delayed(_chunk)(chunk, settings, threads, strict, os.getpid()) for chunk in chunks)
+    for outcomes in Parallel(n_jobs=processes, return_as="generator_unordered", batch_size=1)(tasks):
+        yield from outcomes
+        if strict and any(outcome.problem for outcome in outcomes):
+            return
+
+
+def _chunk(
+    sequences: Sequence[LabelledSequence], settings: Settings, threads: int, strict: bool, parent: int
+) -> list[Outcome]:
+    _die_with(parent)
+    return list(in_threads(sequences, settings, threads, strict))
+
+
+@cache
+def _follower(device: str) -> FaceFollower:
+    return FaceFollower(device)
+
+
+@cache
+def _die_with(parent: int) -> None:
+    """End this process when its parent has: one that was killed cannot call its workers off."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _lone_threads() -> Iterator[None]:
+    """Keep OpenCV from helpers, and put back PyTorch's number of threads, which the last one to set it would leave."""
+    helpers, threads = cv2.getNumThreads(), torch.get_num_threads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(helpers)
+        torch.set_num_threads(threads)

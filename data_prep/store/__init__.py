@@ -1,0 +1,1 @@
+"""What lies on disk: crops, tracks and pooling maps, with their tables."""

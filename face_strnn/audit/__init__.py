@@ -1,0 +1,1 @@
+"""The proof: what a run claims, derived anew from its files."""

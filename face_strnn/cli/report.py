@@ -1,0 +1,104 @@
+"""``face-strnn report``."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from face_strnn.cli.console import console
+
+
+def report(run: Path) -> None:
+    """Print a run's table and draw its figures and page anew.
+
+    Args:
+        run: a finished run folder.
+    """
+    from face_strnn.audit.audit import changed_files, standing_audit
+    from face_strnn.evaluation.run_folder import read_summary
+    from face_strnn.report.page import render_report
+
+    summary = read_summary(run)
+    audited = standing_audit(run)
+    page = render_report(run, audited)
+    print_summary(summary, console)
+    if changed := changed_files(run):
+        console.print(f"changed since the run was audited: {', '.join(changed)}", style="bold red", soft_wrap=True)
+    console.print(f"audit: {audited.verdict}", style=None if audited.passed else "bold red", soft_wrap=True)
+    console.print(f"report: [b]{escape(str(page.resolve()))}[/b]", soft_wrap=True)
+
+
+def print_summary(summary: dict, console: Console) -> None:
+    """Print a run's accuracy, its baselines, and the published figures for the same classes beside it.
+
+    Args:
+        summary: the contents of a run's ``summary.json``.
+        console: where to print.
+    """
+    from face_strnn.evaluation.predictions import UNROTATED
+    from face_strnn.evaluation.protocols import NOT_COMPARABLE
+    from face_strnn.report.page import beside_frozen_in_words, compare, percent, seed_spread
+
+    table = Table(
+        title=f"{escape(summary['data'])}, {summary['n_sequences']} sequences of {summary['n_subjects']} subjects, "
+        f"{len(summary['fold_accuracies'])} folds ({escape(summary['protocol'])})"
+    )
+    table.add_column("method", overflow="fold")
+    table.add_column("accuracy %", justify="right", no_wrap=True)
+    table.add_column("95 % interval", justify="right", no_wrap=True)
+    table.add_column("UAR %", justify="right", no_wrap=True)
+    table.add_column("data", overflow="fold")
+    rows = compare(summary)
+    for row, following in zip(rows, [*rows[1:], None], strict=True):
+        table.add_row(
+            escape(row.method),
+            f"{row.accuracy:.1f}",
+            "–" if row.interval is None else f"{row.interval[0]:.1f} – {row.interval[1]:.1f}",
+            "–" if row.mean_class_recall is None else f"{row.mean_class_recall:.1f}",
+            "CK+, published" if row.kind == "published" else escape(summary["data"]),
+            style="bold" if row.kind == "run" else None,
+            end_section=following is not None and following.kind != row.kind,
+        )
+    console.print(table)
+    spread = summary["std_fold_accuracy"]
+    console.print(
+        f"Mean over folds {percent(summary['mean_fold_accuracy'])} %"
+        + ("" if spread is None else f" ± {percent(spread)} (std)")
+        + ". Intervals: bootstrap over subjects. UAR: mean class recall.",
+        highlight=False,
+    )
+    if "frozen" in summary:
+        console.print(beside_frozen_in_words(summary), highlight=False)
+    for warning in summary.get("warnings", []):
+        console.print(f"Warning: {warning}.", style="bold yellow", markup=False)
+    if summary["left_out"]:
+        console.print(f"Left out, for no frame shows a face: {', '.join(summary['left_out'])}.", style="bold yellow")
+    if summary["damaged"]:
+        text = f"Left out, for the copy of the data is damaged: {', '.join(summary['damaged'])}."
+        console.print(text, style="bold yellow", markup=False)
+    if summary["seeds"] > 1:
+        each = ", ".join(percent(value) for value in summary["seed_accuracies"])
+        if summary.get("ensemble"):
+            members = summary["members"]
+            said = f"The members of the ensemble alone: {each} %, mean {percent(members['mean'])} %"
+            said += f" (std {percent(members['std'])})."
+        else:
+            spread = percent(seed_spread(summary))
+            said = f"Over {summary['seeds']} seeds: {each} % (std {spread}); the table pools them."
+        console.print(said, highlight=False)
+    if summary.get("tested", UNROTATED) != UNROTATED:
+        console.print(
+            f"Each test sequence: {summary['tested']} of it; the protocol tests the unrotated ones alone.",
+            highlight=False,
+        )
+    if summary["data"] == "synthetic":
+        console.print(
+            "The data are synthetic (drawn faces): these figures say nothing about real faces.", style="bold yellow"
+        )
+    if summary["selection"] == "oracle":
+        console.print(f"Epochs were chosen by test accuracy (oracle): {NOT_COMPARABLE}.", style="bold red")
+    if any(row.kind == "published" for row in rows):
+        console.print(
+            "Published figures are for CK+ with other folds and crops: a context, not a ranking.", style="dim"
+        )

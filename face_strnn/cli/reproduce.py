@@ -1,0 +1,127 @@
+"""``face-strnn reproduce``."""
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from data_prep.errors import BadInput, DataWarning
+from face_strnn.cli.console import console, progress_bar, training_progress, unfolded
+from face_strnn.config import Config, NetworkConfig, TrainingConfig
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def reproduce(
+    features: Path,
+    out: Path,
+    only: list[str] | None = None,
+    seeds: int = 1,
+    spread: bool = False,
+    protocol: Literal["interleaved", "contiguous", "leave-one-subject-out", "given"] = "interleaved",
+    folds: int = 10,
+    selection: Literal["last", "inner"] = "last",
+    epochs: int | None = None,
+    seed: int = 0,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    network: NetworkConfig = NetworkConfig(),  # noqa: B008
+    training: TrainingConfig = TrainingConfig(),  # noqa: B008
+    command: str = "",
+) -> None:
+    """Do the paper's experiments under the same folds: the STRNN, its ablations, baselines. What is done is kept.
+
+    Args:
+        features: a feature store, or the folder that holds one.
+        out: folder of the results, with a folder for every method and seed.
+        only: experiments to do beside the STRNN, of srnn, trnn, non-sparse, sigmoid (relu), no-rotation, svm, logistic,
+            lstm, cnn; all by default.
+        seeds: number of times that every network is trained, with seeds from --seed upwards.
+        spread: give the LaTeX table a column for the spread over seeds, of which there must be two or more.
+        protocol: how subjects are dealt to folds; given: as the data set itself says (a manifest's column fold).
+        folds: number of folds of the protocols interleaved and contiguous.
+        selection: the epoch that is tested: the last; inner: the best on training subjects set aside for it.
+        epochs: passes over the training samples, in place of the configuration's training.epochs.
+        seed: of the initial parameters.
+        device: where the networks are trained; auto takes a GPU where there is one.
+        network: sizes of the network.
+        training: how it is trained.
+        command: how the program was called; a run's summary repeats it.
+    """
+    from data_prep.device import compute_device
+    from data_prep.store.store import FeatureStore
+    from face_strnn.experiments.reproduction import Reproduction
+    from face_strnn.experiments.results import results_of
+    from face_strnn.report.page import render_report
+    from face_strnn.report.reproduction_page import write_reproduction
+
+    if spread and seeds < 2:
+        raise BadInput(f"--spread: --seeds {seeds} has no spread over seeds; give --seeds 2 or more")
+    if epochs is not None:
+        training = replace(training, epochs=epochs)
+    whole = Reproduction(
+        FeatureStore.open(features), out, Config(network, training), protocol, folds, selection, seed, seeds, only,
+        compute_device(device), command,
+    )  # fmt: skip
+    whole.begin()
+    if whole.absent_classes:
+        warnings.warn(
+            f"no sequence shows {', '.join(whole.absent_classes)}: no method can learn it, and the mean class recall "
+            "is over the other classes",
+            DataWarning,
+            stacklevel=1,
+        )
+    cells = whole.cells
+    for number, cell in enumerate(cells, start=1):
+        kept = ": kept" if cell.is_finished else ""
+        console.print(f"{number} of {len(cells)}: {cell.title}{kept}", markup=False, highlight=False)
+        if cell.experiment.baseline:
+            with progress_bar("folds", whole.n_tested_folds) as update:
+                whole.carry_out(cell, watch_fold=lambda done, update=update: update(completed=done))
+        else:
+            with training_progress(whole.config_of(cell).training.epochs) as watch:
+                whole.carry_out(cell, watch)
+            if not (cell.folder / "report.html").is_file():
+                render_report(cell.folder)
+    table = results_of(whole)
+    written = write_reproduction(whole, table, spread)
+    print_results(table, unfolded())
+    for path in written:
+        console.print(f"{path.name}: [b]{escape(str(path.resolve()))}[/b]", soft_wrap=True)
+    if broken := sorted(set(table.loc[table["audit"].str.contains("failed"), "label"])):
+        raise BadInput(f"{out}: the audit of {', '.join(broken)} failed; `face-strnn audit` on its folder says what")
+
+
+def print_results(table: "pd.DataFrame", console: Console) -> None:
+    """Print the means of a results table."""
+    from face_strnn.experiments.results import means
+    from face_strnn.report.reproduction_page import interval, p_value, percent
+
+    shown = Table("method")
+    for heading in (
+        "accuracy %\n95 % interval", "UAR %", "± folds\n± seeds", "difference\n95 % interval",
+        "McNemar p", "permutation p\nHolm",
+    ):  # fmt: skip
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for row in means(table).to_dict("records"):
+        shown.add_row(
+            escape(row["label"]),
+            f"{percent(row['accuracy'])}\n{interval(row['accuracy_low'], row['accuracy_high'])}",
+            percent(row["uar"]),
+            f"{percent(row['std_over_folds'])}\n{percent(row['std_over_seeds'])}",
+            f"{percent(row['difference'], '+.1f')}\n{interval(row['difference_low'], row['difference_high'], '+.1f')}",
+            p_value(row["mcnemar_p"]),
+            f"{p_value(row['permutation_p'])}\n{p_value(row['permutation_holm'])}",
+            style="bold" if row["group"] == "STRNN" else None,
+            end_section=True,
+        )
+    console.print(shown)
+    console.print(
+        "Differences in points, to the STRNN. Intervals: bootstrap over subjects. Permutation: signs of the subjects' "
+        "differences. McNemar takes sequences for independent, and is of one seed.",
+        highlight=False,
+    )

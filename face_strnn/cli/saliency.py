@@ -1,0 +1,86 @@
+"""``face-strnn saliency``."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from face_strnn.cli.console import console, progress_bar
+
+
+def saliency(
+    run: Path, features: Path, baseline: Literal["first-frame", "zeros"] = "first-frame", steps: int = 32
+) -> None:
+    """Say where a run's networks look: sparsity, attributions of held-out sequences, and, on synthetic data, how right.
+
+    Writes RUN/saliency.json and the figures, and draws the page anew with them.
+
+    Args:
+        run: a finished run folder.
+        features: the feature store that the run was made with.
+        baseline: what sequences are compared with: their first frame all the time, or maps of zeros.
+        steps: points of the integral from the baseline to the sequence.
+    """
+    from data_prep.store.store import FeatureStore
+    from face_strnn.evaluation.run_folder import read_summary
+    from face_strnn.report.page import render_report
+    from face_strnn.saliency.explanation import explain_run
+
+    store = FeatureStore.open(features)
+    with progress_bar("attributing held-out sequences", read_summary(run)["n_sequences"]) as update:
+        found = explain_run(run, store, baseline, steps, progress=lambda _: update(advance=1))
+    print_saliency(found)
+    console.print(f"[b]{escape(str(run / 'saliency.json'))}[/b]", soft_wrap=True)
+    console.print(f"with its figures on the page: [b]{escape(str(render_report(run)))}[/b]", soft_wrap=True)
+
+
+def print_saliency(found: dict[str, Any]) -> None:
+    """Print what ``saliency`` found: sparsity, completeness and, on synthetic data, how right the maps are."""
+    sparsity = Table(title=f"entries below 1 % of their matrix's largest, {found['n_networks']} networks")
+    sparsity.add_column("matrix")
+    sparsity.add_column("per cent, mean ± std", justify="right")
+    for name, share in found["sparsity"].items():
+        spread = "" if share["std"] is None else f" ± {100 * share['std']:.1f}"
+        sparsity.add_row(name, f"{100 * share['mean']:.1f}{spread}")
+    console.print(sparsity)
+    complete = found["completeness"]
+    console.print(
+        f"Integrated gradients account for the logits' differences of {complete['mean_absolute_rise']:.2f} on average "
+        f"up to {complete['mean_absolute_residue']:.3f} (at most {complete['largest_absolute_residue']:.3f}).",
+        highlight=False,
+    )
+    if found["localisation"] is None:
+        console.print(
+            "Which places move is known of drawn faces only: nothing here says how right the maps are.", style="dim"
+        )
+        return
+    emotions = list(found["truth"])
+    wide = console if console.is_terminal and console.width >= 100 else Console(width=120)
+    table = Table(
+        title="synthetic data: area under the ROC curve for the places that the action units move\n"
+        "all: over all places; moved: over those that some emotion moves, where the middle of the face is no answer"
+    )
+    table.add_column("map")
+    for emotion in emotions:
+        table.add_column(emotion, justify="right")
+    table.add_column("all", justify="right", style="bold")
+    table.add_column("moved", justify="right", style="bold")
+    rows = found["localisation"]
+    for row, following in zip(rows, [*rows[1:], None], strict=True):
+        among = row["mean_among_moved"]
+        table.add_row(
+            escape(row["saliency"]),
+            *(f"{row['auc'][emotion]:.2f}" for emotion in emotions),
+            f"{row['mean']:.2f}",
+            "–" if among is None else f"{among:.2f}",
+            style="dim" if row["kind"] == "control" else None,
+            end_section=following is not None and following["kind"] != row["kind"],
+        )
+    wide.print(table)
+    console.print(
+        "The last rows are controls that nothing was learned for. A map that does not do better than they do shows "
+        "where faces move, not what the networks learned. Synthetic: this says nothing about real faces.",
+        style="bold yellow",
+    )

@@ -1,0 +1,25 @@
+"""``face-strnn synth``."""
+
+from pathlib import Path
+
+from rich.markup import escape
+
+from face_strnn.cli.console import console, progress_bar
+
+
+def synth(out: Path, subjects: int = 118, seed: int = 0, jobs: int = -1) -> None:
+    """Draw the stand-in data set: synthetic faces in CK+'s folder layout, of no real person.
+
+    Args:
+        out: new folder for the data set.
+        subjects: number of drawn subjects, 1 to 118 (all 327 sequences).
+        seed: of the drawing; the same seed gives the same bytes.
+        jobs: processes that draw; -1 for one per core.
+    """
+    from data_prep.synthetic.dataset import first_subjects, write_standin
+
+    n_sequences = len(first_subjects(subjects))
+    with progress_bar("drawing sequences", n_sequences) as update:
+        write_standin(out, subjects, seed, progress=lambda done, _: update(completed=done), jobs=jobs)
+        update(completed=n_sequences)
+    console.print(f"[b]{escape(str(out))}[/b]: {n_sequences} synthetic sequences of {subjects} drawn subjects")

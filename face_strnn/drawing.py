@@ -1,0 +1,72 @@
+"""What all figures share: a title that names the data, colours, and files in three formats."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from data_prep.atomic_files import written_whole
+
+BLUE, ORANGE, GREY = "#1f5fa8", "#c8591a", "#5b6470"
+"""Apart in lightness too: safe for the colour-blind, and on paper."""
+
+FORMATS = ("png", "pdf", "svg")
+
+_PIXELS_PER_INCH = 160
+_UNDATED = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
+    "svg": {"Date": None, "Creator": None},
+}
+
+
+def entitle(figure: Figure, title: str, data: str, selection: str, averaging: str = "") -> None:
+    """Name the data above the figure, so that a picture that travels alone still says what it shows.
+
+    Args:
+        figure: it has one title, which is replaced.
+        title: what it shows.
+        data: the data set's name, or "synthetic".
+        selection: how the epoch was chosen; "oracle" is labelled not comparable.
+        averaging: over what the answers are means, see :func:`face_strnn.evaluation.predictions.averaging_words`.
+    """
+    title = f"{title}, {averaging}" if averaging else title
+    source = "synthetic data: says nothing about real faces" if data == "synthetic" else data
+    warning = "; epoch chosen by test accuracy (oracle): not comparable" if selection == "oracle" else ""
+    figure.suptitle(f"{title}\n{source}{warning}", fontsize=13)
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG, PDF and SVG, each whole or not at all; the same figure gives the same bytes.
+
+    Args:
+        figure: what to write.
+        path: without an ending; the folder exists.
+
+    Returns:
+        The PNG's path.
+    """
+    with matplotlib.rc_context({"svg.hashsalt": path.name, "pdf.fonttype": 42}):
+        for ending in FORMATS:
+            with written_whole(path.with_name(f"{path.name}.{ending}")) as unfinished:
+                figure.savefig(unfinished, format=ending, dpi=_PIXELS_PER_INCH, metadata=_UNDATED[ending])
+    return path.with_name(f"{path.name}.png")
+
+
+def save_figures(folder: Path, drawn: Mapping[str, Figure], optional: Collection[str]) -> list[Path]:
+    """Write figures into a folder and remove those that are not drawn this time.
+
+    Args:
+        folder: made where it is missing.
+        drawn: name without an ending -> figure.
+        optional: names that an earlier run of this function may have left there.
+
+    Returns:
+        The PNG files written.
+    """
+    folder.mkdir(exist_ok=True)
+    for name in optional - drawn.keys():
+        for ending in FORMATS:
+            (folder / f"{name}.{ending}").unlink(missing_ok=True)
+    return [save_figure(figure, folder / name) for name, figure in drawn.items()]

@@ -1,0 +1,1 @@
+"""Protocols, cross-validation, figures of merit, and the run folder."""

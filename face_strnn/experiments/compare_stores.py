@@ -1,0 +1,149 @@
+"""Which of several feature stores of one data set serves it best, judged inside the training folds alone.
+
+The judge is a linear support vector machine on the apex frame's maps and their change since the first frame, side by
+side. It takes seconds where an STRNN takes minutes, keeps the places of the face, as an STRNN does, and sees both what
+an expression looks like at its height and what distinguishes it from the face at rest. Its cost is fixed: nothing is
+tuned for one store more than for another. Products between sequences are divided by their mean length, so that the
+cost means the same for stores of few channels and of many.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from data_prep.errors import BadInput
+from data_prep.store.store import FeatureStore
+from face_strnn.config import Protocol
+from face_strnn.evaluation.protocols import SubjectKFold, splitter
+from face_strnn.training.samples import Samples
+
+INNER_FOLDS = 5
+COST = 10.0
+"""C of the support vector machine, for products between sequences whose mean length is 1."""
+
+CLEAN = (
+    "Each outer fold's figures and choice come from its training subjects alone. To take for each fold the store that "
+    "it chose is clean; to take one store for all folds by the means above, and then to cross-validate on these folds, "
+    "is not: together they have seen every subject."
+)
+
+
+@dataclass(frozen=True)
+class StoreChoice:
+    """What the training folds say of several stores.
+
+    Attributes:
+        stores: their folders' names, in the order given.
+        accuracies: float64 (stores, outer folds, inner folds), fractions, of subjects held out in the training part.
+    """
+
+    stores: tuple[str, ...]
+    accuracies: np.ndarray
+
+    @property
+    def of_fold(self) -> np.ndarray:
+        """(stores, outer folds): mean over the inner folds."""
+        return self.accuracies.mean(2)
+
+    @property
+    def chosen(self) -> list[int]:
+        """The number of the store that each outer fold would choose; the first of equals."""
+        return self.of_fold.argmax(0).tolist()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figures as JSON can hold them; folds are numbered from 1."""
+        return {
+            "stores": [
+                {
+                    "store": name,
+                    "inner_accuracy": float(of_fold.mean()),
+                    "std_over_inner_folds": float(each.std(axis=1).mean()),
+                    "inner_accuracy_of_folds": of_fold.tolist(),
+                    "chosen_by_folds": [fold for fold, number in enumerate(self.chosen, start=1) if number == place],
+                }
+                for place, (name, of_fold, each) in enumerate(
+                    zip(self.stores, self.of_fold, self.accuracies, strict=True)
+                )
+            ],
+            "note": CLEAN,
+        }
+
+
+def choose_store(
+    stores: Sequence[FeatureStore],
+    protocol: Protocol = "interleaved",
+    n_folds: int = 10,
+    progress: Callable[[], None] | None = None,
+) -> StoreChoice:
+    """Judge stores of one data set by subject-wise folds inside the training part of every outer fold.
+
+    Args:
+        stores: two or more, of the same sequences; rotated copies are left out.
+        protocol, n_folds: the outer folds, as they will be in the cross-validation.
+        progress: called after each outer fold of each store.
+
+    Raises:
+        BadInput: fewer than two stores, or one twice, stores of other sequences than the first, too few subjects.
+    """
+    if len({store.folder.resolve() for store in stores}) < max(len(stores), 2):
+        raise BadInput("--compare: give --features two stores or more, of the same data set, each once")
+    first = Samples.of(stores[0]).learned_with("none")
+    accuracies = []
+    for store in stores:
+        samples = Samples.of(store).learned_with("none")
+        _require_same(first, samples)
+        outer = splitter(protocol, n_folds, samples.subjects.tolist(), samples.given_folds.tolist())
+        features, labels = _apex_and_change(samples), samples.labels.numpy()
+        of_store = []
+        for train, _ in outer.split(labels, groups=samples.subjects):
+            of_store.append(_inner_accuracies(features[train], labels[train], samples.subjects[train]))
+            if progress:
+                progress()
+        accuracies.append(of_store)
+    return StoreChoice(tuple(store.folder.resolve().name for store in stores), np.array(accuracies))
+
+
+def _require_same(first: Samples, other: Samples) -> None:
+    ours, theirs = ({(e.sequence, e.subject, e.emotion) for e in samples.entries} for samples in (first, other))
+    if ours != theirs:
+        differing = sorted(one[0] for one in ours ^ theirs)
+        raise BadInput(
+            f"{other.store.folder}: of other sequences than {first.store.folder} ({len(differing)} differ, such as "
+            f"{differing[0]}); compare stores of one data set, all prepared to the end"
+        )
+
+
+def _apex_and_change(samples: Samples) -> np.ndarray:
+    """Float32 (N, 2 * h * w * C)."""
+    rows = []
+    for maps in samples:
+        apex, rest = maps[-1].float().flatten(), maps[0].float().flatten()
+        rows.append(np.concatenate([apex.numpy(), (apex - rest).numpy()]))
+    return np.stack(rows)
+
+
+def _inner_accuracies(features: np.ndarray, labels: np.ndarray, subjects: np.ndarray) -> list[float]:
+    """Of each inner fold; features, labels and subjects are those of a training part."""
+    n_subjects = len(set(subjects.tolist()))
+    if n_subjects < 2:
+        raise BadInput("--compare: a training part has one subject; give data of more subjects, or fewer --folds")
+    inner = SubjectKFold(min(INNER_FOLDS, n_subjects))
+    return [
+        float((_answers(features, labels, taught, asked) == labels[asked]).mean())
+        for taught, asked in inner.split(labels, groups=subjects)
+    ]
+
+
+def _answers(features: np.ndarray, labels: np.ndarray, taught: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    if len(set(labels[taught].tolist())) == 1:
+        return np.full(len(asked), labels[taught][0])
+    scaler = StandardScaler().fit(features[taught])
+    known, new = scaler.transform(features[taught]), scaler.transform(features[asked])
+    products = known @ known.T
+    unit = np.diag(products).mean() or 1.0
+    svm = SVC(kernel="precomputed", C=COST).fit(products / unit, labels[taught])
+    return svm.predict(new @ known.T / unit)

@@ -1,0 +1,158 @@
+"""Runs beside each other: the same test sequences in the same folds, and whether the difference is more than chance."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from data_prep.errors import BadInput
+from face_strnn.audit.audit import standing_audit
+from face_strnn.evaluation.metrics import accuracy, subject_bootstrap
+from face_strnn.evaluation.paired import paired_difference
+from face_strnn.evaluation.predictions import averaging_words
+from face_strnn.evaluation.protocols import NOT_COMPARABLE
+from face_strnn.evaluation.run_folder import read_summary, read_table
+from face_strnn.evaluation.statistics import Spread, holm, spread
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """One run, and how it differs from the first one. Fractions from 0 to 1.
+
+    Attributes:
+        run: the folder, as it was given.
+        seeds: number of its seeds, whose answers are pooled; 1 for an ensemble, which has one answer.
+        accuracy: over all test sequences, and all seeds.
+        accuracy_interval: 95 %, bootstrap over subjects; None with one subject.
+        spread: over seeds, and over folds within a seed.
+        warning: why its figures should not be relied on; empty where nothing speaks against them.
+        averaging: over what its answers are means, such as "ensemble of 5"; empty where over nothing.
+        difference: of its accuracy to that of the first run; this and the following are None for the first run.
+        difference_interval: 95 %, paired bootstrap over subjects.
+        mcnemar_p: of the exact test over sequences; None unless both runs are of one seed.
+        permutation_p: of the sign-flip test over subjects.
+        mcnemar_holm, permutation_holm: the same, adjusted for the number of runs compared with the first.
+    """
+
+    run: str
+    seeds: int
+    accuracy: float
+    accuracy_interval: tuple[float, float] | None
+    spread: Spread
+    warning: str = ""
+    averaging: str = ""
+    difference: float | None = None
+    difference_interval: tuple[float, float] | None = None
+    mcnemar_p: float | None = None
+    permutation_p: float | None = None
+    mcnemar_holm: float | None = None
+    permutation_holm: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the attributes by name, ready for JSON."""
+        return asdict(self)
+
+
+def compare_runs(runs: Sequence[Path]) -> list[ComparedRun]:
+    """Compare runs with the first of them.
+
+    Where a run has several seeds, a sequence counts by the share of seeds that are right, so that seeds are not taken
+    for more subjects.
+
+    Args:
+        runs: two or more finished run folders.
+
+    Returns:
+        One entry per run, in the order given.
+
+    Raises:
+        BadInput: fewer than two runs, one that is not finished, or one with other data, folds, or test sequences than
+            the first.
+    """
+    if len(runs) < 2:
+        raise BadInput("there is one run; give two or more to compare")
+    tables = [_predictions(run) for run in runs]
+    for run, predictions in zip(runs[1:], tables[1:], strict=True):
+        _require_same_protocol(runs[0], run)
+        require_same_test(runs[0], tables[0], run, predictions)
+    compared = [_alone(run, predictions) for run, predictions in zip(runs, tables, strict=True)]
+    others = [_beside(one, tables[0], predictions) for one, predictions in zip(compared[1:], tables[1:], strict=True)]
+    permutation = holm([one.permutation_p for one in others])
+    tested = [one.mcnemar_p for one in others if one.mcnemar_p is not None]
+    by_mcnemar = iter(holm(tested))
+    adjusted = [
+        replace(one, permutation_holm=p, mcnemar_holm=None if one.mcnemar_p is None else next(by_mcnemar))
+        for one, p in zip(others, permutation, strict=True)
+    ]
+    return [compared[0], *adjusted]
+
+
+def _predictions(run: Path) -> pd.DataFrame:
+    summary = read_summary(run)
+    columns = ["sequence", "subject", "fold", "truth", "prediction"]
+    if summary.get("ensemble"):
+        return read_table(run, "predictions.csv", columns).assign(seed=summary["seed"])
+    return read_table(run, "predictions.csv", [*columns, "seed"])
+
+
+def _require_same_protocol(first_run: Path, run: Path) -> None:
+    settings, others = read_summary(first_run), read_summary(run)
+    for name in ("data", "protocol"):
+        if settings[name] != others[name]:
+            raise BadInput(
+                f"{run}: its {name} is {others[name]} and that of {first_run} {settings[name]}; "
+                "compare runs on the same data under the same protocol"
+            )
+
+
+def require_same_test(first_run: Path, first: pd.DataFrame, run: Path, predictions: pd.DataFrame) -> None:
+    """Refuse to compare two tables of predictions that are not over the same sequences in the same folds.
+
+    Args:
+        first_run, run: the folders they are from, to name them.
+        first, predictions: columns ``sequence``, ``subject``, ``truth``, ``fold``.
+
+    Raises:
+        BadInput: they differ.
+    """
+    columns = ["sequence", "subject", "truth", "fold"]
+    tested, tested_here = (set(table[columns].itertuples(index=False, name=None)) for table in (first, predictions))
+    if tested != tested_here:
+        differing = sorted({row[0] for row in tested ^ tested_here})
+        listed = ", ".join(differing[:3]) + (" and others" if len(differing) > 3 else "")
+        raise BadInput(
+            f"{run}: {len(differing)} sequences ({listed}) are not tested as in {first_run}, with the same subject, "
+            "emotion and fold; compare runs over the same sequences and folds"
+        )
+
+
+def _alone(run: Path, predictions: pd.DataFrame) -> ComparedRun:
+    summary, audit = read_summary(run), standing_audit(run)
+    warning = ""
+    if summary["selection"] == "oracle":
+        warning = f"its epochs were chosen by test accuracy (oracle): {NOT_COMPARABLE}"
+    elif not audit.passed:
+        warning = f"its audit found: {audit.verdict}"
+    return ComparedRun(
+        str(run),
+        int(predictions["seed"].nunique()),
+        accuracy(predictions),
+        subject_bootstrap(predictions, summary["classes"])["accuracy_interval"],
+        spread(predictions),
+        warning,
+        averaging_words(summary),
+    )
+
+
+def _beside(one: ComparedRun, first: pd.DataFrame, predictions: pd.DataFrame) -> ComparedRun:
+    """Add the difference of a run to the first."""
+    found = paired_difference(first, predictions)
+    return replace(
+        one,
+        difference=found.accuracy,
+        difference_interval=found.interval,
+        mcnemar_p=found.mcnemar_p,
+        permutation_p=found.permutation_p,
+    )

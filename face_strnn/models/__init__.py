@@ -1,0 +1,1 @@
+"""The equations: the networks, and the kernels that compute them."""

@@ -1,0 +1,271 @@
+"""Equations (1) and (3) for a stack of networks by PyTorch's own operations, with a backward pass of their own.
+
+The D directions of M networks are J = M x D independent recurrences over the same maps. They are computed as one matrix
+product for all projections U x, then wave by wave as one batched product over J. What a wave hands on, W h, is computed
+once per node and added where it is received.
+
+Sequences are taken in chunks whose states fit the processor's cache: every later pass over them is then cheap. Only the
+states themselves are kept for the backward pass. U x is interpolated along time instead of x (interpolation is linear,
+so it commutes with U): the large product is over the real frames only.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+from face_strnn.models.scan import Scan, Wave
+from face_strnn.models.time_steps import Taps
+
+CHUNK_BYTES = 16 * 2**20
+"""States of one chunk: half of a common last-level cache."""
+
+
+class PortableStates(torch.autograd.Function):
+    """Sparse projections s of the spatial hidden states, for M stacked networks.
+
+    ``apply(frames, steps, U, W, b, G, scan, relu, compute_type)``:
+
+    Args:
+        frames: (F, K, C), real frames of all sequences one after the other, any floating type.
+        steps: for each sequence, (L, n) weights that make its L time steps of its n frames; or the taps of all time
+            steps, with which the batch is one chunk.
+        U, W, b, G: (M, D, H, C), (M, D, H, H), (M, D, H), (M, D, K, Kp).
+        scan: D directions over K nodes.
+        relu: whether sigma is ReLU; else it is the logistic sigmoid.
+        compute_type: of all products and of the states that are kept, by default the parameters' type, in which the
+            sums over chunks are.
+
+    Returns:
+        (M, B * L, D, Kp, H): s^r_l of equation (3) for each of the B sequences' time steps, in the parameters' type.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx,
+        frames: Tensor,
+        steps: Sequence[Tensor] | Taps,
+        U: Tensor,
+        W: Tensor,
+        b: Tensor,
+        G: Tensor,
+        scan: Scan,
+        relu: bool,
+        compute_type: torch.dtype | None = None,
+    ) -> Tensor:
+        """Compute s; see the class."""
+        members, directions, hidden, _ = U.shape
+        compute_type, projections = compute_type or U.dtype, G.shape[-1]
+        ctx.parameter_type, ctx.compute_type = U.dtype, compute_type
+        chunks = _chunks(steps, members * directions * scan.n_places * hidden * compute_type.itemsize, compute_type)
+        s = U.new_empty(members, chunks[-1].steps.stop, directions, projections, hidden)
+        U, W, b, G = (parameter.to(compute_type) for parameter in (U, W, b, G))
+        W_transposed = W.flatten(0, 1).transpose(1, 2)
+        G_transposed = _in_order_of_visits(G, scan).transpose(1, 2)
+        scratch = _Scratch(U)
+        kept = []
+        for chunk in chunks:
+            part = frames[chunk.frames].to(compute_type)
+            h = _project(part, chunk, U, b, scan, scratch)  # (J, places, N, H), N time steps of the chunk
+            handed_on: list[Tensor] = []
+            for wave in scan.waves:
+                states = _of_wave(h, wave)
+                for handover in wave.handovers:
+                    received = _places(handed_on[handover.wave], handover.source, handover.direction, members)
+                    _places(states, handover.target, handover.direction, members).add_(received)
+                states.relu_() if relu else states.sigmoid_()
+                if wave is not scan.waves[-1]:
+                    handed_on.append((states.flatten(1, 2) @ W_transposed).view(states.shape))
+            projected = (G_transposed @ h.flatten(2)).view(members, directions, projections, -1, hidden)
+            s[:, chunk.steps] = projected.permute(0, 3, 1, 2, 4)
+            if any(ctx.needs_input_grad):
+                kept.append(h)
+        ctx.save_for_backward(frames, U, W, b, G, *kept)
+        ctx.scan, ctx.relu, ctx.chunks = scan, relu, chunks
+        return s
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, ds: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of frames, U, W, b and G from that of s, chunk by chunk, wave by wave backwards."""
+        frames, U, W, b, G, *kept = ctx.saved_tensors
+        scan = ctx.scan
+        members, directions, _, channels = U.shape
+        G_visits = _in_order_of_visits(G, scan)
+        W_stacked = W.flatten(0, 1)
+        dframes = torch.empty_like(frames) if ctx.needs_input_grad[0] else None
+        sums = {"dtype": ctx.parameter_type, "device": U.device}
+        dU, db = torch.zeros(b.numel(), channels, **sums), torch.zeros(b.numel(), **sums)
+        dW, dG_visits = torch.zeros_like(W_stacked, **sums), torch.zeros_like(G_visits, **sums)
+        scratch = _Scratch(U)
+        for chunk, h in zip(ctx.chunks, kept, strict=True):
+            arriving = ds[:, chunk.steps].to(ctx.compute_type).permute(0, 2, 3, 1, 4)
+            arriving = arriving.flatten(3).flatten(0, 1)  # (J, Kp, N * H)
+            dG_visits.add_((arriving @ h.flatten(2).transpose(1, 2)).transpose(1, 2))
+            dh = scratch.take("dh", *h.shape)
+            torch.bmm(G_visits, arriving, out=dh.flatten(2))
+            handed_back: dict[int, Tensor] = {}
+            for number in reversed(range(len(scan.waves))):
+                wave = scan.waves[number]
+                states, gradient = _of_wave(h, wave), _of_wave(dh, wave)
+                if number in handed_back:
+                    received = handed_back.pop(number).flatten(1, 2)
+                    dW.add_(received.transpose(1, 2) @ states.flatten(1, 2))
+                    gradient.add_((received @ W_stacked).view(states.shape))
+                _through_activation(gradient, states, ctx.relu)
+                for handover in wave.handovers:
+                    if handover.wave not in handed_back:
+                        handed_back[handover.wave] = torch.zeros_like(_of_wave(h, scan.waves[handover.wave]))
+                    target = _places(handed_back[handover.wave], handover.source, handover.direction, members)
+                    target.add_(_places(gradient, handover.target, handover.direction, members))
+            dP = _project_back(dh, chunk, scan, members, scratch)
+            dU.add_(dP.T @ frames[chunk.frames].to(ctx.compute_type).flatten(0, 1))
+            db.add_(dP.sum(0, dtype=ctx.parameter_type))
+            if dframes is not None:
+                dframes[chunk.frames] = (dP @ U.reshape(-1, channels)).view(-1, *frames.shape[1:])
+        dG = _by_node(dG_visits.unflatten(0, (members, directions)), scan)
+        return dframes, None, dU.view_as(U), dW.view_as(W), db.view_as(b), dG, None, None, None
+
+
+class _Chunk:
+    """Sequences that are computed together, each with the weights of its time steps.
+
+    Attributes:
+        frames, steps: their rows among all frames and time steps of the batch.
+    """
+
+    def __init__(self, weights: Sequence[Tensor], first_frame: int, first_step: int) -> None:
+        self._weights = weights
+        self._n_frames = [step.shape[1] for step in weights]
+        self.frames = slice(first_frame, first_frame + sum(self._n_frames))
+        self.steps = slice(first_step, first_step + sum(map(len, weights)))
+
+    def interpolate(self, visits: Tensor) -> Tensor:
+        """(X, frames, H) -> (X, steps, H)."""
+        parts = visits.split(self._n_frames, dim=1)
+        return _joined([step @ part for step, part in zip(self._weights, parts, strict=True)])
+
+    def back(self, dh: Tensor) -> Tensor:
+        """The transpose: (X, steps, H) -> (X, frames, H)."""
+        parts = dh.split([len(step) for step in self._weights], dim=1)
+        return _joined([step.T @ part for step, part in zip(self._weights, parts, strict=True)])
+
+
+class _WholeBatch:
+    """A batch whose time steps are given as taps; see :class:`_Chunk`."""
+
+    def __init__(self, taps: Taps, compute_type: torch.dtype) -> None:
+        self._frame, self._weight = taps.frame, taps.weight.to(compute_type).unsqueeze(2)
+        self.frames, self.steps = slice(None), slice(0, len(taps.frame))
+
+    def interpolate(self, visits: Tensor) -> Tensor:
+        self._n_frames = visits.shape[1]
+        first, second = (visits.index_select(1, self._frame[:, tap]) for tap in (0, 1))
+        return first.mul_(self._weight[:, 0]).addcmul_(second, self._weight[:, 1])
+
+    def back(self, dh: Tensor) -> Tensor:
+        at_frames = dh.new_zeros(dh.shape[0], self._n_frames, dh.shape[2])
+        for tap in (0, 1):
+            at_frames.index_add_(1, self._frame[:, tap], dh * self._weight[:, tap])
+        return at_frames
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+def _chunks(
+    steps: Sequence[Tensor] | Taps, bytes_per_step: int, compute_type: torch.dtype
+) -> Sequence[_Chunk] | Sequence[_WholeBatch]:
+    if isinstance(steps, Taps):
+        return [_WholeBatch(steps, compute_type)]
+    steps = [step.to(compute_type) for step in steps]
+    per_chunk = max(1, CHUNK_BYTES // (bytes_per_step * len(steps[0])))
+    chunks, frame, step = [], 0, 0
+    for first in range(0, len(steps), per_chunk):
+        chunks.append(_Chunk(steps[first : first + per_chunk], frame, step))
+        frame, step = chunks[-1].frames.stop, chunks[-1].steps.stop
+    return chunks
+
+
+class _Scratch:
+    """Memory that is used again for every chunk: touching fresh pages takes as long as the product that fills them.
+
+    Args:
+        like: gives type and device.
+    """
+
+    def __init__(self, like: Tensor) -> None:
+        self._like = like
+        self._memory: dict[str, Tensor] = {}
+
+    def take(self, name: str, *shape: int) -> Tensor:
+        """Return an array with any content; it is overwritten when its name is taken again."""
+        n = math.prod(shape)
+        if name not in self._memory or self._memory[name].numel() < n:
+            self._memory[name] = self._like.new_empty(n)
+        return self._memory[name][:n].view(shape)
+
+
+def _project(
+    frames: Tensor, chunk: _Chunk | _WholeBatch, U: Tensor, b: Tensor, scan: Scan, scratch: _Scratch
+) -> Tensor:
+    """U x + b at the time steps of one chunk, in order of visits: (J, places, N, H)."""
+    members, directions, hidden, channels = U.shape
+    P = scratch.take("P", len(frames) * scan.n_nodes, members * directions * hidden)
+    torch.addmm(b.flatten(), frames.flatten(0, 1), U.reshape(-1, channels).T, out=P)
+    P = P.view(len(frames), scan.n_nodes, members, directions, hidden)
+    visits = scratch.take("visits", members, directions, scan.n_places, len(frames), hidden)
+    if scan.n_places > scan.n_nodes:  # what lies at empty places is computed with: it must be finite
+        visits.zero_()
+    for direction, place in enumerate(scan.place_on(P.device)):
+        visits[:, direction].index_copy_(1, place, P[:, :, :, direction].permute(2, 1, 0, 3))
+    at_steps = chunk.interpolate(visits.view(-1, *visits.shape[3:]))
+    return at_steps.view(members * directions, scan.n_places, -1, hidden)
+
+
+def _project_back(dh: Tensor, chunk: _Chunk | _WholeBatch, scan: Scan, members: int, scratch: _Scratch) -> Tensor:
+    """The transpose of :func:`_project`: gradients of U x + b at the real frames, (F * K, J * H)."""
+    at_frames = chunk.back(dh.flatten(0, 1))
+    n_frames, hidden = at_frames.shape[1:]
+    visits = at_frames.view(members, scan.n_directions, scan.n_places, n_frames, hidden)
+    dP = scratch.take("dP", n_frames, scan.n_nodes, members, scan.n_directions, hidden)
+    for direction, place in enumerate(scan.place_on(dP.device)):
+        dP[:, :, :, direction] = visits[:, direction].index_select(1, place).permute(2, 1, 0, 3)
+    return dP.view(n_frames * scan.n_nodes, -1)
+
+
+def _through_activation(gradient: Tensor, states: Tensor, relu: bool) -> None:
+    """Turn the gradient of the states into that of what went into sigma, in place."""
+    if relu:
+        torch.ops.aten.threshold_backward.grad_input(gradient, states, 0, grad_input=gradient)
+    else:
+        gradient.mul_(states - states.square())
+
+
+def _in_order_of_visits(G: Tensor, scan: Scan) -> Tensor:
+    """(M, D, K, Kp) by node -> (J, places, Kp) by place; empty places weigh nothing."""
+    visits = G.new_zeros(*G.shape[:2], scan.n_places, G.shape[3])
+    for direction, place in enumerate(scan.place_on(G.device)):
+        visits[:, direction].index_copy_(1, place, G[:, direction])
+    return visits.flatten(0, 1)
+
+
+def _by_node(visits: Tensor, scan: Scan) -> Tensor:
+    """(M, D, places, Kp) by place -> (M, D, K, Kp) by node."""
+    places = enumerate(scan.place_on(visits.device))
+    return torch.stack([visits[:, direction].index_select(1, place) for direction, place in places], 1)
+
+
+def _of_wave(states: Tensor, wave: Wave) -> Tensor:
+    """(J, places, N, H) -> (J, size, N, H), a view."""
+    return states[:, wave.start : wave.start + wave.size]
+
+
+def _places(states: Tensor, places: slice, direction: int | None, members: int) -> Tensor:
+    """A wave's states at some places, a view: of all directions, or of one."""
+    if direction is None:
+        return states[:, places]
+    return states.unflatten(0, (members, -1))[:, direction, places]

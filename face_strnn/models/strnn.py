@@ -1,0 +1,327 @@
+"""The STRNN (Zhang et al. 2019), equations (1) to (9).
+
+The equations are written once, for M networks at once (:func:`logits`): each parameter has a leading dimension M, and
+all M networks see the same maps. The folds of a cross-validation are trained in this form; :class:`STRNN` is the single
+network, M = 1.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from data_prep.errors import BadInput
+from data_prep.tensor_files import write_tensors
+from face_strnn.config import Interpolation, NetworkConfig, Precision, Variant
+from face_strnn.models.ablations import slices_fully_connected, steps_fully_connected
+from face_strnn.models.kernels.compiled import Workspace
+from face_strnn.models.scan import Scan
+from face_strnn.models.spatial import projected_states
+from face_strnn.models.time_steps import Taps, time_steps
+
+Parameters = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class MapBatch:
+    """Pooling maps of some sequences, one after the other, and how each becomes L time steps.
+
+    Attributes:
+        frames: (F, K, C) of any floating type; F is the number of all sequences' frames.
+        steps: for each sequence (L, n): weights over its n frames; rows sum to 1. Or the taps of all of them among
+            ``frames``. See :mod:`face_strnn.models.time_steps`.
+    """
+
+    frames: Tensor
+    steps: list[Tensor] | Taps = field(repr=False)
+
+    @property
+    def length(self) -> int:
+        """Time steps L."""
+        return self.steps.length if isinstance(self.steps, Taps) else len(self.steps[0])
+
+    @classmethod
+    def of(cls, sequences: Sequence[Tensor], length: int, how: Interpolation = "linear") -> "MapBatch":
+        """Join sequences of maps, each (frames, h, w, C) or (frames, K, C), into a batch of ``length`` time steps."""
+        joined, steps = [], []
+        for maps in sequences:
+            weights = time_steps(len(maps), length, how, maps.device)
+            joined.append(maps)
+            if weights.shape[1] > len(maps):
+                joined.append(torch.zeros_like(maps[:1]))
+            steps.append(weights)
+        return cls(torch.cat(joined).flatten(1, -2), steps)
+
+
+def logits(
+    parameters: Parameters,
+    batch: MapBatch,
+    scan: Scan,
+    activation: str = "relu",
+    precision: Precision = "float32",
+    dropout: Tensor | None = None,
+    workspace: Workspace | None = None,
+) -> Tensor:
+    """Equations (1) to (8) for M networks.
+
+    In an ablation one fully connected layer stands for (1) to (4) or (5) to (7): :mod:`face_strnn.models.ablations`.
+
+    Args:
+        parameters: as :meth:`NetworkConfig.shapes` names them, each with a leading dimension M; which there are tells
+            the variant.
+        batch: B sequences.
+        scan: the directions.
+        activation: ``"relu"`` or ``"sigmoid"``.
+        precision: ``"bfloat16"`` computes equations (1) and (3), nearly all of the arithmetic, in that type; their
+            gradients are summed up in the parameters' type, and the rest is computed in it.
+        dropout: (M, B, 2 * Lp * temporal hidden) factors of the temporal projections q, forward ones first; in the
+            variant ``srnn`` (M, B, temporal hidden), of its layer's units.
+        workspace: see :class:`face_strnn.models.kernels.compiled.Workspace`.
+
+    Returns:
+        (M, B, classes): o of equation (8), in the parameters' type.
+    """
+    compute_type = torch.bfloat16 if precision == "bfloat16" else parameters["spatial.U"].dtype
+    if "spatial.W" in parameters:
+        m = _spatial_outputs(parameters, batch, scan, activation, compute_type, workspace)
+    else:
+        m = slices_fully_connected(parameters, batch.frames, batch.steps, activation, compute_type)
+    m = m.unflatten(1, (-1, batch.length)).transpose(1, 2)  # (M, L, B, output)
+    if "temporal.W" in parameters:
+        return _temporal_logits(parameters, m, activation, dropout)
+    return steps_fully_connected(parameters, m, activation, dropout)
+
+
+def _spatial_outputs(
+    parameters: Parameters,
+    batch: MapBatch,
+    scan: Scan,
+    activation: str,
+    compute_type: torch.dtype,
+    workspace: Workspace | None,
+) -> Tensor:
+    """Equations (1) to (4): m of every time step, (M, B * L, output)."""
+    U, W, b, G, V = (parameters[f"spatial.{name}"] for name in "UWbGV")
+    s = projected_states(batch.frames, batch.steps, U, W, b, G, scan, activation == "relu", compute_type, workspace)
+    # s is (M, B * L, D, Kp, H).
+    # (4): the sum over directions is one product over direction, column of G and unit together.
+    return s.flatten(2) @ V.transpose(2, 3).flatten(1, 2)
+
+
+def _temporal_logits(parameters: Parameters, m: Tensor, activation: str, dropout: Tensor | None) -> Tensor:
+    """Equations (5) to (8) on m, (M, L, B, input); returns (M, B, classes)."""
+    R, W, b, G, V = (parameters[f"temporal.{name}"] for name in "RWbGV")
+    sigma = torch.relu if activation == "relu" else torch.sigmoid
+    both_ways = torch.stack((m, m.flip(1)), 1)  # (M, 2, L, B, input): the backward network reads the last step first
+    inputs = both_ways.flatten(2, 3) @ R.transpose(2, 3) + b.unsqueeze(2)
+    inputs = inputs.unflatten(2, m.shape[1:3]).flatten(0, 1)  # (2 M, L, B, H)
+    W_transposed = W.flatten(0, 1).transpose(1, 2)
+    state, states = None, []
+    for step in inputs.unbind(1):
+        # The state before the first is zero.
+        state = sigma(step if state is None else torch.baddbmm(step, state, W_transposed))
+        states.append(state)
+    forward, backward = torch.stack(states, 1).unflatten(0, (-1, 2)).unbind(1)  # (M, L, B, H) each
+    f_and_g = torch.stack((forward, backward.flip(1)), 1).flatten(3)  # (M, 2, L, B * H), in order of time
+    q = (G.transpose(2, 3) @ f_and_g).unflatten(3, (m.shape[2], -1))  # (M, 2, Lp, B, H)
+    q = q.permute(0, 3, 1, 2, 4).flatten(2)  # (M, B, 2 * Lp * H)
+    if dropout is not None:
+        q = q * dropout
+    return q @ V.transpose(2, 3).flatten(1, 2)
+
+
+def initial_parameters(
+    config: NetworkConfig, generator: torch.Generator | None = None, n_directions: int = 4
+) -> dict[str, Tensor]:
+    """Draw the parameters of one network so that activations stay in range through 13 + 44 recurrent steps.
+
+    - Spatial W is orthogonal, divided by 3. A node adds the states of up to three predecessors, which are alike where
+      the face is smooth; their sum is at most three times as long as the longest, so a third of an orthogonal matrix
+      hands on no more than came in, and a state's length grows at most linearly with the 13 waves.
+    - Temporal W is orthogonal: it hands on the state at its full length, of which ReLU keeps about half, so that states
+      settle after a few steps instead of growing over 44.
+    - U, R and V have variance 1 / inputs, for inputs of unit variance, as training standardises them; G has variance
+      1 / rows. Its signs are random: from the start a column compares places, or early with late time steps.
+    - Biases are zero.
+
+    Args:
+        config: the sizes.
+        generator: of random numbers; torch's own where none is given.
+        n_directions: D.
+
+    Returns:
+        float32 tensors with the names and shapes of :meth:`NetworkConfig.shapes`.
+    """
+    parameters = {}
+    for name, shape in config.shapes(n_directions).items():
+        tensor = torch.zeros(shape)
+        if name.endswith(".W"):
+            for matrix in tensor:
+                nn.init.orthogonal_(matrix, gain=1 / 3 if name == "spatial.W" else 1.0, generator=generator)
+        elif name.endswith(".G"):
+            nn.init.normal_(tensor, std=1 / math.sqrt(shape[1]), generator=generator)
+        elif name.endswith(".V"):
+            nn.init.normal_(tensor, std=1 / math.sqrt(shape[0] * shape[2]), generator=generator)
+        elif not name.endswith(".b"):
+            nn.init.normal_(tensor, std=1 / math.sqrt(shape[2]), generator=generator)
+        parameters[name] = tensor
+    return parameters
+
+
+class _Parameters(nn.Module):
+    """Holds a layer's parameters under their names in the equations."""
+
+
+class STRNN(nn.Module):
+    """Spatial-temporal recurrent neural network, equations (1) to (8) of Zhang et al., IEEE Trans. Cybernetics 2019.
+
+    Four spatial RNNs traverse the h x w nodes of every time slice from its corners, a bidirectional RNN traverses the
+    time slices, and sparse projections G choose places and time steps. Parameters have the paper's names:
+    ``spatial.U``, ``W``, ``b``, ``G``, ``V`` and ``temporal.R``, ``W``, ``b``, ``G``, ``V``.
+
+    Args:
+        input_size, grid, spatial_hidden, spatial_output, spatial_projection, temporal_hidden, length,
+        temporal_projection, n_classes, activation, variant: see :class:`NetworkConfig`.
+        scan: traversals of other nodes than a grid's, such as sensors on a head; the grid is then without meaning.
+
+    Attributes:
+        facts: what the header of the file says from which it was loaded; empty for a new network.
+
+    Raises:
+        BadInput: a size below 1, or an unknown activation or variant.
+
+    Example:
+        >>> network = STRNN()
+        >>> network(torch.rand(2, 44, 7, 7, 512)).shape
+        torch.Size([2, 7])
+    """
+
+    def __init__(
+        self,
+        input_size: int = 512,
+        grid: tuple[int, int] = (7, 7),
+        spatial_hidden: int = 50,
+        spatial_output: int = 50,
+        spatial_projection: int = 10,
+        temporal_hidden: int = 150,
+        length: int = 44,
+        temporal_projection: int = 5,
+        n_classes: int = 7,
+        activation: Literal["relu", "sigmoid"] = "relu",
+        variant: Variant = "strnn",
+        scan: Scan | None = None,
+    ) -> None:
+        super().__init__()
+        self.scan = scan or Scan.grid(*grid)
+        self.config = NetworkConfig(
+            input_size,
+            tuple(grid) if scan is None else (scan.n_nodes, 1),
+            spatial_hidden,
+            spatial_output,
+            spatial_projection,
+            temporal_hidden,
+            length,
+            temporal_projection,
+            n_classes,
+            activation,
+            variant,
+        )
+        self._nodes = self.config.grid if scan is None else (scan.n_nodes,)
+        self.facts: dict[str, str] = {}
+        self.spatial, self.temporal = _Parameters(), _Parameters()
+        self.set_parameters(initial_parameters(self.config, n_directions=self.scan.n_directions))
+
+    def set_parameters(self, parameters: Parameters) -> None:
+        """Take over parameters with the names and shapes of :meth:`NetworkConfig.shapes`."""
+        for name, tensor in parameters.items():
+            layer, letter = name.split(".")
+            setattr(getattr(self, layer), letter, nn.Parameter(tensor))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return the logits o of equation (8).
+
+        Args:
+            maps: (batch, L, h, w, input), of any floating type; (batch, L, K, input) where a scan was given.
+
+        Returns:
+            (batch, classes), in the parameters' type.
+
+        Raises:
+            BadInput: the maps have other sizes than the network.
+        """
+        config = self.config
+        expected = (config.length, *self._nodes, config.input_size)
+        if tuple(maps.shape[1:]) != expected:
+            raise BadInput(f"maps of shape {tuple(maps.shape)} where the network takes (batch, {str(expected)[1:]}")
+        every_step = torch.eye(config.length, device=maps.device)
+        return self._logits(MapBatch(maps.flatten(0, 1).flatten(1, -2), [every_step] * len(maps)))
+
+    def logits_of_sequences(self, sequences: Sequence[Tensor], how: Interpolation = "linear") -> Tensor:
+        """Return the logits of sequences of any length, brought to L time steps.
+
+        Args:
+            sequences: each (frames, h, w, input), or (frames, K, input) where a scan was given.
+            how: see :func:`face_strnn.models.time_steps.time_steps`.
+
+        Returns:
+            (sequences, classes).
+
+        Raises:
+            BadInput: the maps have other sizes than the network.
+        """
+        expected = (*self._nodes, self.config.input_size)
+        for maps in sequences:
+            if tuple(maps.shape[1:]) != expected:
+                raise BadInput(
+                    f"maps of shape {tuple(maps.shape)} where the network takes (frames, {str(expected)[1:]}"
+                )
+        return self._logits(MapBatch.of(sequences, self.config.length, how))
+
+    def _logits(self, batch: MapBatch) -> Tensor:
+        stack_of_one = {name: parameter.unsqueeze(0) for name, parameter in self.named_parameters()}
+        return logits(stack_of_one, batch, self.scan, self.config.activation)[0]
+
+    def save(self, path: Path, **facts: str) -> None:
+        """Write the network to a safetensors file, whole or not at all; ``facts`` stand in its header."""
+        header = {"config": json.dumps(asdict(self.config)), **facts}
+        if self._nodes != self.config.grid:
+            header["scan"] = json.dumps({"orders": self.scan.orders, "predecessors": self.scan.predecessors})
+        write_tensors(Path(path), {name: tensor.contiguous() for name, tensor in self.state_dict().items()}, header)
+
+    @classmethod
+    def load(cls, path: Path) -> "STRNN":
+        """Load a network that :meth:`save` wrote; its header's facts are in ``network.facts``.
+
+        Raises:
+            BadInput: no such file, damaged, not an STRNN, or tensors of other sizes than its header says.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise BadInput(f"{path}: no such model; `face-strnn cv` writes one per fold into RUN/checkpoints")
+        try:
+            with safe_open(path, framework="pt") as file:
+                header = file.metadata() or {}
+                parameters = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            scan = Scan(**json.loads(header["scan"])) if "scan" in header else None
+            network = cls(**json.loads(header["config"]), scan=scan)
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise BadInput(
+                f"{path}: not a whole STRNN model ({error}); delete it and run `face-strnn cv` again"
+            ) from error
+        shapes = network.config.shapes(network.scan.n_directions)
+        for name, shape in shapes.items():
+            found = tuple(parameters[name].shape) if name in parameters else None
+            if found != shape:
+                raise BadInput(
+                    f"{path}: {name} is {found or 'absent'} and its header's sizes ask for {shape}; "
+                    "the file was edited or mixed up: delete it and run `face-strnn cv` again"
+                )
+        network.set_parameters({name: parameters[name] for name in shapes})
+        network.facts = {name: value for name, value in header.items() if name not in ("config", "scan")}
+        return network

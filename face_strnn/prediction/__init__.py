@@ -1,0 +1,1 @@
+"""The emotion of a person over time in a recording."""

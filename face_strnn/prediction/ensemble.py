@@ -1,0 +1,151 @@
+"""The models of a run together with the crop and the backbone that its features were made with."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data_prep.backbones.backbone import Backbone
+from data_prep.backbones.recorded import recorded_backbone
+from data_prep.errors import BadInput
+from data_prep.faces.crops import CropKind, SquareCrop, cut
+from data_prep.faces.variants import ORIGINAL, ROOM, cut_variant
+from face_strnn.config import Interpolation
+from face_strnn.evaluation.run_folder import backbone_file, checkpoint_files
+from face_strnn.models.strnn import STRNN, MapBatch, Parameters, logits
+from face_strnn.training.from_crops.backbone_parts import BackboneParts
+
+_KINDS: dict[str, CropKind] = {"sequence": "per-sequence", "per-frame": "per-frame", "eyes": "eyes"}
+"""The crop's name in the recipe of features -> in :mod:`data_prep.faces.crops`."""
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """What answers for a run: all its models, whose probabilities are averaged.
+
+    Attributes:
+        models: one per fold and seed, of the same sizes, on the backbones' device.
+        backbones: the network before them: one for all, or of a fine-tuned run one for each.
+        kind, margin: the crop of the run's features, see :func:`data_prep.faces.crops.crops_of`.
+        classes: the emotions, in the order of the probabilities.
+        data: what the models learned from: ``"synthetic"`` or a data set's name.
+    """
+
+    models: Sequence[STRNN]
+    backbones: Sequence[Backbone]
+    kind: CropKind
+    margin: float
+    classes: tuple[str, ...]
+    data: str
+
+    @classmethod
+    def of_run(cls, run: Path, weights: str | None = None, device: torch.device | str = "cpu") -> "Ensemble":
+        """Load a run's models and its backbone.
+
+        Args:
+            run: a finished run folder.
+            weights: the backbone's weights where the run's came from a local file, whose path a run does not know.
+            device: where all networks run.
+
+        Raises:
+            BadInput: the run is not finished or damaged, its models are of another run, or the backbone's weights are
+                not those of the run.
+        """
+        try:
+            summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
+            features = summary["features"]
+            crop, fingerprint = features["crop"], features["fingerprint"]
+            given = crop["detector"] == "given"
+            kind = _KINDS[crop.get("per", "sequence")]
+            margin = 0.0 if given else float(crop["margin"])
+            data = features["data"]
+            of_backbone = ("backbone", "weights", "weights_sha256", "maps", "preprocessing", "crop")
+            recipe = {key: features[key] for key in of_backbone}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BadInput(f"{run}: not a finished run ({error}); `face-strnn cv --out {run}` makes or ends one") from (
+                error
+            )
+        if given:
+            raise BadInput(
+                f"{run}: its features are of images that were given as crops; how to cut such faces out of a "
+                "recording is not known. Make the features with `face-strnn prepare --faces mtcnn` to predict"
+            )
+        models = _models(run, fingerprint)
+        backbones = [recorded_backbone(recipe, run, weights, device)]
+        if "finetune" in summary:
+            parts = BackboneParts.of(backbones[0], summary["finetune"])
+            backbones = [parts.load(backbone_file(file)) for file in checkpoint_files(run / "checkpoints")]
+        classes = tuple(json.loads(models[0].facts["classes"]))
+        return cls([model.to(device) for model in models], backbones, kind, margin, classes, data)
+
+    def maps(self, images: Sequence[np.ndarray], crops: Sequence[SquareCrop]) -> Tensor:
+        """Return the pooling maps of faces, by each of the backbones as the run's networks know them.
+
+        Args:
+            images: the frames, uint8 (height, width, 3), RGB.
+            crops: the square of each.
+
+        Returns:
+            float16 (frames, backbones, h, w, channels) on the CPU.
+        """
+        pixels = self.backbones[0].crop_pixels
+        # Cut with room for a rotation, and the room cut off again: so are the crops of an unrotated training sequence.
+        wide = np.stack([cut(image, crop, pixels, ROOM) for image, crop in zip(images, crops, strict=True)])
+        crops = torch.from_numpy(cut_variant(wide, ORIGINAL, pixels))
+        return torch.stack([backbone(crops) for backbone in self.backbones], 1)
+
+    @torch.inference_mode()
+    def probabilities(self, maps: Tensor) -> np.ndarray:
+        """Return the mean over the models of each emotion's probability for one sequence.
+
+        Args:
+            maps: (frames, backbones, h, w, channels), as of :meth:`maps`.
+
+        Returns:
+            float64 (classes,), 0 to 1.
+        """
+        first = self.models[0]
+        how: Interpolation = first.facts["interpolation"]
+        device, groups = self.backbones[0].device, [self._parameters]
+        if len(self.backbones) > 1:
+            names, n = list(self._parameters), range(len(self.models))
+            groups = [{name: self._parameters[name][i : i + 1] for name in names} for i in n]
+        outputs = []
+        for parameters, of_backbone in zip(groups, maps.unbind(1), strict=True):
+            batch = MapBatch.of([of_backbone.to(device)], first.config.length, how)
+            outputs.append(logits(parameters, batch, first.scan, first.config.activation)[:, 0])
+        return torch.cat(outputs).double().softmax(1).mean(0).cpu().numpy()
+
+    @cached_property
+    def _parameters(self) -> Parameters:
+        """All models' parameters, stacked."""
+        names = self.models[0].config.shapes()
+        return {name: torch.stack([model.get_parameter(name).detach() for model in self.models]) for name in names}
+
+
+def _models(run: Path, fingerprint: str) -> list[STRNN]:
+    checkpoints = checkpoint_files(run / "checkpoints")
+    if not checkpoints:
+        raise BadInput(f"{run / 'checkpoints'}: holds no models; run `face-strnn cv --out {run}` again")
+    models = [STRNN.load(checkpoint) for checkpoint in checkpoints]
+    for checkpoint, model in zip(checkpoints, models, strict=True):
+        lacking = {"features", "classes", "interpolation"} - model.facts.keys()
+        if lacking:
+            raise BadInput(
+                f"{checkpoint}: its header lacks {', '.join(sorted(lacking))}; delete it and run `face-strnn cv` again"
+            )
+        if model.facts["features"] != fingerprint:
+            raise BadInput(
+                f"{checkpoint}: learned from other features than {run / 'summary.json'} names; "
+                "delete it and run `face-strnn cv` again"
+            )
+        if model.config != models[0].config:
+            raise BadInput(
+                f"{checkpoint}: has other sizes than {checkpoints[0].name}; delete it and run `face-strnn cv` again"
+            )
+    return models

@@ -1,0 +1,219 @@
+"""Emotions over time: a window slides over a recording of one person, in memory that does not grow with its length."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import hypot, log, radians
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data_prep.errors import BadInput
+from data_prep.faces.crops import CropKind, SquareCrop, crops_of
+from data_prep.faces.detection import Face
+from data_prep.faces.tracking import FaceFollower, FaceTrack
+from data_prep.media.videos import Frame
+from face_strnn.prediction.durations import Instant, Span
+
+WINDOW = "1.2s"
+"""Default window. Networks learn from sequences that go from neutral to the apex, at CK+ in 18 frames in the mean at 30
+frames a second, so that an answer is good while the window holds the whole rise: a shorter one loses a face that holds
+its expression sooner, a longer one finds it later. ``benchmarks/windows.py`` measures both."""
+
+HOP = "0.2s"
+"""Default time from window to window: an expression rises in half a second, so that none falls between two."""
+
+STILL = 0.02
+"""How far, see :func:`drift`, the median of a window's boxes may move off the square that is used before the window is
+cut anew. All its frames have one square in any case. On a real face that smiles, maps are then computed for 1.4 frames
+per frame and 99 % of the frames get the emotion that they get with a square for each window, at 3.6; 0.05 saves the
+rest of the cost, and only 76 % get it."""
+
+JITTER = 0.01
+"""The same for crops that follow the face in each frame, whose differences would look like motion."""
+
+
+class Recogniser(Protocol):
+    """What a timeline asks; :class:`face_strnn.prediction.ensemble.Ensemble` is one."""
+
+    kind: CropKind
+    margin: float
+
+    def maps(self, images: Sequence[np.ndarray], crops: Sequence[SquareCrop]) -> Tensor:
+        """Return (frames, h, w, channels) for the squares of some frames."""
+
+    def probabilities(self, maps: Tensor) -> np.ndarray:
+        """Return (classes,) for the maps of one sequence."""
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """One frame of a timeline.
+
+    Attributes:
+        instant: its number and time.
+        image: uint8 (height, width, 3), RGB.
+        face: the followed person's; None where it is not seen.
+        probabilities: float64 (classes,); None where there is no face.
+    """
+
+    instant: Instant
+    image: np.ndarray
+    face: Face | None
+    probabilities: np.ndarray | None = None
+
+
+def followed(frames: Iterable[Frame], follower: FaceFollower) -> Iterator[Moment]:
+    """Follow one person through a stream of frames.
+
+    Yields:
+        A moment per frame, without probabilities. Only those frames are held for which the follower's answer is still
+        to come: some twenty with its defaults (:func:`itertools.tee` would keep up to 57 more).
+    """
+    held: deque[Frame] = deque()
+
+    def images() -> Iterator[np.ndarray]:
+        for frame in frames:
+            held.append(frame)
+            yield frame.image
+
+    for number, face in enumerate(follower.follow(images())):
+        frame = held.popleft()
+        yield Moment(Instant(number, frame.seconds), frame.image, face)
+
+
+def timeline(moments: Iterable[Moment], recogniser: Recogniser, window: Span, hop: Span) -> Iterator[Moment]:
+    """Give each frame with a face the probability of each emotion.
+
+    A window holds the last frames up to one of them, as a training sequence holds the frames up to the apex: its answer
+    is that of its last frame. Frames between the ends of two windows get what lies on the straight line between their
+    answers, those before the end of the first window that one's answer. Where the face is lost a part ends, with a
+    window that ends at its last frame; a window never reaches beyond its part. A part that is shorter than a window
+    is one window as a whole, so that all its frames have one answer.
+
+    What networks know is the change from a neutral face to an apex, and no emotion called neutral: a face at rest, one
+    that holds its expression for longer than a window, and one that relaxes get an answer too, which means little.
+
+    Args:
+        moments: every frame, with its face; for example :func:`followed`.
+        recogniser: computes maps, once for each frame while the head is still (:data:`STILL`), and answers.
+        window: length of a window.
+        hop: from window to window.
+
+    Yields:
+        The same moments, with probabilities where there is a face. At most the frames of a window and a hop are held.
+
+    Raises:
+        BadInput: ``hop`` is longer than ``window``.
+    """
+    if hop.nominal > window.nominal:
+        raise BadInput(f"--hop {hop}: longer than the window, {window}; frames between would be seen by none")
+    return _timeline(moments, recogniser, window, hop)
+
+
+def _timeline(moments: Iterable[Moment], recogniser: Recogniser, window: Span, hop: Span) -> Iterator[Moment]:
+    part = None
+    for moment in moments:
+        if moment.face is not None:
+            part = part or _Part(recogniser, window, hop, moment.instant)
+            yield from part.add(moment)
+            continue
+        if part:
+            yield from part.end()
+            part = None
+        yield moment
+    if part:
+        yield from part.end()
+
+
+def whole_answer(moments: Iterable[Moment], recogniser: Recogniser) -> np.ndarray:
+    """Answer for one sequence as a whole, as the sequences of a test set are answered.
+
+    Args:
+        moments: those of the sequence, at least one, all with a face.
+        recogniser: computes maps and answers.
+
+    Returns:
+        float64 (classes,).
+    """
+    kept = list(moments)
+    crops = crops_of(FaceTrack(tuple(moment.face for moment in kept)), recogniser.kind, recogniser.margin)
+    return recogniser.probabilities(recogniser.maps([moment.image for moment in kept], crops))
+
+
+def drift(one: SquareCrop, other: SquareCrop) -> float:
+    """Say how different two squares are.
+
+    Returns:
+        The distance of their middles as a share of the first one's side, plus the logarithm of the ratio of their
+        sides, plus the angle between them in radians.
+    """
+    apart = hypot(one.center_x - other.center_x, one.center_y - other.center_y) / one.side
+    return apart + abs(log(one.side / other.side)) + abs(radians(one.tilt - other.tilt))
+
+
+@dataclass(eq=False)
+class _Held:
+    """A frame of the window, and its maps once they are computed."""
+
+    moment: Moment
+    crop: SquareCrop | None = None
+    maps: Tensor | None = None
+
+
+class _Part:
+    """A stretch of frames in which the face is seen throughout."""
+
+    def __init__(self, recogniser: Recogniser, window: Span, hop: Span, start: Instant) -> None:
+        self.recogniser, self.window, self.hop, self.start = recogniser, window, hop, start
+        self.held: deque[_Held] = deque()
+        self.waiting: list[Moment] = []
+        self.last: tuple[Instant, np.ndarray] | None = None
+        self.square: SquareCrop | None = None
+
+    def add(self, moment: Moment) -> Iterator[Moment]:
+        """Take one more frame; give those whose answer is known now."""
+        now = moment.instant
+        self.held.append(_Held(moment))
+        while not self.window.holds(self.held[0].moment.instant, now):
+            self.held.popleft()
+        self.waiting.append(moment)
+        if self.hop.apart(self.last[0], now) if self.last else self.window.full(self.start, now):
+            yield from self._answered()
+
+    def end(self) -> Iterator[Moment]:
+        """Give the frames that still wait."""
+        if self.waiting:
+            yield from self._answered()
+
+    def _answered(self) -> Iterator[Moment]:
+        self._compute_maps()
+        answer = self.recogniser.probabilities(torch.stack([held.maps for held in self.held]))
+        now = self.waiting[-1].instant
+        before, earlier = self.last or (now, answer)
+        duration = now.clock - before.clock
+        for moment in self.waiting:
+            share = (moment.instant.clock - before.clock) / duration if duration else 1.0
+            yield replace(moment, probabilities=earlier + share * (answer - earlier))
+        self.last, self.waiting = (now, answer), []
+
+    def _compute_maps(self) -> None:
+        """Compute the maps of the window's new frames, and of the others where the square they were cut with is off."""
+        track = FaceTrack(tuple(held.moment.face for held in self.held))
+        wanted, tolerance = crops_of(track, self.recogniser.kind, self.recogniser.margin), JITTER
+        if self.recogniser.kind == "per-sequence":
+            if self.square is None or drift(self.square, wanted[0]) > STILL:
+                self.square = wanted[0]
+            wanted, tolerance = [self.square] * len(wanted), 0.0
+        stale = [
+            (held, crop)
+            for held, crop in zip(self.held, wanted, strict=True)
+            if held.crop is None or drift(held.crop, crop) > tolerance
+        ]
+        if not stale:
+            return
+        maps = self.recogniser.maps([held.moment.image for held, _ in stale], [crop for _, crop in stale])
+        for (held, crop), of_frame in zip(stale, maps, strict=True):
+            held.crop, held.maps = crop, of_frame

@@ -1,0 +1,76 @@
+"""``timeline.csv``: one row per frame, written as the frames come."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+from data_prep.atomic_files import written_whole
+from data_prep.errors import BadInput
+from face_strnn.prediction.timeline import Moment
+
+PREFIX = "p_"
+"""Columns of probabilities are named as in a run's ``predictions.csv``: ``p_anger``."""
+
+
+class TimelineTable:
+    """Writes rows of moments; made by :func:`timeline_table`.
+
+    Columns: ``frame`` (from 0), ``seconds`` (empty for images, which have no times), ``left``, ``top``, ``right``,
+    ``bottom`` (the face's box in pixels), ``confidence`` (MTCNN's, 0 to 1), a probability for each class,
+    ``prediction`` (the most probable). Where no face is seen, all but the first two are empty.
+
+    Raises:
+        BadInput: the file cannot be made.
+    """
+
+    def __init__(self, path: Path, classes: Sequence[str]) -> None:
+        self.path, self.classes = path, classes
+        try:
+            self._file = path.open("w", buffering=1, newline="", encoding="utf-8")  # line by line
+        except OSError as error:
+            raise BadInput(
+                f"{path.parent}: cannot be written into ({error.strerror}); give another folder with --out"
+            ) from error
+        self._writer = csv.writer(self._file, lineterminator="\n")
+        box = ("left", "top", "right", "bottom", "confidence")
+        self._writer.writerow(["frame", "seconds", *box, *(PREFIX + name for name in classes), "prediction"])
+
+    def write(self, moment: Moment) -> None:
+        """Append a row."""
+        seconds = "" if moment.instant.seconds is None else f"{moment.instant.seconds:.4f}"
+        row: list[object] = [moment.instant.number, seconds]
+        if moment.face is None or moment.probabilities is None:
+            row += [""] * (6 + len(self.classes))
+        else:
+            row += [f"{edge:.1f}" for edge in moment.face.box] + [f"{moment.face.probability:.4f}"]
+            row += [f"{probability:.6f}" for probability in moment.probabilities]
+            row.append(self.classes[int(moment.probabilities.argmax())])
+        self._writer.writerow(row)
+
+    def read(self) -> pd.DataFrame:
+        """Return what is written so far."""
+        self._file.flush()
+        return pd.read_csv(self.path)
+
+    def close(self) -> None:
+        """End the file."""
+        self._file.close()
+
+
+@contextmanager
+def timeline_table(path: Path, classes: Sequence[str]) -> Iterator[TimelineTable]:
+    """Open a table that becomes ``path`` when the block ends, and vanishes when it raises.
+
+    Args:
+        path: the CSV file.
+        classes: the emotions, in the order of a moment's probabilities.
+    """
+    with written_whole(path) as unfinished:
+        table = TimelineTable(unfinished, classes)
+        try:
+            yield table
+        finally:
+            table.close()

@@ -1,0 +1,118 @@
+"""The rows of the page's tables, from a run's summary and predictions."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from face_strnn.evaluation.metrics import accuracy, subject_bootstrap
+from face_strnn.experiments.published import STRNN_CLASS_RECALLS, STRNN_SEVEN_CLASSES, published_for
+
+SALIENCY_CAPTIONS = {
+    "saliency": (
+        "The absolute weights of the sparse spatial projection, averaged over its columns, the four directions and "
+        "the networks, as in Fig. 6 of the STRNN paper; each network's map sums to 100 %. The face is a drawing that "
+        "shows where in the crop features usually lie. Its real resolution is the grid on the right; the left only "
+        "interpolates it. Image left is the subject's right."
+    ),
+    "saliency-directions": "The same weights, one map for each direction in which the network reads the grid.",
+    "saliency-columns": "The same weights, one map for each column of the projection.",
+    "saliency-steps": "The weights of the temporal projection: which time steps it keeps.",
+    "saliency-emotions": "What held-out sequences of each emotion add to its logit, place by place.",
+}
+"""What is under a figure of a run, by the name of its file; a figure of another name has its own title alone."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The accuracy of a part of the test, such as a fold. Numbers are fractions from 0 to 1.
+
+    Attributes:
+        name: what the part is.
+        subjects: how many are tested.
+        sequences: how many tests there are; a sequence that several seeds test counts as often.
+        right: how many of them are right.
+        accuracy: their share.
+        interval: (low, high) 95 % bootstrap interval over the part's subjects; None with one subject.
+    """
+
+    name: str
+    subjects: int
+    sequences: int
+    right: int
+    accuracy: float
+    interval: tuple[float, float] | None
+
+
+def parts(predictions: pd.DataFrame, column: str, classes: list[str]) -> list[Part]:
+    """Return the accuracy of each fold or each seed.
+
+    Args:
+        predictions: columns ``sequence``, ``subject``, ``truth``, ``prediction`` and the one named.
+        column: ``"fold"`` or ``"seed"``.
+        classes: the class names.
+    """
+    return [
+        Part(
+            name=str(name),
+            subjects=rows["subject"].nunique(),
+            sequences=len(rows),
+            right=int((rows["truth"] == rows["prediction"]).sum()),
+            accuracy=accuracy(rows),
+            interval=subject_bootstrap(rows, classes)["accuracy_interval"],
+        )
+        for name, rows in predictions.groupby(column)
+    ]
+
+
+def class_rows(summary: dict) -> list[dict]:
+    """Return, per class: emotion, its row of counts, its total, recall (fraction or None), the paper's recall in %."""
+    paper = STRNN_CLASS_RECALLS if STRNN_SEVEN_CLASSES in published_for(summary["data"], summary["classes"]) else {}
+    return [
+        {
+            "emotion": emotion,
+            "counts": counts,
+            "total": sum(counts),
+            "recall": summary["class_recalls"][emotion],
+            "paper": paper.get(emotion),
+        }
+        for emotion, counts in zip(summary["classes"], summary["confusion_matrix"], strict=True)
+    ]
+
+
+def sequence_rows(predictions: pd.DataFrame, classes: list[str]) -> list[dict]:
+    """Return every test of a sequence: errors first, those the network was surest of on top, then the least sure.
+
+    Args:
+        predictions: a run's ``predictions.csv``.
+        classes: the class names.
+
+    Returns:
+        Per row: sequence, subject, fold, seed (None in a table without), truth, prediction, right, and probabilities
+        in the order of the classes.
+    """
+    rows = [
+        {
+            **{key: row[key] for key in ("sequence", "subject", "fold", "truth", "prediction")},
+            "seed": row.get("seed"),
+            "right": row["truth"] == row["prediction"],
+            "probabilities": [row[f"p_{name}"] for name in classes],
+        }
+        for row in predictions.to_dict("records")
+    ]
+
+    def error_and_surest_first(row: dict) -> tuple[bool, float]:
+        surest = max(row["probabilities"])
+        return row["right"], surest if row["right"] else -surest
+
+    return sorted(rows, key=error_and_surest_first)
+
+
+def saliency_figures(folder: Path) -> dict[str, str]:
+    """Return the captions of the saliency figures that a run has, by the name of their PNG file without its ending.
+
+    Args:
+        folder: the run's ``figures/``, where none shows a subject's face.
+    """
+    names = sorted(path.stem for path in folder.glob("saliency*.png"))
+    return {name: SALIENCY_CAPTIONS.get(name, "") for name in names}

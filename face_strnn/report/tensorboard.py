@@ -1,0 +1,79 @@
+"""Training curves for TensorBoard: a folder for each network, the same names in all, to be laid over each other."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from shutil import rmtree
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from data_prep.errors import BadInput
+from face_strnn.config import Selection
+from face_strnn.evaluation.run_folder import read_table
+from face_strnn.training.stack import Stack
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+_NETWORK = ("fold", "seed")
+_WATCHED = {"inner": "validation", "oracle": "test", "last": "watched"}
+
+
+class TrainingScalars:
+    """Writes the loss, cross entropy and accuracies of every network and epoch.
+
+    Args:
+        folder: where they go, ``fold-01-seed-0`` and so on; made with the first epoch.
+        selection: how the run chooses an epoch, which says what the watched samples are.
+
+    Raises:
+        BadInput: the package tensorboard is not installed.
+    """
+
+    def __init__(self, folder: Path, selection: Selection) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise BadInput(
+                "--tensorboard: the package tensorboard is not installed; "
+                "run `pip install 'face-strnn[tensorboard]'`, or leave the option out"
+            ) from error
+        self._writer_of = SummaryWriter
+        self._folder = folder
+        self._watched = _WATCHED[selection]
+        self._writers: dict[str, SummaryWriter] = {}
+
+    def write(self, stack: Stack) -> None:
+        """Write a stack's latest epoch; the first time all there are, for it may have been taken up again."""
+        for member in stack.members:
+            epochs = [epoch for epoch in stack.history if (epoch.fold, epoch.seed) == (member.fold, member.seed)]
+            name = _name(member.fold, member.seed)
+            if name in self._writers:
+                epochs = epochs[-1:]
+            else:
+                # What an interrupted run wrote would stand there twice, and perhaps an epoch that it did not keep.
+                rmtree(self._folder / name, ignore_errors=True)
+                self._writers[name] = self._writer_of(self._folder / name)
+            self._append(self._writers[name], map(asdict, epochs))
+            if stack.epochs_done == stack.config.training.epochs:
+                self._writers.pop(name).close()
+
+    def complete(self, run: Path) -> None:
+        """Write the networks that were trained without this, from the finished run's ``history.csv``."""
+        history = read_table(run, "history.csv", _NETWORK, numbers=_NETWORK)
+        for (fold, seed), epochs in history.groupby(list(_NETWORK)):
+            if not (self._folder / (name := _name(fold, seed))).is_dir():
+                with self._writer_of(self._folder / name) as writer:
+                    self._append(writer, epochs.to_dict("records"))
+
+    def _append(self, writer: "SummaryWriter", epochs: Iterable[Mapping[str, float | None]]) -> None:
+        for epoch in epochs:
+            for what, value in epoch.items():
+                if what not in (*_NETWORK, "epoch") and not pd.isna(value):
+                    writer.add_scalar(what.replace("watched", self._watched), value, epoch["epoch"])
+        writer.flush()
+
+
+def _name(fold: int, seed: int) -> str:
+    return f"fold-{fold:02d}-seed-{seed}"

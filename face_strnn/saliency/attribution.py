@@ -1,0 +1,147 @@
+"""What a network made of one sequence: each node's and frame's share in a logit, by integrated gradients.
+
+The projections' weights are the same for every input; attributions are a sequence's own. Integrated gradients
+(Sundararajan et al., ICML 2017; here Captum's) follow the logit along the straight way from a baseline to the
+sequence and credit each input with what it added: the credits sum to the difference of the two logits.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from captum.attr import IntegratedGradients
+from torch import Tensor
+
+from data_prep.errors import BadInput
+from face_strnn.config import Interpolation
+from face_strnn.models.strnn import STRNN
+
+Baseline = Literal["first-frame", "zeros"]
+
+STEPS = 32
+"""Points on the way from the baseline. The logit is piecewise linear along it, with thousands of small kinks; on
+trained networks 32 points leave a few thousandths of the logits' difference unaccounted for."""
+
+FRAMES_AT_ONCE = 512
+"""Frames, over points on the way, that are computed together: about 50 MB of maps, gradients and states each."""
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Credits for one logit of one sequence, or their mean over several networks.
+
+    Attributes:
+        places: (frames, h, w) what each node of each real frame adds to the logit, summed over its channels; negative
+            where it speaks against the class.
+        rise: the logit of the sequence minus that of its baseline. ``places`` sums to it, but for ``residue``.
+        residue: what the finite number of points leaves: the sum of ``places`` minus ``rise``.
+    """
+
+    places: Tensor
+    rise: float
+    residue: float
+
+
+def baseline_of(maps: Tensor, baseline: Baseline = "first-frame") -> Tensor:
+    """Return what a sequence is compared with, of the sequence's own shape.
+
+    Args:
+        maps: (frames, h, w, C).
+        baseline: ``"first-frame"``: the first frame, neutral in CK+, all the time. What the subject looks like is in
+            both and gets no credit: attributions say what the change of the face adds. ``"zeros"``: maps of zeros,
+            which no face gives; attributions then credit the resting face, too.
+
+    Raises:
+        BadInput: no such baseline.
+    """
+    if baseline not in get_args(Baseline):
+        raise BadInput(f"--baseline {baseline}: must be one of {', '.join(get_args(Baseline))}")
+    return maps[:1].expand_as(maps) if baseline == "first-frame" else torch.zeros_like(maps)
+
+
+def integrated_gradients(
+    networks: Sequence[STRNN],
+    maps: Tensor,
+    target: int,
+    interpolation: Interpolation = "linear",
+    baseline: Baseline = "first-frame",
+    steps: int = STEPS,
+) -> Attribution:
+    """Attribute one class's logit to the nodes of a sequence's real frames.
+
+    Args:
+        networks: of which the mean attribution is wanted, at least one.
+        maps: (frames, h, w, C), as stored, of any floating type.
+        target: number of the class.
+        interpolation: how the networks bring a sequence to their time steps.
+        baseline: see :func:`baseline_of`.
+        steps: points of the Gauss-Legendre rule on the way from the baseline.
+
+    Raises:
+        BadInput: no such baseline, ``steps`` below 1, or maps that do not fit the network.
+    """
+    if steps < 1:
+        raise BadInput(f"--steps {steps}: must be at least 1")
+    maps = maps.float()
+    start = baseline_of(maps, baseline)
+    points_at_once = max(1, FRAMES_AT_ONCE // len(maps))
+
+    def of_network(network: STRNN) -> Attribution:
+        shares, gap = IntegratedGradients(_logits_of(network, interpolation)).attribute(
+            maps[None],
+            start[None],
+            target=target,
+            n_steps=steps,
+            method="gausslegendre",
+            internal_batch_size=points_at_once,
+            return_convergence_delta=True,
+        )
+        places = shares[0].double().sum(-1)
+        residue = float(gap)
+        return Attribution(places, float(places.sum()) - residue, residue)
+
+    return _mean([of_network(network) for network in networks])
+
+
+def gradient_times_change(
+    networks: Sequence[STRNN],
+    maps: Tensor,
+    target: int,
+    interpolation: Interpolation = "linear",
+    baseline: Baseline = "first-frame",
+) -> Attribution:
+    """Attribute by the gradient at the sequence alone, times its difference from the baseline.
+
+    One point instead of a way: cheaper, and not complete, so that its residue is as large as the network is curved.
+    Arguments are those of :func:`integrated_gradients`.
+    """
+    maps = maps.float()
+    start = baseline_of(maps, baseline)
+
+    def of_network(network: STRNN) -> Attribution:
+        forward = _logits_of(network, interpolation)
+        at = maps[None].clone().requires_grad_()
+        logit = forward(at)[0, target]
+        (gradient,) = torch.autograd.grad(logit, at)
+        places = (gradient[0] * (maps - start)).double().sum(-1)
+        with torch.no_grad():
+            rise = float(logit) - float(forward(start[None])[0, target])
+        return Attribution(places, rise, float(places.sum()) - rise)
+
+    return _mean([of_network(network) for network in networks])
+
+
+def _logits_of(network: STRNN, interpolation: Interpolation) -> Callable[[Tensor], Tensor]:
+    def logits(maps: Tensor) -> Tensor:  # (B, frames, h, w, C) -> (B, classes)
+        return network.logits_of_sequences(maps.unbind(0), interpolation)
+
+    return logits
+
+
+def _mean(attributions: Sequence[Attribution]) -> Attribution:
+    return Attribution(
+        torch.stack([one.places for one in attributions]).mean(0),
+        sum(one.rise for one in attributions) / len(attributions),
+        sum(one.residue for one in attributions) / len(attributions),
+    )

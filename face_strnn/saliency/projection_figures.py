@@ -1,0 +1,40 @@
+"""The figures of what a run's projections weigh: by direction, by column, over time."""
+
+from pathlib import Path
+
+from data_prep.faces.crops import MARGIN
+from face_strnn.drawing import save_figures
+from face_strnn.evaluation.run_folder import checkpoints_of, read_summary
+from face_strnn.saliency.drawings import draw_columns, draw_directions, draw_kept_steps
+from face_strnn.saliency.projections import has_projection, has_temporal_projection, kept_steps, projection_saliency
+
+
+def write_projection_figures(run: Path) -> list[Path]:
+    """Draw the projections in full, beside :func:`face_strnn.report.figures.write_figures`: by direction, by column,
+    and over time.
+
+    What an ablation's network lacks is left out, as there.
+
+    Returns:
+        The PNG files written.
+
+    Raises:
+        BadInput: a file of the run is missing or broken.
+    """
+    summary = read_summary(run)
+    about = {"data": summary["data"], "selection": summary["selection"]}
+    checkpoints = checkpoints_of(run, len(summary["fold_accuracies"]) * summary["seeds"])
+    drawn = {}
+    if has_projection(checkpoints[0]):
+        saliency, margin = projection_saliency(checkpoints), crop_margin(summary)
+        drawn["saliency-directions"] = draw_directions(saliency, margin=margin, **about)
+        drawn["saliency-columns"] = draw_columns(saliency, margin=margin, **about)
+    if has_temporal_projection(checkpoints[0]):
+        drawn["saliency-steps"] = draw_kept_steps(kept_steps(checkpoints), **about)
+    return save_figures(run / "figures", drawn, optional={"saliency-directions", "saliency-columns", "saliency-steps"})
+
+
+def crop_margin(summary: dict) -> float:
+    """Return the margin of the crops that a run's features were made from; the default where it does not say."""
+    crop = summary["features"].get("crop")
+    return float(crop["margin"]) if isinstance(crop, dict) and "margin" in crop else MARGIN

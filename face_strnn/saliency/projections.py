@@ -1,0 +1,245 @@
+"""What the sparse projections weigh: places on the face (the paper's Fig. 6) and time steps.
+
+A row of G^r is a place on the face in every direction r (row k is the node at row k // w, column k % w), so
+directions are averaged as they are, without mirroring. A row of G^f and of G^b is the same time step.
+
+These weights are the same for every input: they say where the network reads its states, not what a sequence showed.
+For that see :mod:`face_strnn.saliency.attribution`.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from data_prep.errors import BadInput
+
+DIRECTIONS = ("top-left", "top-right", "bottom-left", "bottom-right")
+"""The corners that the spatial RNNs start from, in the order of the first dimension of ``spatial.G``."""
+
+WAYS = ("forward", "backward")
+"""The temporal RNNs, in the order of the first dimension of ``temporal.G``."""
+
+NEAR_ZERO = 0.01
+"""Share of a matrix's largest entry below which an entry counts as switched off."""
+
+_REMEDY = "delete it and run `face-strnn cv` again with the same --out: it resumes"
+_SPATIAL, _TEMPORAL = "spatial.G", "temporal.G"
+
+
+@dataclass(frozen=True)
+class Saliency:
+    """The weight of each place of the grid in the spatial projection.
+
+    Every network's map sums to 1: a value is that place's share of the network's weight, 1 / (h * w) when all places
+    count alike. Networks differ in the overall size of G, which the later layers can undo, so without this a fold with
+    large weights would outvote the others; and a maximum of 1 would hang each map on its one noisiest place.
+
+    Attributes:
+        weights: (networks, D, Kp, h, w) |G^r|, divided so that each network's mean over directions and columns sums
+            to 1; networks, one per fold and seed, are in the order of the checkpoints.
+    """
+
+    weights: np.ndarray
+
+    @cached_property
+    def per_direction(self) -> np.ndarray:
+        """(networks, D, h, w): mean over columns; a direction sums to 1 if it has a quarter of the weight."""
+        return self.weights.mean(axis=2)
+
+    @cached_property
+    def per_fold(self) -> np.ndarray:
+        """(networks, h, w): mean over columns and directions, the paper's map of each network."""
+        return self.weights.mean(axis=(1, 2))
+
+    @cached_property
+    def mean(self) -> np.ndarray:
+        """(h, w) mean over networks."""
+        return self.per_fold.mean(axis=0)
+
+    @property
+    def spread(self) -> np.ndarray:
+        """(h, w) standard deviation over networks (n - 1); zeros with one network."""
+        return _spread(self.per_fold)
+
+    @property
+    def spread_per_direction(self) -> np.ndarray:
+        """(D, h, w) standard deviation of :attr:`per_direction` over networks (n - 1); zeros with one network."""
+        return _spread(self.per_direction)
+
+
+@dataclass(frozen=True)
+class KeptSteps:
+    """The weight of each time step in the temporal projections.
+
+    Attributes:
+        per_network: (networks, 2, L) mean of |G^f| and of |G^b| over their columns, each way divided by its sum: 1 / L
+            when all steps count alike.
+    """
+
+    per_network: np.ndarray
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(2, L) mean over networks."""
+        return self.per_network.mean(axis=0)
+
+    @property
+    def spread(self) -> np.ndarray:
+        """(2, L) standard deviation over networks (n - 1); zeros with one network."""
+        return _spread(self.per_network)
+
+
+def projection_saliency(checkpoints: list[Path]) -> Saliency:
+    """Read |G^r| of each checkpoint, on the checkpoint's own grid.
+
+    Args:
+        checkpoints: one safetensors file per fold and seed, with ``spatial.G`` of shape (D, h * w, Kp) and the
+            network's arguments as JSON under ``config`` in its metadata, ``grid`` (h, w) among them.
+
+    Raises:
+        BadInput: no checkpoint is given, one cannot be read, lacks ``spatial.G``, or has another grid than the first.
+    """
+    weights = [_fold_weights(path) for path in _at_least_one(checkpoints)]
+    for path, found in zip(checkpoints, weights, strict=True):
+        for what, first, other in (
+            ("grid", weights[0].shape[2:], found.shape[2:]),
+            ("spatial.G by direction and column", weights[0].shape[:2], found.shape[:2]),
+        ):
+            if other != first:
+                raise BadInput(
+                    f"{path}: its {what} is {other}, that of {checkpoints[0].name} is {first}; "
+                    f"the checkpoints of one run share a {what.split()[0]}: start a new run in an empty --out"
+                )
+    return Saliency(np.stack(weights))
+
+
+def kept_steps(checkpoints: list[Path]) -> KeptSteps:
+    """Read |G^f| and |G^b| of each checkpoint.
+
+    Args:
+        checkpoints: one safetensors file per fold and seed, with ``temporal.G`` of shape (2, L, Lp).
+
+    Raises:
+        BadInput: no checkpoint is given, one cannot be read, lacks ``temporal.G``, or has another L than the first.
+    """
+    steps = []
+    for path in _at_least_one(checkpoints):
+        weight = np.abs(_read(path, _TEMPORAL)[0]).mean(axis=2)  # (2, L)
+        total = weight.sum(axis=1, keepdims=True)
+        steps.append(np.divide(weight, total, out=np.zeros_like(weight), where=total > 0))
+        if steps[-1].shape != steps[0].shape:
+            raise BadInput(
+                f"{path}: has {steps[-1].shape[1]} time steps, {checkpoints[0].name} has {steps[0].shape[1]}; "
+                "the checkpoints of one run share them: start a new run in an empty --out"
+            )
+    return KeptSteps(np.stack(steps))
+
+
+def sparsity(checkpoints: list[Path]) -> dict[str, np.ndarray]:
+    """Return how sparse the projections became: the share of entries below 1 % of the largest of their matrix.
+
+    Args:
+        checkpoints: one safetensors file per fold and seed.
+
+    Returns:
+        Name of a matrix, such as ``"G top-left"`` or ``"G forward"``, -> (networks,) shares from 0 to 1; a matrix of
+        zeros has 1. Matrices that an ablation lacks are left out.
+
+    Raises:
+        BadInput: no checkpoint is given, or one cannot be read.
+    """
+    reached: dict[str, list[float]] = {}
+    for path in _at_least_one(checkpoints):
+        for tensor, names in ((_SPATIAL, DIRECTIONS), (_TEMPORAL, WAYS)):
+            if _has(path, tensor):
+                for name, matrix in zip(names, np.abs(_read(path, tensor)[0]), strict=True):
+                    off = matrix < NEAR_ZERO * matrix.max() if matrix.any() else np.ones(matrix.shape, bool)
+                    reached.setdefault(f"G {name}", []).append(float(off.mean()))
+    return {name: np.array(shares) for name, shares in reached.items()}
+
+
+def has_projection(checkpoint: Path) -> bool:
+    """Whether a checkpoint's network projects over space; the ablation without a spatial layer does not.
+
+    Raises:
+        BadInput: the file cannot be read.
+    """
+    return _has(checkpoint, _SPATIAL)
+
+
+def has_temporal_projection(checkpoint: Path) -> bool:
+    """Whether a checkpoint's network projects over time; the ablation without a temporal layer does not.
+
+    Raises:
+        BadInput: the file cannot be read.
+    """
+    return _has(checkpoint, _TEMPORAL)
+
+
+def _spread(per_network: np.ndarray) -> np.ndarray:
+    return per_network.std(axis=0, ddof=1) if len(per_network) > 1 else np.zeros(per_network.shape[1:])
+
+
+def _at_least_one(checkpoints: list[Path]) -> list[Path]:
+    if not checkpoints:
+        raise BadInput(
+            "there are no checkpoints to read the projections from; run `face-strnn cv` again with the same "
+            "--out: it resumes"
+        )
+    return checkpoints
+
+
+def _fold_weights(checkpoint: Path) -> np.ndarray:
+    """Return one network's (D, Kp, h, w) weights, or 0 everywhere when the sparsity term emptied G."""
+    projection, grid = _read(checkpoint, _SPATIAL)
+    if not isinstance(grid, list | tuple) or len(grid) != 2:
+        raise BadInput(f"{checkpoint}: its metadata does not give the network's grid; {_REMEDY}")
+    height, width = grid
+    if projection.shape[1] != height * width:
+        raise BadInput(
+            f"{checkpoint}: {_SPATIAL} of shape {projection.shape} does not fit a grid of {height} x {width}; {_REMEDY}"
+        )
+    weights = np.abs(projection).transpose(0, 2, 1)  # (D, Kp, h * w)
+    total = weights.mean(axis=(0, 1)).sum()
+    return (weights / total if total else weights).reshape(*weights.shape[:2], height, width)
+
+
+def _has(checkpoint: Path, name: str) -> bool:
+    try:
+        with safe_open(checkpoint, framework="numpy") as tensors:
+            return name in tensors.keys()  # noqa: SIM118 (a handle of safetensors is no mapping)
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(checkpoint, error) from error
+
+
+def _read(checkpoint: Path, name: str) -> tuple[np.ndarray, object]:
+    """Return a projection, float64 (D, rows, columns), and the grid that the header states, reading nothing else."""
+    try:
+        with safe_open(checkpoint, framework="numpy") as tensors:
+            if name not in tensors.keys():  # noqa: SIM118
+                layer = name.split(".")[0]
+                raise BadInput(
+                    f"{checkpoint}: has no {name}, so there is no saliency to draw; "
+                    f"use a run whose network has the {layer} recurrent layer"
+                )
+            metadata = tensors.metadata() or {}
+            projection = tensors.get_tensor(name).astype(np.float64)
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(checkpoint, error) from error
+    if projection.ndim != 3:
+        raise BadInput(f"{checkpoint}: {name} has the shape {projection.shape}, not three dimensions; {_REMEDY}")
+    if not np.isfinite(projection).all():
+        raise BadInput(f"{checkpoint}: {name} is not finite: training diverged; lower the learning rate")
+    try:
+        return projection, json.loads(metadata.get("config", "{}")).get("grid")
+    except (AttributeError, ValueError) as error:
+        raise BadInput(f"{checkpoint}: its metadata does not give the network's grid; {_REMEDY}") from error
+
+
+def _unreadable(checkpoint: Path, error: Exception) -> BadInput:
+    reason = "does not exist" if isinstance(error, FileNotFoundError) else f"is not a whole safetensors file ({error})"
+    return BadInput(f"{checkpoint}: {reason}; {_REMEDY}")

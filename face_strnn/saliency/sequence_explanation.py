@@ -1,0 +1,102 @@
+"""What one held-out sequence showed to the networks that never saw its subject: a figure, without the subject's face
+unless that is asked for.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from data_prep.datasets.catalogue import Catalogue
+from data_prep.datasets.sequence_frames import frames_of, source_sha256
+from data_prep.errors import BadInput
+from data_prep.faces.crops import crops_of, cut
+from data_prep.faces.tracking import FaceFollower
+from data_prep.store.store import FeatureStore, StoredSequence
+from face_strnn.drawing import save_figure
+from face_strnn.saliency.attribution import STEPS, Baseline, integrated_gradients
+from face_strnn.saliency.drawings import draw_sequence
+from face_strnn.saliency.held_out import HeldOut
+from face_strnn.saliency.projection_figures import crop_margin
+
+FACES_FOLDER = "shows-faces"
+"""Folder of a run for figures that show subjects: apart from ``figures/``, which may be passed on."""
+
+_FACE_PIXELS = 224
+
+
+def explain_sequence(
+    run: Path,
+    store: FeatureStore,
+    name: str,
+    baseline: Baseline = "first-frame",
+    steps: int = STEPS,
+    faces_from: Catalogue | None = None,
+) -> Path:
+    """Draw integrated gradients of one test sequence, frame by frame and over time, for every emotion.
+
+    Args:
+        run: a finished run folder.
+        store: the features that it was made with.
+        name: the sequence's, such as ``"S005_001"``.
+        baseline: see :func:`face_strnn.saliency.attribution.baseline_of`.
+        steps: see :func:`face_strnn.saliency.attribution.integrated_gradients`.
+        faces_from: the data set whose images are laid under the maps; the figure then shows the subject's face and is
+            written to ``RUN/shows-faces/``. None, the default, draws an outline that is nobody's, in ``RUN/figures/``.
+
+    Returns:
+        The PNG's path; PDF and SVG lie beside it.
+
+    Raises:
+        BadInput: the run is not finished or damaged, the store is not its store, the run tested no such sequence, or
+            the data set does not have it, or has other images of it.
+    """
+    held_out = HeldOut(run, store)
+    sequence, summary = held_out.sequence(name), held_out.summary
+    faces = None
+    if faces_from is not None:
+        faces = _faces(faces_from, held_out.entry(name), crop_margin(summary), len(sequence.maps))
+    with torch.no_grad():
+        answers = [n.logits_of_sequences([sequence.maps], held_out.interpolation)[0] for n in sequence.networks]
+    prediction = held_out.classes[int(torch.stack(answers).softmax(1).mean(0).argmax())]
+    attributions = {
+        emotion: integrated_gradients(
+            sequence.networks, sequence.maps, number, held_out.interpolation, baseline, steps
+        ).places.numpy()
+        for number, emotion in enumerate(held_out.classes)
+    }
+    verdict = "recognised" if prediction == sequence.emotion else f"taken for {prediction}"
+    title = f"{name}: {sequence.emotion}, {verdict} by the networks of fold {sequence.fold}, which held its subject out"
+    if faces is not None:
+        drawn = summary["data"] == "synthetic"
+        title += "\nshows a drawn face" if drawn else "\nSHOWS THE SUBJECT'S FACE: not to be passed on"
+    figure = draw_sequence(
+        title,
+        attributions[sequence.emotion],
+        {emotion: places.sum((1, 2)) for emotion, places in attributions.items()},
+        sequence.emotion,
+        faces,
+        data=summary["data"],
+        selection=summary["selection"],
+        margin=crop_margin(summary),
+    )
+    folder, file = (run / "figures", f"sequence-{name}") if faces is None else (run / FACES_FOLDER, name)
+    folder.mkdir(exist_ok=True)
+    return save_figure(figure, folder / file)
+
+
+def _faces(catalogue: Catalogue, entry: StoredSequence, margin: float, n_frames: int) -> np.ndarray:
+    """Cut a sequence's crops out of its images once more: uint8 (frames, n, n, 3)."""
+    sequence = next((one for one in catalogue.sequences if one.name == entry.sequence), None)
+    if sequence is None:
+        raise BadInput(f"{catalogue.root}: has no sequence {entry.sequence}; give --root the data of this run")
+    if source_sha256(sequence) != entry.source:
+        raise BadInput(
+            f"{sequence.path}: these are not the images that the run's features were made from; "
+            "give --root the data of this run"
+        )
+    frames = [frame.image for frame in frames_of(sequence)]
+    crops = crops_of(FaceFollower().track(frames), "per-sequence", margin)
+    if len(frames) != n_frames or not crops:
+        raise BadInput(f"{sequence.path}: its crops cannot be found again; leave out --show-faces")
+    return np.stack([cut(frame, crops[0], _FACE_PIXELS) for frame in frames])

@@ -1,0 +1,1 @@
+"""How networks learn: samples, loss, standardisation, optimisation, stacks of folds."""

@@ -1,0 +1,97 @@
+"""Augmented variants of training sequences, as the thawed part of the backbone takes them.
+
+What lies below the thawed part never changes: its maps of a variant are computed once, for all folds and epochs, and
+kept in a scratch folder.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from data_prep.faces.augmentation import CropAugmentation, seed_of
+from data_prep.store.crops import read_crops
+from data_prep.store.store import FeatureStore, StoredSequence
+from data_prep.tensor_files import write_tensors
+from face_strnn.training.from_crops.backbone_parts import BackboneParts
+
+_TENSOR = "inputs"
+
+
+class Variants:
+    """Gives variants of sequences: some frames, augmented, through the frozen part of the backbone.
+
+    Args:
+        store: where the crops are.
+        parts: the backbone.
+        n_frames: how many frames a variant has at most; 0 for all.
+        scratch: folder in which the frozen part's maps are kept; None computes them whenever they are asked for.
+    """
+
+    def __init__(self, store: FeatureStore, parts: BackboneParts, n_frames: int, scratch: Path | None) -> None:
+        self._store, self._parts, self._n_frames = store, parts, n_frames
+        self._frozen = parts.frozen()
+        self._augmentation = CropAugmentation(parts.whole.crop_pixels)
+        # Pixels are quicker to augment again than to read: where nothing is frozen, nothing is kept.
+        self._scratch = scratch if parts.n_frozen else None
+        if self._scratch:
+            self._scratch.mkdir(exist_ok=True)
+
+    def __call__(self, entry: StoredSequence, number: int) -> Tensor:
+        """Return a variant of a sequence.
+
+        Args:
+            entry: the unrotated sequence.
+            number: of the variant; with the sequence's name it is all that the draw depends on.
+
+        Returns:
+            What the thawed part takes: (frames, channels, height, width), float32 in channels-last memory, on the
+            backbone's device.
+
+        Raises:
+            BadInput: the crops are not there.
+        """
+        device = self._parts.whole.device
+        if not self._parts.n_frozen:
+            return self._parts.whole.preprocessing(self._crops(entry, number).to(device))
+        maps = self._kept(entry, number)
+        if maps is None:
+            maps = self._frozen(self._crops(entry, number))
+            if self._scratch:
+                write_tensors(self._path(entry, number), {_TENSOR: maps}, {})
+        return maps.to(device).float().permute(0, 3, 1, 2)
+
+    def _crops(self, entry: StoredSequence, number: int) -> Tensor:
+        key = f"{entry.sequence} {number}"
+        crops = read_crops(self._store, entry)
+        chosen = frames_of_variant(len(crops), self._n_frames, key)
+        return torch.from_numpy(self._augmentation(crops[chosen].numpy(), key))
+
+    def _kept(self, entry: StoredSequence, number: int) -> Tensor | None:
+        if self._scratch is None:
+            return None
+        try:
+            with safe_open(self._path(entry, number), framework="pt") as file:
+                return file.get_tensor(_TENSOR)
+        except (SafetensorError, OSError):
+            return None
+
+    def _path(self, entry: StoredSequence, number: int) -> Path:
+        return self._scratch / f"{entry.sequence}-{number}.safetensors"
+
+
+def frames_of_variant(n_frames: int, n_wanted: int, key: str) -> list[int]:
+    """Draw frames of a sequence, in order: the first, the last, and one from each equal stretch between them.
+
+    Args:
+        n_frames: of the sequence.
+        n_wanted: how many, at least 2; 0, or more than there are, for all.
+        key: what is drawn depends on it alone.
+    """
+    if not 0 < n_wanted < n_frames:
+        return list(range(n_frames))
+    edges = np.linspace(1, n_frames - 1, n_wanted - 1).round().astype(int)
+    between = np.random.default_rng(seed_of(key)).integers(edges[:-1], edges[1:])
+    return [0, *between.tolist(), n_frames - 1]

@@ -1,0 +1,70 @@
+"""What a training step does beside the network: the optimiser, its learning rate, clipping, dropout."""
+
+import math
+from collections.abc import Collection, Mapping
+
+import torch
+from torch import Tensor
+
+from face_strnn.config import Config, TrainingConfig
+
+UNDECAYED = ("spatial.b", "spatial.G", "temporal.b", "temporal.G")
+
+
+def optimiser_of(parameters: Mapping[str, Tensor], settings: TrainingConfig) -> torch.optim.Optimizer:
+    """Return the optimiser of a stack's parameters; its learning rate is a tensor, set before every step."""
+    device = next(iter(parameters.values())).device
+    rate = torch.tensor(settings.learning_rate, device=device)
+    groups = [
+        {
+            "params": [tensor for name, tensor in parameters.items() if name not in UNDECAYED],
+            "weight_decay": settings.weight_decay,
+        },
+        {"params": [tensor for name, tensor in parameters.items() if name in UNDECAYED], "weight_decay": 0.0},
+    ]
+    if settings.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=rate, momentum=0.9, nesterov=True, fused=True)
+    return torch.optim.AdamW(groups, lr=rate, capturable=device.type == "cuda", foreach=device.type == "cuda")
+
+
+def set_learning_rate(optimiser: torch.optim.Optimizer, step: int, n_steps: int, settings: TrainingConfig) -> None:
+    """Set the rate of step number ``step`` of ``n_steps``, in place: a recorded CUDA graph reads it there."""
+    for group in optimiser.param_groups:
+        group["lr"].fill_(learning_rate(step, n_steps, settings))
+
+
+def learning_rate(step: int, n_steps: int, settings: TrainingConfig) -> float:
+    """Return the rate of a step: a linear rise over the share ``warmup`` of all, then constant or half a cosine."""
+    highest, rise = settings.learning_rate, settings.warmup * n_steps
+    if step < rise:
+        return highest * (step + 1) / (rise + 1)
+    if settings.schedule == "constant":
+        return highest
+    return highest * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1.0, n_steps - rise)))
+
+
+def clip(parameters: Collection[Tensor], longest: float) -> None:
+    """Shorten each network's gradient, over all its parameters together, to ``longest``."""
+    squares = sum(parameter.grad.flatten(1).square().sum(1) for parameter in parameters)
+    factors = (longest / squares.sqrt().clamp(min=1e-12)).clamp(max=1)
+    for parameter in parameters:
+        parameter.grad.mul_(factors.view(-1, *[1] * (parameter.dim() - 1)))
+
+
+def dropout_factors(identity: tuple[int, int], step: int, n_sequences: int, config: Config) -> Tensor:
+    """Draw what one network's temporal projections q are multiplied with: 0, or 1 / (1 - dropout).
+
+    Args:
+        identity: (seed, fold) of the network. With the number of the step they are all that the draw depends on: not on
+            the networks that are trained beside it.
+        step: number of the step.
+        n_sequences: of the whole batch, sequences that the network is not taught among them.
+        config: the settings.
+
+    Returns:
+        (n_sequences, factors), see :func:`face_strnn.models.strnn.logits`.
+    """
+    seed, fold = identity
+    generator = torch.Generator().manual_seed(((1_000_003 * seed + fold) * 1_000_003 + step) % 2**63)
+    kept = 1 - config.training.dropout
+    return (torch.rand(n_sequences, config.network.n_temporal_features, generator=generator) < kept).float() / kept

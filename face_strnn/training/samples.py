@@ -1,0 +1,174 @@
+"""The sequences that networks learn from: maps read as they are stored, labels, subjects."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data_prep.datasets.emotions import EMOTIONS, classes_of
+from data_prep.errors import BadInput
+from data_prep.faces.variants import Variant
+from data_prep.store.store import FeatureStore, StoredSequence
+from face_strnn.config import Augmentation
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Every sequence and variant of a feature store, in ascending order of sequence, rotation and flip.
+
+    Attributes:
+        store: where the maps are.
+        entries: the N samples.
+        class_names: the data set's classes, see :func:`data_prep.datasets.emotions.classes_of`; a label is a place in
+            them.
+    """
+
+    store: FeatureStore
+    entries: tuple[StoredSequence, ...]
+    class_names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, store: FeatureStore) -> "Samples":
+        """Take all samples of a store.
+
+        Raises:
+            BadInput: the store is empty, a sequence lacks a variant that others have, its variants are not of the
+                same images and label, or a label is no emotion.
+        """
+        entries = tuple(store.entries())
+        if not entries:
+            raise BadInput(f"{store.folder}: holds no features yet; run `face-strnn prepare` to the end")
+        variants = {entry.variant for entry in entries}
+        by_sequence: dict[str, set[Variant]] = {}
+        first_of: dict[str, StoredSequence] = {}
+        for entry in entries:
+            first = first_of.setdefault(entry.sequence, entry)
+            if replace(entry, rotation=first.rotation, flip=first.flip) != first:
+                raise BadInput(
+                    f"{store.path_of(entry)}: of other images or another label than {first.file_name}; "
+                    "delete it and run `face-strnn prepare` again"
+                )
+            by_sequence.setdefault(entry.sequence, set()).add(entry.variant)
+            if entry.emotion not in EMOTIONS:
+                raise BadInput(
+                    f"{store.path_of(entry)}: its emotion {entry.emotion} is not one of {', '.join(EMOTIONS)}"
+                )
+        for sequence, found in by_sequence.items():
+            if found != variants:
+                lacking = ", ".join(map(str, sorted(variants - found)))
+                raise BadInput(
+                    f"{store.folder}: {sequence} lacks the variants {lacking} that others have; "
+                    "run `face-strnn prepare` to the end"
+                )
+        return cls(store, entries, classes_of(store.recipe.get("data", ""), {entry.emotion for entry in entries}))
+
+    def learned_with(self, augmentation: Augmentation) -> "Samples":
+        """Return what there is to learn from: all samples, or with ``"none"`` the sequences as they were taken.
+
+        Without variants everything is as if the store held none: the order of the samples, and the steps of an epoch.
+        """
+        return self.as_taken() if augmentation == "none" else self
+
+    def as_taken(self) -> "Samples":
+        """Return the samples that are neither rotated nor flipped."""
+        return replace(self, entries=tuple(self.entries[n] for n in self.unrotated))
+
+    def sha256(self) -> str:
+        """Return a checksum over the facts of all samples: sequences, subjects, labels, variants, image files."""
+        return hashlib.sha256(json.dumps([entry.facts() for entry in self.entries]).encode()).hexdigest()
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, number: int) -> Tensor:
+        """Return one sample's maps, float16 (frames, h, w, C).
+
+        Raises:
+            BadInput: the file is damaged, or holds NaN or infinity.
+        """
+        maps = self.store.maps(self.entries[number])
+        if not torch.isfinite(maps).all():
+            path = self.store.path_of(self.entries[number])
+            raise BadInput(f"{path}: holds NaN or infinity; delete it and run `face-strnn prepare` again")
+        return maps
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[number] for number in range(len(self)))
+
+    def names(self, chosen: np.ndarray) -> list[tuple[str, Variant]]:
+        """Return sequence and variant of the samples that a bool (N,) mask chooses."""
+        return [(self.entries[n].sequence, self.entries[n].variant) for n in np.flatnonzero(chosen)]
+
+    def variant_facts(self) -> dict[str, list[float]]:
+        """Return which variants every sequence has, as runs write it down.
+
+        ``rotations`` are the degrees of those that are not flipped, ``flipped`` of those that are, where any is.
+        """
+        variants = sorted({entry.variant for entry in self.entries})
+        facts = {"rotations": [one.rotation for one in variants if not one.flip]}
+        flipped = [one.rotation for one in variants if one.flip]
+        return {**facts, "flipped": flipped} if flipped else facts
+
+    @property
+    def n_variants(self) -> int:
+        """Variants of every sequence, the one as it was taken among them."""
+        return len({entry.variant for entry in self.entries})
+
+    @property
+    def sequence_numbers(self) -> np.ndarray:
+        """(N,) ints: which sequence each sample shows, from 0 in ascending order of name."""
+        return np.unique([entry.sequence for entry in self.entries], return_inverse=True)[1]
+
+    @property
+    def labels(self) -> Tensor:
+        """int64 (N,)."""
+        return torch.tensor([self.class_names.index(entry.emotion) for entry in self.entries])
+
+    @property
+    def subjects(self) -> np.ndarray:
+        """(N,) strings."""
+        return np.array([entry.subject for entry in self.entries])
+
+    @property
+    def given_folds(self) -> np.ndarray:
+        """(N,) strings: the folds that the data set itself gives; empty where it gives none."""
+        return np.array([entry.fold for entry in self.entries])
+
+    @property
+    def rotations(self) -> np.ndarray:
+        """(N,) degrees."""
+        return np.array([entry.rotation for entry in self.entries])
+
+    @property
+    def unrotated(self) -> np.ndarray:
+        """Numbers of the samples that are neither rotated nor flipped: those that the protocol tests."""
+        return np.flatnonzero([entry.variant.is_original for entry in self.entries])
+
+
+def names_sha256(names: Iterable[tuple[str, Variant]]) -> str:
+    """Return a checksum over which samples these are, (sequence, variant), in whatever order they come."""
+    lines = sorted(f"{sequence} {variant}" for sequence, variant in names)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def channel_moments(maps: Sequence[Tensor]) -> Tensor:
+    """Return count, sum and sum of squares of every channel over each sample's nodes and frames.
+
+    Args:
+        maps: N samples, each (frames, h, w, C).
+
+    Returns:
+        float64 (N, 3, C).
+    """
+    # Written in place: small results kept between large freed copies would fragment memory, a copy per sample.
+    moments = torch.empty(len(maps), 3, maps[0].shape[-1], dtype=torch.float64)
+    for number, sample in enumerate(maps):
+        values = sample.flatten(0, -2).float()
+        moments[number, 0] = len(values)
+        moments[number, 1] = values.sum(0)
+        moments[number, 2] = values.square().sum(0)
+    return moments

@@ -1,0 +1,320 @@
+"""Training of a stack of networks over the same maps.
+
+The folds of a cross-validation are networks that differ only in which sequences they are taught. They are trained
+together: each batch is read once, all networks compute it, and each network's loss leaves out what it must not see.
+Nothing is shared between networks, so that a fold's result is that of training it alone (up to the rounding of
+differently shaped matrix products); ``tests/test_training.py`` holds this.
+"""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from data_prep.errors import BadInput
+from data_prep.tensor_files import write_tensors
+from face_strnn.config import Config
+from face_strnn.models.scan import Scan
+from face_strnn.models.strnn import STRNN, MapBatch, initial_parameters, logits
+from face_strnn.training.gpu_maps import GpuMaps
+from face_strnn.training.optimisation import dropout_factors, optimiser_of, set_learning_rate
+from face_strnn.training.standardisation import Standardisation
+from face_strnn.training.step import DirectStep, RecordedStep, Trained
+
+
+@dataclass(frozen=True)
+class Member:
+    """One network of a stack.
+
+    Attributes:
+        fold: its number, from 1; with ``seed`` it draws the initial parameters.
+        seed: the seed.
+        taught: bool (N,): the samples that it may learn from.
+        watched: bool (N,): the samples whose accuracy chooses the epoch that is kept; None keeps the last one.
+    """
+
+    fold: int
+    seed: int
+    taught: np.ndarray
+    watched: np.ndarray | None = None
+
+
+@dataclass
+class Epoch:
+    """What one network did in one epoch.
+
+    Attributes:
+        fold, seed: which network.
+        epoch: number, from 1.
+        loss, cross_entropy, train_accuracy: means over the samples that it was taught in this epoch.
+        watched_accuracy, watched_cross_entropy: after the epoch, over the samples that it is watched on; None where
+            there are none. They choose the epoch that is kept: the highest accuracy, among equals the lowest cross
+            entropy, among equals the first.
+    """
+
+    fold: int
+    seed: int
+    epoch: int
+    loss: float
+    cross_entropy: float
+    train_accuracy: float
+    watched_accuracy: float | None = None
+    watched_cross_entropy: float | None = None
+
+
+@dataclass
+class Stack:
+    """Networks in training.
+
+    Attributes:
+        members: the M networks.
+        config: their settings.
+        standardisation: per network.
+        parameters: for standardised maps, each with a leading dimension M.
+        scan: where it is not that of the configuration's grid.
+        history: one entry per network and epoch so far.
+        epochs_done: number of epochs so far.
+        best: parameters of each watched network at its best epoch.
+        best_scores: per network (accuracy, minus cross entropy) there; the first of equals counts.
+    """
+
+    members: Sequence[Member]
+    config: Config
+    standardisation: Standardisation
+    parameters: dict[str, Tensor]
+    scan: Scan | None = None
+    history: list[Epoch] = field(default_factory=list)
+    epochs_done: int = 0
+    best: dict[str, Tensor] = field(default_factory=dict)
+    best_scores: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def watches(self) -> bool:
+        """Whether an epoch is chosen, rather than the last one kept."""
+        return self.members[0].watched is not None
+
+    def models(self) -> list[STRNN]:
+        """Return the networks one by one, on the CPU, for maps as stored: of the chosen epoch, else of the last one."""
+        trained = self.best if self.watches else self.parameters
+        folded = self.standardisation.fold_in({name: tensor.detach() for name, tensor in trained.items()})
+        models = []
+        for number in range(len(self.members)):
+            model = STRNN(**vars(self.config.network), scan=self.scan)
+            model.set_parameters({name: tensor[number].clone().cpu() for name, tensor in folded.items()})
+            models.append(model)
+        return models
+
+
+def train(
+    members: Sequence[Member],
+    maps: Sequence[Tensor],
+    labels: Tensor,
+    moments: Tensor,
+    config: Config,
+    state_file: Path | None = None,
+    progress: Callable[[Stack], None] | None = None,
+    device: torch.device | str = "cpu",
+    scan: Scan | None = None,
+    sequences: np.ndarray | None = None,
+) -> Stack:
+    """Train a stack of networks to the last epoch.
+
+    The order of the samples depends on the epoch alone, not on seed or fold: all networks of a stack, and a network
+    that is trained alone, read them in the same order. Where each epoch takes one sample of every sequence, which one
+    depends on epoch and seed, and not on the fold.
+
+    Args:
+        members: the networks; all are watched or none.
+        maps: N samples, each (frames, h, w, C), of any floating type.
+        labels: int64 (N,).
+        moments: (N, 3, C), see :func:`face_strnn.training.samples.channel_moments`.
+        config: the settings.
+        state_file: where the state is kept after every epoch; a state that is there is taken up.
+        progress: called after every epoch.
+        device: where the networks are trained.
+        scan: of other nodes than those of the configuration's grid; samples are (frames, K, C) then.
+        sequences: int (N,): which sequence each sample is a variant of, from 0; every epoch then takes one sample of
+            each, and all networks must have the same seed. None takes all samples in every epoch.
+
+    Raises:
+        BadInput: a state file that is damaged.
+        ValueError: ``sequences`` for networks of several seeds.
+    """
+    if sequences is not None and len({member.seed for member in members}) > 1:
+        raise ValueError("networks of several seeds draw different samples, and cannot read the same batches")
+    device = torch.device(device)
+    settings, stack = config.training, _begin(members, moments, config, device, scan)
+    scan = scan or Scan.grid(*config.network.grid)
+    optimiser = optimiser_of(stack.parameters, settings)
+    if state_file is not None and state_file.is_file():
+        take_up_state(stack, optimiser, state_file)
+    taught = torch.from_numpy(np.stack([member.taught for member in members]))
+    sums = torch.zeros(4, len(members), dtype=torch.float64, device=device)
+    trained = Trained(config, stack.parameters, stack.standardisation, optimiser, scan)
+
+    def batches_of(epoch: int) -> list[np.ndarray]:
+        drawn = np.arange(len(maps)) if sequences is None else draw_one_of_each(sequences, members[0].seed, epoch)
+        return [drawn[batch] for batch in _batches(epoch, len(drawn), config)]
+
+    if device.type == "cpu":
+        step, reader = DirectStep(trained, sums), maps
+    else:
+        reader = GpuMaps(maps, device)
+        every_batch = [batch for epoch in range(settings.epochs) for batch in batches_of(epoch)]
+        most_frames = max(int(reader.n_frames[batch].sum()) for batch in every_batch)
+        step = RecordedStep(trained, sums, settings.batch_size, most_frames, maps[0])
+    n_steps = settings.epochs * len(batches_of(0))
+    while stack.epochs_done < settings.epochs:
+        batches = batches_of(stack.epochs_done)
+        sums.zero_()
+        for number, batch in enumerate(batches):
+            of_all = stack.epochs_done * len(batches) + number
+            set_learning_rate(optimiser, of_all, n_steps, settings)
+            # What no network of this stack is taught is not read, and yet keeps its place in the order: which samples
+            # share a step must not depend on which networks are trained together.
+            read = np.flatnonzero(taught[:, batch].any(0).numpy())
+            dropout = None
+            if settings.dropout:
+                drawn = [dropout_factors((one.seed, one.fold), of_all, len(batch), config)[read] for one in members]
+                dropout = torch.stack(drawn).to(device)
+            batch = batch[read]
+            step([reader[n] for n in batch], labels[batch].to(device), taught[:, batch].to(device), dropout)
+        stack.epochs_done += 1
+        watched = _watch(stack, reader, labels, scan)
+        stack.history += _epochs(members, stack.epochs_done, sums, watched)
+        if state_file is not None:
+            keep_state(stack, optimiser, state_file)
+        if progress:
+            progress(stack)
+    return stack
+
+
+def draw_one_of_each(sequences: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """Draw the sample of every sequence that an epoch takes, each variant of it as probable as the others.
+
+    Args:
+        sequences: int (N,): which sequence each sample is a variant of, from 0 without gaps.
+        seed: of the networks.
+        epoch: from 0.
+
+    Returns:
+        int (number of sequences,): numbers of samples, in ascending order of sequence.
+    """
+    by_sequence = np.argsort(sequences, kind="stable")
+    n_variants = np.bincount(sequences)
+    first = np.cumsum(n_variants) - n_variants
+    return by_sequence[first + np.random.default_rng((seed, epoch)).integers(n_variants)]
+
+
+def _batches(epoch: int, n_samples: int, config: Config) -> list[np.ndarray]:
+    order = np.random.default_rng(epoch).permutation(n_samples)
+    return np.array_split(order, math.ceil(n_samples / config.training.batch_size))
+
+
+def _begin(
+    members: Sequence[Member], moments: Tensor, config: Config, device: torch.device, scan: Scan | None
+) -> Stack:
+    generators = [torch.Generator().manual_seed(1_000_003 * member.seed + member.fold) for member in members]
+    n_directions = scan.n_directions if scan else 4
+    drawn = [initial_parameters(config.network, generator, n_directions) for generator in generators]
+    parameters = {name: torch.stack([one[name] for one in drawn]).to(device).requires_grad_() for name in drawn[0]}
+    taught = torch.from_numpy(np.stack([member.taught for member in members]))
+    stack = Stack(members, config, Standardisation.fit(moments, taught).to(device), parameters, scan)
+    if stack.watches:
+        stack.best = {name: tensor.detach().clone() for name, tensor in parameters.items()}
+        stack.best_scores = [(-1.0, -math.inf)] * len(members)
+    return stack
+
+
+@torch.no_grad()
+def _watch(
+    stack: Stack, maps: Sequence[Tensor] | GpuMaps, labels: Tensor, scan: Scan
+) -> list[tuple[float, float]] | list[tuple[None, None]]:
+    """Return watched accuracies and cross entropies after an epoch; keep the parameters of networks at their best."""
+    if not stack.watches:
+        return [(None, None)] * len(stack.members)
+    settings, network = stack.config.training, stack.config.network
+    folded = stack.standardisation.fold_in(stack.parameters)
+    watched = []
+    for number, member in enumerate(stack.members):
+        alone = {name: tensor[number : number + 1] for name, tensor in folded.items()}
+        numbers = np.flatnonzero(member.watched)
+        outputs = []
+        for batch in np.array_split(numbers, math.ceil(len(numbers) / settings.batch_size)):
+            device = alone["spatial.U"].device
+            sequences = MapBatch.of([maps[n].to(device) for n in batch], network.length, settings.interpolation)
+            outputs.append(logits(alone, sequences, scan, network.activation, settings.precision)[0].cpu())
+        answers, truth = torch.cat(outputs), labels[numbers]
+        accuracy = (answers.argmax(1) == truth).double().mean().item()
+        cross_entropy = torch.nn.functional.cross_entropy(answers, truth).item()
+        score = (accuracy, -cross_entropy)
+        if score > tuple(stack.best_scores[number]):
+            stack.best_scores[number] = score
+            for name, tensor in stack.parameters.items():
+                stack.best[name][number] = tensor[number]
+        watched.append((accuracy, cross_entropy))
+    return watched
+
+
+def _epochs(
+    members: Sequence[Member],
+    epoch: int,
+    sums: Tensor,
+    watched: Sequence[tuple[float, float]] | Sequence[tuple[None, None]],
+) -> list[Epoch]:
+    loss, entropy, correct, seen = sums.cpu()
+    means = [(total / seen).tolist() for total in (loss, entropy, correct)]
+    rows = zip(members, zip(*means, strict=True), watched, strict=True)
+    return [Epoch(member.fold, member.seed, epoch, *of_taught, *after) for member, of_taught, after in rows]
+
+
+def keep_state(stack: Stack, optimiser: torch.optim.Optimizer, path: Path) -> None:
+    """Write everything that the next epochs depend on, whole or not at all."""
+    tensors = {f"parameter/{name}": tensor.detach() for name, tensor in stack.parameters.items()}
+    tensors |= {f"best/{name}": tensor for name, tensor in stack.best.items()}
+    for name, tensor in stack.parameters.items():
+        for key, value in optimiser.state[tensor].items():
+            tensors[f"optimiser/{key}/{name}"] = value
+    header = {
+        "epochs_done": str(stack.epochs_done),
+        "history": json.dumps([asdict(epoch) for epoch in stack.history]),
+        "best_scores": json.dumps(stack.best_scores),
+    }
+    write_tensors(path, tensors, header)
+
+
+def take_up_state(stack: Stack, optimiser: torch.optim.Optimizer, path: Path) -> None:
+    """Put a stack and its optimiser into the state that :func:`keep_state` wrote.
+
+    Raises:
+        BadInput: the file is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata()
+            kept = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+        stack.epochs_done = int(header["epochs_done"])
+        stack.history = [Epoch(**epoch) for epoch in json.loads(header["history"])]
+        stack.best_scores = [tuple(score) for score in json.loads(header["best_scores"])]
+        with torch.no_grad():
+            for name, tensor in stack.parameters.items():
+                tensor.copy_(kept[f"parameter/{name}"])
+            for name, tensor in stack.best.items():
+                tensor.copy_(kept[f"best/{name}"])
+        for key, value in kept.items():
+            if key.startswith("optimiser/"):
+                _, part, name = key.split("/")
+                tensor = stack.parameters[name]
+                # A counter of steps stays on the CPU there, and on the GPU where steps are recorded.
+                on_gpu = tensor.device.type == "cuda"
+                optimiser.state[tensor][part] = value.to(tensor.device) if on_gpu else value
+        if not optimiser.state:
+            raise KeyError("optimiser")
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise BadInput(f"{path}: damaged ({error}); delete it, and these folds are trained anew") from error

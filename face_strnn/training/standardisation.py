@@ -1,0 +1,55 @@
+"""Standardisation of the maps' channels, fitted to a network's own training samples."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from face_strnn.models.strnn import Parameters
+
+
+@dataclass
+class Standardisation:
+    """Mean and standard deviation of every channel over a network's own training samples.
+
+    It is fitted per network, so that no held-out subject's maps enter it, and it is folded into U and b: a saved model
+    takes maps as they are stored, exactly as equation (1) has it.
+
+    Attributes:
+        mean, std: (M, C).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def fit(cls, moments: Tensor, taught: Tensor) -> "Standardisation":
+        """Fit to (N, 3, C) moments (see :func:`face_strnn.training.samples.channel_moments`) under an (M, N) mask."""
+        count, total, squares = torch.einsum("mn,nqc->qmc", taught.double(), moments)
+        mean = total / count
+        std = (squares / count - mean.square()).clamp(min=0).sqrt()
+        # A channel that hardly ever answers would be blown up to the size of the others.
+        return cls(mean.float(), torch.maximum(std, 0.1 * std.mean(1, keepdim=True)).float())
+
+    def to(self, device: torch.device) -> "Standardisation":
+        """Return the same on a device."""
+        return Standardisation(self.mean.to(device), self.std.to(device))
+
+    def fold_in(self, parameters: Parameters) -> dict[str, Tensor]:
+        """Return parameters for maps as stored, from parameters for standardised maps."""
+        mean, std = self._per_input(parameters["spatial.U"])
+        U = parameters["spatial.U"] / std
+        b = parameters["spatial.b"] - (U @ mean.transpose(2, 3)).squeeze(-1)
+        return {**parameters, "spatial.U": U, "spatial.b": b}
+
+    def take_out(self, parameters: Parameters) -> dict[str, Tensor]:
+        """Return parameters for standardised maps, from parameters for maps as stored: undoes :meth:`fold_in`."""
+        mean, std = self._per_input(parameters["spatial.U"])
+        b = parameters["spatial.b"] + (parameters["spatial.U"] @ mean.transpose(2, 3)).squeeze(-1)
+        return {**parameters, "spatial.U": parameters["spatial.U"] * std, "spatial.b": b}
+
+    def _per_input(self, U: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of what each column of U reads, (M, 1, 1, inputs)."""
+        # A row of U reads the channels of one node, or of all nodes in turn where there is no spatial recurrent layer.
+        n_nodes = U.shape[3] // self.mean.shape[1]
+        return tuple(part.repeat(1, n_nodes)[:, None, None, :] for part in (self.mean, self.std))

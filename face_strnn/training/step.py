@@ -1,0 +1,190 @@
+"""One step of training a stack of networks: forward, backward, clipping, update.
+
+On the CPU every batch has its own number of frames and is computed as it comes. On a GPU all batches are laid into the
+same memory, filled up to the longest, so that a step is recorded once as a CUDA graph and replayed: its some thousand
+small kernels then start without Python in between.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from face_strnn.config import Config
+from face_strnn.models.kernels.compiled import Workspace
+from face_strnn.models.scan import Scan
+from face_strnn.models.strnn import MapBatch, logits
+from face_strnn.models.time_steps import Taps, time_steps
+from face_strnn.training.loss import mean_cross_entropy, sparsity_penalty
+from face_strnn.training.optimisation import clip
+from face_strnn.training.standardisation import Standardisation
+
+
+@dataclass
+class Trained:
+    """What a step changes or reads of a stack of M networks.
+
+    Attributes:
+        config: the settings.
+        parameters: for standardised maps, each with a leading dimension M.
+        standardisation: per network.
+        optimiser: of the parameters.
+        scan: the directions.
+    """
+
+    config: Config
+    parameters: dict[str, Tensor]
+    standardisation: Standardisation
+    optimiser: torch.optim.Optimizer
+    scan: Scan
+
+    def step(
+        self,
+        batch: MapBatch | None,
+        labels: Tensor,
+        taught: Tensor,
+        sums: Tensor,
+        dropout: Tensor | None = None,
+        workspace: Workspace | None = None,
+    ) -> None:
+        """Take one step.
+
+        Args:
+            batch: B sequences, or None where none of a batch is taught: the optimiser's momentum moves on all the same.
+            labels: int64 (B,).
+            taught: bool (M, B).
+            sums: float64 (4, M): loss, cross entropy, correct answers and number of taught sequences are added to it.
+            dropout: see :func:`face_strnn.models.strnn.logits`.
+            workspace: memory that is used again from step to step.
+        """
+        settings, network = self.config.training, self.config.network
+        if batch is None:
+            outputs = labels.new_zeros(len(taught), 0, network.n_classes, dtype=torch.float32)
+        else:
+            folded = self.standardisation.fold_in(self.parameters)
+            outputs = logits(folded, batch, self.scan, network.activation, settings.precision, dropout, workspace)
+        entropies = mean_cross_entropy(outputs, labels, taught, settings.label_smoothing)
+        losses = entropies + sparsity_penalty(self.parameters, settings.lambda1, settings.lambda2)
+        self.optimiser.zero_grad(set_to_none=True)
+        # The sum over networks gives each network the gradient of its own loss.
+        losses.sum().backward()
+        for parameter in self.parameters.values():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        clip(self.parameters.values(), settings.gradient_clip)
+        self.optimiser.step()
+        n_taught = taught.sum(1)
+        correct = ((outputs.argmax(2) == labels) & taught).sum(1)
+        sums.add_(torch.stack((losses.detach() * n_taught, entropies.detach() * n_taught, correct, n_taught)))
+
+
+class DirectStep:
+    """A step that is computed as it comes.
+
+    Args:
+        trained: the stack.
+        sums: see :meth:`Trained.step`.
+    """
+
+    def __init__(self, trained: Trained, sums: Tensor) -> None:
+        self._trained, self._sums, self._workspace = trained, sums, Workspace()
+
+    def __call__(
+        self, sequences: Sequence[Tensor], labels: Tensor, taught: Tensor, dropout: Tensor | None = None
+    ) -> None:
+        """Take one step on B sequences of maps, each (frames, h, w, C), labels (B,) and the mask taught (M, B)."""
+        network, settings = self._trained.config.network, self._trained.config.training
+        batch = MapBatch.of(sequences, network.length, settings.interpolation) if sequences else None
+        self._trained.step(batch, labels, taught, self._sums, dropout, self._workspace)
+
+
+class RecordedStep:
+    """A step in memory of one shape, recorded as a CUDA graph where the stack is on a GPU.
+
+    Args:
+        trained: the stack.
+        sums: see :meth:`Trained.step`.
+        n_sequences: of the largest batch; smaller ones are filled up with sequences that nobody is taught.
+        n_frames: of the longest batch, all its sequences together.
+        maps: one sample's maps, for their shape and type.
+    """
+
+    def __init__(self, trained: Trained, sums: Tensor, n_sequences: int, n_frames: int, maps: Tensor) -> None:
+        self._trained, self._sums = trained, sums
+        network, device = trained.config.network, sums.device
+        steps, M = n_sequences * network.length, sums.shape[1]
+        # One frame more than the longest batch has: it stays zero, for padding and for sequences that are not there.
+        self._frames = torch.zeros(n_frames + 1, *maps.shape[1:], dtype=maps.dtype, device=device)
+        frame = torch.zeros(steps, 2, dtype=torch.int64, device=device)
+        self._taps = Taps(frame, torch.zeros(steps, 2, device=device), network.length)
+        self._labels = torch.zeros(n_sequences, dtype=torch.int64, device=device)
+        self._taught = torch.zeros(M, n_sequences, dtype=torch.bool, device=device)
+        self._dropout = None
+        if trained.config.training.dropout:
+            self._dropout = torch.ones(M, n_sequences, network.n_temporal_features, device=device)
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    def __call__(
+        self, sequences: Sequence[Tensor], labels: Tensor, taught: Tensor, dropout: Tensor | None = None
+    ) -> None:
+        """Take one step, as :class:`DirectStep` does; sequences may be in pinned memory or on the GPU."""
+        self._lay_out(sequences, labels, taught, dropout)
+        if self._frames.device.type != "cuda":
+            self._step()
+            return
+        if self._graph is None:
+            self._graph = self._record()
+        self._graph.replay()
+
+    def _lay_out(self, sequences: Sequence[Tensor], labels: Tensor, taught: Tensor, dropout: Tensor | None) -> None:
+        settings, n, first = self._trained.config.training, len(sequences), 0
+        places, weights = [], []
+        nothing = len(self._frames) - 1
+        for maps in sequences:
+            self._frames[first : first + len(maps)].copy_(maps, non_blocking=True)
+            taps = Taps.of(time_steps(len(maps), self._taps.length, settings.interpolation))
+            # The frame of zeros that a padded sequence has at its end is the one that stands last of all.
+            places.append(torch.where(taps.frame < len(maps), taps.frame + first, nothing))
+            weights.append(taps.weight)
+            first += len(maps)
+        empty = self._taps.frame.shape[0] - n * self._taps.length
+        places.append(torch.full((empty, 2), nothing))
+        weights.append(torch.zeros(empty, 2))
+        self._taps.frame.copy_(torch.cat(places), non_blocking=True)
+        self._taps.weight.copy_(torch.cat(weights), non_blocking=True)
+        self._labels[:n].copy_(labels, non_blocking=True)
+        self._taught.zero_()
+        self._taught[:, :n].copy_(taught, non_blocking=True)
+        if self._dropout is not None:
+            self._dropout[:, :n].copy_(dropout, non_blocking=True)
+
+    def _step(self) -> None:
+        batch = MapBatch(self._frames.flatten(1, 2), self._taps)
+        self._trained.step(batch, self._labels, self._taught, self._sums, self._dropout)
+
+    def _record(self) -> torch.cuda.CUDAGraph:
+        """Record the step; what recording and the steps before it change is put back."""
+        optimiser, parameters = self._trained.optimiser, list(self._trained.parameters.values())
+        before = [tensor.detach().clone() for tensor in (*parameters, self._sums)]
+        states = {
+            number: {key: value.clone() for key, value in optimiser.state[parameter].items()}
+            for number, parameter in enumerate(parameters)
+        }
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):  # libraries choose their algorithms and memory before anything is recorded
+                self._step()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._step()
+        with torch.no_grad():
+            for tensor, value in zip((*parameters, self._sums), before, strict=True):
+                tensor.copy_(value)
+            for number, parameter in enumerate(parameters):
+                for key, value in optimiser.state[parameter].items():
+                    kept = states[number].get(key)
+                    value.zero_() if kept is None else value.copy_(kept)
+        return graph

@@ -1,0 +1,514 @@
+"""`prepare` through the program: each way to crop, damage gone past, one writer at a time, interruptions anywhere."""
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from data_prep.backbones.backbone import load_backbone
+from data_prep.faces.crops import crops_of, cut, whole
+from data_prep.faces.variants import ORIGINAL, ROOM, cut_variant
+from data_prep.media.images import read_image
+from data_prep.preparation.recipe import recipe
+from data_prep.store.faces_table import read_faces
+from data_prep.store.store import FeatureStore, fingerprint
+from face_strnn.cli.program import main
+
+
+@pytest.fixture
+def copy(standin, tmp_path):
+    """A copy of two subjects of the data set, three sequences, free to be damaged."""
+    root = tmp_path / "ck"
+    for subject in ("S005", "S010"):
+        for folder in ("cohn-kanade-images", "Emotion"):
+            shutil.copytree(standin / folder / subject, root / folder / subject)
+    shutil.copy(standin / "SYNTHETIC.txt", root)
+    return root
+
+
+@pytest.fixture
+def options(copy, vgg_file):
+    """How its features are made, but for --out."""
+    network = ["--backbone", "vgg11", "--weights", str(vgg_file()), "--maps", "pool4"]
+    return ["--root", str(copy), *network, "--rotations", "[]"]
+
+
+def prepared(out, *options):
+    """Run the program; return its status and the folder of the store that it made."""
+    status = main(["prepare", "--out", str(out), *map(str, options)])
+    (folder,) = out.iterdir()
+    return status, folder
+
+
+def files_below(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def maps_in(path):
+    with safe_open(path, framework="pt") as file:
+        return file.get_tensor("maps")
+
+
+def rows_of(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def images_of(root, subject, number):
+    return sorted((root / "cohn-kanade-images" / subject / number).iterdir())
+
+
+def test_a_store_holds_its_tables_and_one_file_for_each_sequence_and_rotation(features):
+    (folder,) = features.iterdir()
+    names = set(files_below(folder))
+    store = FeatureStore.open(folder)
+    maps = {entry.file_name for entry in store.entries()}
+    tracks = {f"faces/{entry.sequence}.track" for entry in store.entries()}
+    tables = {"store.json", "index.csv", "faces.csv", "problems.csv", "left_out.txt", "contact-sheet-01.png"}
+    assert names == maps | tracks | tables and len(maps) == 33
+    assert (folder / "problems.csv").read_text() == "sequence,path,problem\n" and store.left_out() == []
+
+
+def test_faces_csv_has_a_row_for_every_frame_of_the_data_set(features, standin):
+    (folder,) = features.iterdir()
+    tracks = read_faces(folder / "faces.csv")
+    for entry in FeatureStore.open(folder).entries():
+        assert len(tracks[entry.sequence].faces) == len(images_of(standin, *entry.sequence.split("_")))
+        assert entry.frames == len(tracks[entry.sequence].usable)
+    assert {row["used"] for row in rows_of(folder / "faces.csv")} == {"yes"}
+
+
+@pytest.mark.parametrize("kind", ["per-sequence", "per-frame", "eyes"])
+def test_each_crop_kind_ends_in_a_store_with_the_maps_of_these_crops(kind, copy, options, tmp_path, vgg_file):
+    status, folder = prepared(tmp_path / "out", *options, "--crop", kind, "--margin", "0.3")
+    assert status == 0
+    store, backbone = FeatureStore.open(folder), load_backbone("vgg11", str(vgg_file()), "pool4")
+    assert store.recipe["crop"]["per"] == {"per-sequence": "sequence"}.get(kind, kind)
+    track = read_faces(folder / "faces.csv")["S005_001"]
+    frames = [read_image(path) for path in images_of(copy, "S005", "001")]
+    squares = crops_of(track, kind, 0.3)
+    wide = np.stack([cut(frame, square, 112, ROOM) for frame, square in zip(frames, squares, strict=True)])
+    expected = backbone(torch.from_numpy(cut_variant(wide, ORIGINAL, 112))).float()
+    stored = maps_in(folder / "S005_001_rot+00.safetensors").float()
+    # The table rounds to a hundredth of a pixel, which may move a crop's edge by one.
+    assert np.corrcoef(stored.flatten(), expected.flatten())[0, 1] > 0.98
+
+
+def test_everything_that_shapes_maps_changes_the_fingerprint_and_nothing_else_does(vgg_file):
+    backbone = load_backbone("vgg11", str(vgg_file()), "pool4")
+    coarse = load_backbone("vgg11", str(vgg_file()), "pool4", precision="bfloat16")
+    recipes = [
+        recipe("a", backbone),
+        recipe("a", backbone, 0.3),
+        recipe("a", backbone, crop="eyes"),
+        recipe("a", backbone, crop="per-frame"),
+        recipe("a", backbone, faces="given"),
+        recipe("a", coarse),
+    ]
+    assert len({fingerprint(one) for one in recipes}) == len(recipes)
+    same = load_backbone("vgg11", str(vgg_file()), "pool4", precision="float32")
+    assert recipe("a", same) == recipes[0] and "precision" not in recipes[0]
+    assert recipes[0]["crop"]["max_gap"] and recipes[0]["crop"]["every"]
+
+
+def test_bfloat16_maps_are_near_those_of_float32_and_coarser_than_float16(vgg_file):
+    exact, coarse = (load_backbone("vgg11", str(vgg_file()), "pool4", precision=name) for name in ("auto", "bfloat16"))
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 112, 112, 3), dtype=np.uint8))
+    one, other = exact(images).double(), coarse(images).double()
+    error = (one - other).norm() / one.norm()
+    assert exact.precision == "float32" and 2**-11 < error < 0.05
+
+
+def write_crops(root):
+    """Three sequences of 48 x 48 images that are faces already, named as in CK+48."""
+    random = np.random.default_rng(0)
+    for emotion, subject in (("anger", "S010"), ("happy", "S011"), ("sadness", "S014")):
+        (root / emotion).mkdir(parents=True)
+        for number in (12, 13, 14):
+            image = cv2.resize(random.integers(0, 256, (6, 6), dtype=np.uint8), (48, 48))
+            cv2.imwrite(str(root / emotion / f"{subject}_004_{number:08d}.png"), image)
+    return root
+
+
+def test_given_faces_of_48_pixels_are_taken_whole_without_a_detector(tmp_path, vgg_file, capsys):
+    root = write_crops(tmp_path / "ck48")
+    network = ["--backbone", "vgg11", "--weights", str(vgg_file()), "--maps", "pool4"]
+    options = ["--dataset", "image-folder", "--root", root, *network, "--rotations", "[12]", "--faces", "given"]
+    status, folder = prepared(tmp_path / "out", *options)
+    assert status == 0 and "6 files computed" in " ".join(capsys.readouterr().out.split())
+    backbone = load_backbone("vgg11", str(vgg_file()), "pool4")
+    images = [read_image(path) for path in sorted((root / "anger").iterdir())]
+    enlarged = np.stack([cv2.resize(image, (112, 112), interpolation=cv2.INTER_LINEAR) for image in images])
+    assert torch.equal(maps_in(folder / "S010_004_rot+00.safetensors"), backbone(torch.from_numpy(enlarged)))
+    turned = maps_in(folder / "S010_004_rot+12.safetensors")
+    assert turned.shape == (3, 7, 7, 512) and not torch.equal(turned, maps_in(folder / "S010_004_rot+00.safetensors"))
+    assert FeatureStore.open(folder).recipe["crop"] == {"detector": "given", "pixels": 112}
+    assert rows_of(folder / "faces.csv") == []
+    assert main(["prepare", "--out", str(tmp_path / "no"), *map(str, options), "--crop", "eyes"]) == 2
+    assert "--faces given: the images are the crops" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("height", "width"), [(48, 48), (40, 60), (300, 200)])
+def test_the_room_around_a_given_face_repeats_its_border(height, width):
+    frame = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    taken, bare = whole(frame, 112, ROOM), whole(frame, 112)
+    room = (len(taken) - 112) // 2
+    assert bare.shape == (112, 112, 3) and len(taken) == len(rotate_ready(frame))
+    assert np.array_equal(taken[room:-room, room:-room], bare)
+    assert np.array_equal(taken, np.pad(bare, ((room, room), (room, room), (0, 0)), mode="edge"))
+
+
+def rotate_ready(frame):
+    """The size that a crop with room has when it is cut out of a frame."""
+    from data_prep.faces.crops import SquareCrop
+
+    return cut(frame, SquareCrop(20, 20, 20), 112, ROOM)
+
+
+def test_damaged_sequences_are_named_and_the_rest_goes_on(copy, options, tmp_path, capsys):
+    whole_status, undamaged = prepared(tmp_path / "before", *options)
+    image = images_of(copy, "S010", "002")[1]
+    data = image.read_bytes()
+    image.write_bytes(data[: len(data) // 3])
+    status, folder = prepared(tmp_path / "after", *options)
+    said = capsys.readouterr()
+    assert (whole_status, status) == (0, 2)
+    assert str(image) in said.out and str(image) in said.err and "problems.csv" in said.err
+    (row,) = rows_of(folder / "problems.csv")
+    assert row["sequence"] == "S010_002" and row["path"] == str(image) and "restore" in row["problem"]
+    kept = {name: data for name, data in files_below(undamaged).items() if "S010_002" not in name}
+    for name in kept.keys() - {"index.csv", "faces.csv", "problems.csv", "contact-sheet-01.png"}:
+        assert (folder / name).read_bytes() == kept[name]
+    assert {*files_below(folder)} == {*kept}, "nothing of the damaged sequence is there"
+    # What was damaged since the last time goes too, and comes back when it is restored.
+    assert prepared(tmp_path / "before", *options)[0] == 2
+    assert files_below(undamaged) == files_below(folder)
+    image.write_bytes(data)
+    assert prepared(tmp_path / "after", *options)[0] == 0
+    assert prepared(tmp_path / "before", *options)[0] == 0
+    assert files_below(undamaged) == files_below(folder) and len(rows_of(folder / "index.csv")) == 3
+
+
+def test_a_sequence_with_a_wrong_label_is_named_and_the_rest_goes_on(copy, options, tmp_path, capsys):
+    label = next((copy / "Emotion" / "S010" / "002").iterdir())
+    label.write_text("happy")
+    status, folder = prepared(tmp_path / "out", *options)
+    assert status == 2 and label.name in capsys.readouterr().err
+    assert [row["sequence"] for row in rows_of(folder / "index.csv")] == ["S005_001", "S010_004"]
+    assert len(rows_of(folder / "problems.csv")) == 1
+    assert main(["prepare", "--out", str(tmp_path / "strict"), *options, "--strict"]) == 2
+    assert not (tmp_path / "strict").exists()
+
+
+def test_a_link_out_of_the_data_set_takes_its_sequence_with_it(copy, options, tmp_path, capsys):
+    image = images_of(copy, "S010", "002")[1]
+    image.rename(tmp_path / "elsewhere.png")
+    image.symlink_to(tmp_path / "elsewhere.png")
+    for number in range(6):
+        (image.parent / f"notes-{number}.txt").touch()
+    status, folder = prepared(tmp_path / "out", *options)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "synthetic: 3 labelled sequences of 2 subjects" in said
+    assert "notes-4.txt: no image, passed over" in said and "and 2 more notes: `face-strnn check`" in said
+    (row,) = rows_of(folder / "problems.csv")
+    assert status == 2 and (row["sequence"], row["path"]) == ("S010_002", str(image))
+    assert [row["sequence"] for row in rows_of(folder / "index.csv")] == ["S005_001", "S010_004"]
+
+
+def test_one_bad_file_takes_no_other_sequence_of_its_folder_with_it(tmp_path, vgg_file, capsys):
+    root = tmp_path / "faces"
+    image = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    for name in ("P1_1_1", "P1_1_2", "P1_10_1", "P2_1_1", "P3_1_1", "portrait"):
+        (root / "anger").mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(root / "anger" / f"{name}.png"), image)
+    (root / "anger" / "P1_1_3.png").symlink_to("/dev/null")
+    (root / "anger" / "P2_1_1.png").write_bytes(b"")
+    network = ["--backbone", "vgg11", "--weights", vgg_file(), "--maps", "pool4", "--rotations", "[]"]
+    options = ["--dataset", "image-folder", "--root", root, "--faces", "given", *network]
+    status, folder = prepared(tmp_path / "out", *options)
+    assert status == 2 and [row["sequence"] for row in rows_of(folder / "index.csv")] == ["P1_10", "P3_1"]
+    assert [(row["sequence"], Path(row["path"]).name) for row in rows_of(folder / "problems.csv")] == [
+        ("P1_1", "P1_1_3.png"),
+        ("", "portrait.png"),
+        ("P2_1", "P2_1_1.png"),
+    ]
+
+
+def test_a_row_that_became_wrong_takes_its_own_sequence_out_of_the_store(tmp_path, vgg_file):
+    root = tmp_path / "clips"
+    image = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    for name in ("one", "two"):
+        (root / name).mkdir(parents=True)
+        cv2.imwrite(str(root / name / "1.png"), image)
+    (root / "manifest.csv").write_text("subject,sequence,emotion,path\nP1,1,anger,one\nP2,1,fear,two\n")
+    network = ["--backbone", "vgg11", "--weights", vgg_file(), "--maps", "pool4", "--rotations", "[]"]
+    options = ["--dataset", "manifest", "--root", root, "--faces", "given", *network]
+    assert prepared(tmp_path / "out", *options)[0] == 0
+    (root / "two").rename(root / "three")
+    status, folder = prepared(tmp_path / "out", *options)
+    assert status == 2 and [row["sequence"] for row in rows_of(folder / "index.csv")] == ["P1_1"]
+    assert [row["sequence"] for row in rows_of(folder / "problems.csv")] == ["P2_1"]
+
+
+def test_strict_stops_at_the_first_damaged_sequence(copy, options, tmp_path, capsys):
+    for number in ("002", "004"):
+        images_of(copy, "S010", number)[0].write_bytes(b"no image")
+    status, folder = prepared(tmp_path / "out", *options, "--strict")
+    said = capsys.readouterr().err
+    assert status == 2 and "S010_002_00000001.png" in said and len(said.strip().splitlines()) == 1
+    assert not (folder / "index.csv").exists() and not list(folder.glob(".*"))
+
+
+def test_a_copy_of_which_nothing_can_be_used_is_refused(copy, options, tmp_path, capsys):
+    for image in (copy / "cohn-kanade-images").rglob("*.png"):
+        image.write_bytes(b"no image")
+    status, folder = prepared(tmp_path / "out", *options)
+    assert status == 2 and "no sequence can be used" in capsys.readouterr().err
+    assert len(rows_of(folder / "problems.csv")) == 3
+
+
+@pytest.mark.parametrize("arguments", [["--rotations", "[-7]"], ["--rotations", "[]", "--no-contact-sheet"]])
+def test_any_number_of_processes_gives_the_same_bytes(arguments, options, tmp_path):
+    _, one = prepared(tmp_path / "one", *options[:-2], *arguments)
+    _, two = prepared(tmp_path / "two", *options[:-2], *arguments, "--jobs", "2")
+    assert files_below(one) == files_below(two)
+    assert ("contact-sheet-01.png" in files_below(one)) == ("--no-contact-sheet" not in arguments)
+
+
+def test_threads_of_the_backbone_do_not_change_a_byte(options, tmp_path):
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        _, one = prepared(tmp_path / "one", *options)
+        torch.set_num_threads(4)
+        _, four = prepared(tmp_path / "four", *options)
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(threads)
+    assert files_below(one) == files_below(four)
+
+
+def test_without_a_contact_sheet_no_picture_is_in_the_store(options, tmp_path, capsys):
+    _, folder = prepared(tmp_path / "out", *options)
+    assert "faces, a local file" in capsys.readouterr().out
+    with_pictures = sum(len(data) for name, data in files_below(folder).items() if name.startswith("faces/"))
+    assert prepared(tmp_path / "out", *options, "--no-contact-sheet")[0] == 0
+    assert "faces, a local file" not in capsys.readouterr().out
+    without = files_below(folder)
+    assert not [name for name in without if name.endswith(".png")]
+    thumbnails = 3 * 3 * 96 * 96 * 3
+    left = sum(len(data) for name, data in without.items() if name.startswith("faces/"))
+    assert with_pictures - left >= thumbnails
+    _, never = prepared(tmp_path / "never", *options, "--no-contact-sheet")
+    assert files_below(never) == without
+    _, again = prepared(tmp_path / "never", *options)
+    assert (again / "contact-sheet-01.png").is_file()
+
+
+def write_video(path, images):
+    height, width = images[0].shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 30, (width, height))
+    for image in images:
+        writer.write(image[..., ::-1])
+    writer.release()
+
+
+@pytest.fixture
+def gap_video(standin, tmp_path):
+    """A manifest of a video in which the face is away for nine frames: six before, eight after."""
+    face = cv2.resize(read_image(images_of(standin, "S005", "001")[0]), (320, 245))
+    blank = np.full_like(face, 90)
+    (tmp_path / "clips").mkdir()
+    write_video(tmp_path / "clips" / "gap.avi", [face] * 6 + [blank] * 9 + [face] * 8)
+    write_video(tmp_path / "clips" / "blank.avi", [blank] * 4)
+    rows = "P1,gap,anger,gap.avi\nP2,blank,fear,blank.avi\n"
+    (tmp_path / "clips" / "manifest.csv").write_text("subject,sequence,emotion,path\n" + rows)
+    return tmp_path / "clips"
+
+
+def test_only_the_usable_part_of_a_video_is_stored_and_this_is_said(gap_video, tmp_path, vgg_file, capsys):
+    network = ["--backbone", "vgg11", "--weights", str(vgg_file()), "--maps", "pool4", "--rotations", "[]"]
+    options = ["--dataset", "manifest", "--root", gap_video, *network]
+    status, folder = prepared(tmp_path / "out", *options)
+    said = " ".join(capsys.readouterr().out.split())
+    assert status == 0 and "8 of the 23 frames of P1_gap are used" in said
+    assert "no frame of P2_blank shows a face: left out" in said
+    (row,) = rows_of(folder / "index.csv")
+    assert row["frames"] == "8" and maps_in(folder / "P1_gap_rot+00.safetensors").shape == (8, 7, 7, 512)
+    used = "".join(row["used"][0] for row in rows_of(folder / "faces.csv") if row["sequence"] == "P1_gap")
+    assert used == "n" * 15 + "y" * 8
+    hows = [row["how"] for row in rows_of(folder / "faces.csv") if row["sequence"] == "P2_blank"]
+    assert hows == ["none"] * 4 and (folder / "left_out.txt").read_text() == "P2_blank\n"
+    before = files_below(folder)
+    assert prepared(tmp_path / "out", *options)[0] == 0
+    assert files_below(folder) == before
+    assert "0 files computed, 1 kept" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("lost", ["maps", "faces", "both", "tables", "one rotation"])
+def test_work_is_taken_up_after_any_stage(features, prepare_options, tmp_path, lost):
+    (whole_store,) = features.iterdir()
+    store = shutil.copytree(whole_store, tmp_path / "features" / whole_store.name)
+    patterns = {
+        "maps": ["S010_*.safetensors"],
+        "faces": ["faces/S010_*.track"],
+        "both": ["S01*.safetensors", "faces/S01*.track", "index.csv"],
+        "tables": ["index.csv", "faces.csv", "problems.csv", "left_out.txt", "contact-sheet-*"],
+        "one rotation": ["S010_002_rot+07.safetensors", "faces/S010_002.track"],
+    }
+    for pattern in patterns[lost]:
+        assert list(store.glob(pattern))
+        for path in store.glob(pattern):
+            path.unlink()
+    for half in (".S010_002_rot+00.safetensors.1.unfinished", "faces/.S010_002.track.1.unfinished"):
+        (store / half).write_bytes(b"half")
+    (store / ".prepare.lock").write_text("process 1 on a machine that was switched off")
+    assert main(["prepare", "--out", str(store.parent), *prepare_options]) == 0
+    assert files_below(store) == files_below(whole_store)
+
+
+def start(out, *options, **keywords):
+    command = [sys.executable, "-m", "face_strnn.cli", "prepare", "--out", str(out), *map(str, options)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, preexec_fn=_heed_ctrl_c, **{**quiet, **keywords})
+
+
+def _heed_ctrl_c():
+    """A shell that runs the tests in the background hands on that Ctrl-C is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def kill_until_done(out, options, delays):
+    """Start the program again and again, kill it a while after its store has appeared; return the number of kills."""
+    for kills, delay in enumerate(delays):
+        process = start(out, *options)
+        try:
+            while process.poll() is None and not list(out.glob("*/.prepare.lock")):
+                time.sleep(0.01)
+            time.sleep(delay)
+            if process.poll() is None:
+                os.kill(process.pid, signal.SIGKILL)
+        finally:
+            process.kill()
+            process.communicate()
+        if process.returncode == 0:
+            return kills
+    assert main(["prepare", "--out", str(out), *map(str, options)]) == 0
+    return len(delays)
+
+
+def test_a_run_that_is_killed_at_any_point_ends_in_the_bytes_of_an_undisturbed_one(options, tmp_path):
+    options = [*options[:-1], "[-7,7]"]
+    _, undisturbed = prepared(tmp_path / "undisturbed", *options)
+    delays = np.random.default_rng(0).uniform(0, 0.5, 4).tolist()
+    assert kill_until_done(tmp_path / "killed", options, delays) > 0
+    (killed,) = (tmp_path / "killed").iterdir()
+    assert files_below(killed) == files_below(undisturbed)
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_interrupted_run_leaves_no_halves_and_no_lock(jobs, options, tmp_path):
+    out = tmp_path / "out"
+    process = start(out, *options[:-1], "[-12,-7,7,12]", "--jobs", jobs)
+    try:
+        while process.poll() is None and not list(out.glob("*/faces")):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+    assert process.returncode == 130 and "the same command takes it up again" in said and "Traceback" not in said
+    (folder,) = out.iterdir()
+    assert not [name for name in files_below(folder) if "unfinished" in name or "lock" in name]
+
+
+def test_a_damaged_image_in_a_folder_of_many_sequences_takes_its_own_with_it(tmp_path, vgg_file):
+    root = write_crops(tmp_path / "ck48")
+    for number in (12, 13):
+        shutil.copy(root / "anger" / "S010_004_00000012.png", root / "anger" / f"S999_001_{number:08d}.png")
+    (root / "anger" / "S999_001_00000014.png").symlink_to(tmp_path / "elsewhere.png")
+    network = ["--backbone", "vgg11", "--weights", str(vgg_file()), "--maps", "pool4", "--rotations", "[]"]
+    options = ["--dataset", "image-folder", "--root", root, *network, "--faces", "given"]
+    status, folder = prepared(tmp_path / "out", *options)
+    assert status == 2
+    assert [row["sequence"] for row in rows_of(folder / "index.csv")] == ["S010_004", "S011_004", "S014_004"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_many_kills_end_in_the_bytes_of_an_undisturbed_run(features, prepare_options, tmp_path, jobs):
+    delays = np.random.default_rng(1).uniform(0, 2.5, 25).tolist()
+    assert kill_until_done(tmp_path / "killed", [*prepare_options, "--jobs", jobs], delays) > 3
+    (killed,), (undisturbed,) = (tmp_path / "killed").iterdir(), features.iterdir()
+    assert files_below(killed) == files_below(undisturbed)
+
+
+def test_a_second_writer_is_told_who_is_at_work_and_the_first_goes_on(options, tmp_path, capsys):
+    _, undisturbed = prepared(tmp_path / "undisturbed", *options)
+    out = tmp_path / "out"
+    first = start(out, *options)
+    try:
+        while not (locks := list(out.glob("*/.prepare.lock"))) or not locks[0].read_text():
+            assert first.poll() is None
+            time.sleep(0.005)
+        os.kill(first.pid, signal.SIGSTOP)
+        capsys.readouterr()
+        assert main(["prepare", "--out", str(out), *options]) == 2
+        said = capsys.readouterr().err
+        assert f"process {first.pid}" in said and "at work" in said and len(said.splitlines()) == 1
+        os.kill(first.pid, signal.SIGCONT)
+        assert first.wait(60) == 0
+    finally:
+        first.kill()
+        first.communicate()
+    (folder,) = out.iterdir()
+    assert files_below(folder) == files_below(undisturbed)
+
+
+def test_a_full_disk_is_said_and_the_store_goes_on_later(options, tmp_path):
+    _, undisturbed = prepared(tmp_path / "undisturbed", *options)
+    out = tmp_path / "out"
+    # No file may grow beyond 100 KB, which stops a map file in the middle as a full disk does.
+    limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); "
+    program = limit + "from face_strnn.cli.program import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", program, "prepare", "--out", str(out), *options]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert ended.returncode == 2, ended.stderr
+    assert "nothing more can be written" in ended.stderr and "make room" in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
+    (folder,) = out.iterdir()
+    assert not [name for name in files_below(folder) if "unfinished" in name or "lock" in name]
+    assert not list(folder.glob("*.safetensors"))
+    assert prepared(out, *options)[0] == 0
+    assert files_below(folder) == files_below(undisturbed)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device here")
+def test_a_disk_that_was_full_from_the_beginning_leaves_no_lock(options, tmp_path, monkeypatch, capsys):
+    def full(path, text):
+        with Path("/dev/full").open("w") as device:
+            device.write(text)
+
+    _, undisturbed = prepared(tmp_path / "undisturbed", *options)
+    with monkeypatch.context() as patch:
+        patch.setattr("data_prep.store.store.write_text_whole", full)
+        status = main(["prepare", "--out", str(tmp_path / "undisturbed"), *options])
+    assert status == 2 and "nothing more can be written (No space left on device)" in capsys.readouterr().err
+    assert not list(undisturbed.glob(".*"))
+
+
+@pytest.mark.parametrize("jobs", ["0", "-2"])
+def test_a_number_of_processes_that_makes_no_sense_is_refused(jobs, options, tmp_path, capsys):
+    assert main(["prepare", "--out", str(tmp_path / "out"), *options, "--jobs", jobs]) == 2
+    assert f"--jobs {jobs}" in capsys.readouterr().err and not (tmp_path / "out").exists()

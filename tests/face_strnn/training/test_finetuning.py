@@ -1,0 +1,288 @@
+"""Backbone and STRNN trained on together: what changes, what stays, where it starts, and whose crops are read."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from literal import literal_logits, small_network
+from safetensors import safe_open
+from small_network import SMALL_NETWORK
+from torch import nn
+
+from data_prep.backbones.backbone import load_backbone
+from data_prep.errors import BadInput
+from data_prep.store import crops as stored_crops
+from data_prep.store.store import FeatureStore
+from face_strnn import STRNN
+from face_strnn.config import Config, FinetuningConfig, NetworkConfig, TrainingConfig
+from face_strnn.evaluation.finetuned import Finetuning, finetuned_cross_validation
+from face_strnn.models.strnn import MapBatch, logits
+from face_strnn.models.time_steps import time_steps
+from face_strnn.training.from_crops import augmented as variants_module
+from face_strnn.training.from_crops.answers import answers, maps_of_crops
+from face_strnn.training.from_crops.augmented import Variants
+from face_strnn.training.from_crops.backbone_parts import BackboneParts, maps_with_gradient, save_thawed
+from face_strnn.training.from_crops.fold import finetune_fold
+from face_strnn.training.from_crops.joint import JointNetwork
+from face_strnn.training.samples import Samples, channel_moments
+from face_strnn.training.standardisation import Standardisation
+
+CONFIG = Config(NetworkConfig(**SMALL_NETWORK), TrainingConfig(epochs=2, batch_size=8))
+
+
+@pytest.fixture(scope="module")
+def store(crop_features):
+    return FeatureStore.open(crop_features)
+
+
+@pytest.fixture(scope="module")
+def samples(store):
+    return Samples.of(store)
+
+
+@pytest.fixture(scope="module")
+def upright(samples):
+    return [samples.entries[n] for n in samples.unrotated]
+
+
+@pytest.fixture(scope="module")
+def parts(vgg_file):
+    return BackboneParts.of(load_backbone("vgg11", str(vgg_file()), "pool4"), "last-block")
+
+
+@pytest.fixture(scope="module")
+def standardisation(samples):
+    return Standardisation.fit(channel_moments(samples), torch.ones(1, len(samples), dtype=torch.bool))
+
+
+@pytest.fixture
+def joint(parts, standardisation):
+    def make(start=None, of=parts, **settings):
+        torch.manual_seed(0)
+        start = start or STRNN(**SMALL_NETWORK)
+        return JointNetwork(start, standardisation, of, CONFIG, FinetuningConfig(**settings))
+
+    return make
+
+
+@pytest.fixture
+def batch(store, parts, upright):
+    return [Variants(store, parts, 2, None)(entry, 0) for entry in upright[:3]]
+
+
+LABELS = torch.tensor([0, 3, 5])
+
+
+def test_before_any_step_the_answers_are_those_of_the_frozen_networks(finetuned_run, store, upright, parts, joint):
+    """The maps are those of the store to the bit; taking the standardisation out and in again rounds."""
+    frozen = finetuned_run / "frozen"
+    start = STRNN.load(frozen / "checkpoints" / "fold-01.safetensors")
+    network = joint(start)
+    backbone = parts.rejoined(network.thawed)
+    for entry in upright:
+        assert torch.equal(maps_of_crops(store, entry, backbone), store.maps(entry))
+    table = pd.read_csv(frozen / "predictions.csv").query("fold == 1").set_index("sequence")
+    tested = [entry for entry in upright if entry.sequence in table.index]
+    found = answers(store, tested, backbone, network.model(), "linear")
+    wanted = table.loc[[entry.sequence for entry in tested], [name for name in table if name.startswith("p_")]]
+    np.testing.assert_allclose(found, wanted.to_numpy(), atol=1e-5)
+
+
+def test_taking_the_standardisation_out_undoes_folding_it_in(standardisation):
+    parameters = {
+        name: parameter.detach().unsqueeze(0) for name, parameter in STRNN(**SMALL_NETWORK).named_parameters()
+    }
+    again = standardisation.take_out(standardisation.fold_in(parameters))
+    for name, tensor in parameters.items():
+        torch.testing.assert_close(again[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("what", ["last-block", "all"])
+def test_thawed_layers_change_and_frozen_ones_stay_to_the_bit(what, vgg_file, joint, store, upright):
+    whole = load_backbone("vgg11", str(vgg_file()), "pool4")
+    of = BackboneParts.of(whole, what)
+    before = {name: tensor.clone() for name, tensor in whole.features.state_dict().items()}
+    network = joint(of=of, backbone_rate=1e-3)
+    network.step([Variants(store, of, 3, None)(entry, 0) for entry in upright[:3]], LABELS, 1.0, None)
+    after = of.rejoined(network.thawed).features.state_dict()
+    assert after.keys() == before.keys()
+    last_block = {"11.weight", "11.bias", "13.weight", "13.bias"}  # vgg11's convolutions between pool3 and pool4
+    changed = {name for name in before if not torch.equal(after[name], before[name])}
+    assert changed == (last_block if what == "last-block" else set(before))
+    assert all(torch.equal(whole.features.state_dict()[name], before[name]) for name in before)
+
+
+def test_statistics_of_batch_norm_stay_and_its_weights_are_trained(vgg_file, joint, store, upright):
+    of = BackboneParts.of(load_backbone("vgg11_bn", str(vgg_file("vgg11_bn")), "pool4"), "last-block")
+    network = joint(of=of, backbone_rate=1e-3)
+    before = {name: tensor.clone() for name, tensor in network.thawed.state_dict().items()}
+    assert not any(layer.training for layer in network.thawed)
+    network.step([Variants(store, of, 3, None)(entry, 0) for entry in upright[:3]], LABELS, 1.0, None)
+    changed = {name for name, tensor in network.thawed.state_dict().items() if not torch.equal(tensor, before[name])}
+    statistics = {name for name in before if "running" in name or "num_batches" in name}
+    assert statistics and changed == before.keys() - statistics
+
+
+def test_the_gradient_of_the_maps_is_that_through_the_literal_equations():
+    """Through standardised parameters, the compiled scan where there is one, and interpolation from few frames."""
+    network = small_network(grid=(3, 4), length=5)
+    parameters = {name: tensor.detach().float().unsqueeze(0) for name, tensor in network.named_parameters()}
+    generator = torch.Generator().manual_seed(0)
+    standard = Standardisation(torch.randn(1, 4, generator=generator), torch.rand(1, 4, generator=generator) + 0.5)
+    sequences = [torch.randn(n, 3, 4, 4, generator=generator).requires_grad_() for n in (3, 4, 9)]
+    weights = torch.randn(3, 7, generator=generator)
+    found = logits(standard.fold_in(parameters), MapBatch.of(sequences, 5), network.scan)[0]
+    gradients = torch.autograd.grad((found * weights).sum(), sequences)
+    for maps, weight, gradient, answer in zip(sequences, weights, gradients, found, strict=True):
+        exact = maps.detach().double().requires_grad_()
+        steps = torch.einsum("lf,fhwc->lhwc", time_steps(len(maps), 5).double(), exact)
+        one = {name: tensor[0].double() for name, tensor in parameters.items()}
+        expected = literal_logits(one, (steps - standard.mean[0].double()) / standard.std[0].double(), "relu")
+        torch.testing.assert_close(answer.double(), expected, rtol=1e-4, atol=1e-4)
+        (wanted,) = torch.autograd.grad((expected * weight).sum(), exact)
+        torch.testing.assert_close(gradient.double(), wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_blocks_that_are_computed_again_give_the_maps_and_gradients_of_plain_layers(vgg_file, store, upright):
+    of = BackboneParts.of(load_backbone("vgg11", str(vgg_file()), "pool4"), "all")
+    images = Variants(store, of, 2, None)(upright[0], 0)
+    found, wanted = of.thawed(), of.thawed()
+    maps = maps_with_gradient(found, images)
+    plain = wanted(images).permute(0, 2, 3, 1)
+    torch.testing.assert_close(maps, plain)
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.rand(maps.shape, generator=generator)
+    (maps * weights).sum().backward()
+    (plain * weights).sum().backward()
+    for one, other in zip(found.parameters(), wanted.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-3 * float(other.grad.abs().max()))
+
+
+def test_the_first_step_moves_every_weight_by_its_rate_and_the_pull_leads_back(joint, batch):
+    """Adam's first step is the rate times the gradient's sign."""
+    network = joint(network_rate=1e-3, backbone_rate=1e-5)
+    before = {name: tensor.detach().clone() for name, tensor in network.named()}
+    network.step(batch, LABELS, 0.5, None)
+    for name, tensor in network.named():
+        largest = (tensor - before[name]).abs().max().item()
+        assert largest == pytest.approx(0.5 * (1e-3 if name.startswith("strnn") else 1e-5), rel=0.05), name
+    distances = {}
+    for pull in (0.0, 1e3):
+        network = joint(network_rate=1e-3, backbone_rate=1e-4, pull=pull)
+        for _ in range(4):
+            network.step(batch, LABELS, 1.0, None)
+        distances[pull] = sum((tensor - before[name]).square().sum().item() for name, tensor in network.named())
+    assert distances[1e3] < 0.5 * distances[0.0]
+
+
+def test_the_share_lies_between_the_weights_before_and_those_trained(joint, batch):
+    network = joint(share=0.25, backbone_rate=1e-3)
+    before = {name: tensor.detach().clone() for name, tensor in network.named()}
+    network.step(batch, LABELS, 1.0, None)
+    trained = {name: tensor.detach().clone() for name, tensor in network.named()}
+    network.move_to_share()
+    for name, tensor in network.named():
+        torch.testing.assert_close(tensor.detach(), 0.75 * before[name] + 0.25 * trained[name])
+
+
+def test_kept_maps_of_the_frozen_part_are_those_computed_anew(store, parts, upright, tmp_path):
+    kept, anew = Variants(store, parts, 3, tmp_path / "scratch"), Variants(store, parts, 3, None)
+    for number in (0, 1):
+        first = kept(upright[0], number)
+        assert torch.equal(first, anew(upright[0], number)) and torch.equal(first, kept(upright[0], number))
+    assert not torch.equal(kept(upright[0], 0), kept(upright[0], 1))
+    assert len(list((tmp_path / "scratch").iterdir())) == 2
+
+
+def test_no_crop_of_a_held_out_subject_is_read_in_the_training_of_its_fold(
+    store, upright, vgg_file, tmp_path, monkeypatch
+):
+    read, by_fold = [], {}
+
+    def counted(of, entry):
+        read.append(entry)
+        return stored_crops.read_crops(of, entry)
+
+    def after_epoch(done, _):
+        by_fold.setdefault(done.fold, []).extend(read)
+        read.clear()
+
+    monkeypatch.setattr(variants_module, "read_crops", counted)
+    plan = Finetuning("last-block", FinetuningConfig(epochs=2, frames=2, variants=0), str(vgg_file()))
+    finetuned_cross_validation(store, tmp_path / "run", CONFIG, plan, n_folds=3, watch=after_epoch)
+    roles = pd.read_csv(tmp_path / "run" / "folds.csv")
+    for fold in (1, 2, 3):
+        tested = set(roles.query("fold == @fold and role == 'test'")["subject"])
+        taught = roles.query("fold == @fold and role == 'train'").drop_duplicates("sequence")["sequence"]
+        assert not tested & {entry.subject for entry in by_fold[fold]}
+        # Drawn anew in every epoch, so that each training sequence is read once in each.
+        assert sorted(entry.sequence for entry in by_fold[fold]) == sorted([*taught, *taught])
+    assert len(upright) == 11
+
+
+def test_a_training_that_stops_after_an_epoch_goes_on_to_the_same_bits(joint, store, parts, upright, tmp_path):
+    settings = FinetuningConfig(epochs=2, batch_size=2, frames=2, variants=2, backbone_rate=1e-3)
+    variants = Variants(store, parts, 2, tmp_path / "scratch")
+
+    def trained(name, stop_after=None):
+        def watch(done):
+            if done.epochs_done == stop_after:
+                raise KeyboardInterrupt
+
+        network = joint(backbone_rate=1e-3)
+        done = finetune_fold(
+            network, (1, 0), upright[:4], [0, 3, 5, 6], variants, CONFIG, settings, tmp_path / name, watch
+        )
+        return {key: tensor.detach() for key, tensor in network.named()}, done
+
+    whole, history = trained("whole")
+    with pytest.raises(KeyboardInterrupt):
+        trained("stopped", stop_after=1)
+    resumed, after = trained("stopped")
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+    assert (after.history, after.read) == (history.history, history.read)
+
+
+def test_a_damaged_state_and_weights_of_another_backbone_are_refused(joint, store, parts, upright, tmp_path):
+    (tmp_path / "state").write_bytes(b"not a state")
+    arguments = (upright, [0] * len(upright), Variants(store, parts, 2, None), CONFIG, FinetuningConfig())
+    with pytest.raises(BadInput, match="state: damaged"):
+        finetune_fold(joint(), (1, 0), *arguments, tmp_path / "state")
+    file = tmp_path / "fold-01.backbone.safetensors"
+    save_thawed(file, {"11.weight": torch.zeros(3)})
+    with pytest.raises(BadInput, match=r"fold-01.backbone.safetensors: not the thawed weights of this backbone"):
+        parts.load(file)
+    with pytest.raises(BadInput, match="not the thawed weights"):
+        parts.load(tmp_path / "absent")
+
+
+def test_the_files_beside_the_checkpoints_hold_the_thawed_weights_alone(finetuned_run, parts):
+    for fold in (1, 2):
+        path = finetuned_run / "checkpoints" / f"fold-{fold:02d}.backbone.safetensors"
+        with safe_open(path, framework="pt") as file:
+            assert set(file.keys()) == {f"features.{layer}.{kind}" for layer in (11, 13) for kind in ("weight", "bias")}
+            assert file.metadata()["fold"] == str(fold)
+        layers = zip(parts.load(path).features, parts.whole.features, strict=True)
+        changed = [not torch.equal(one.weight, other.weight) for one, other in layers if isinstance(one, nn.Conv2d)]
+        assert changed == [False] * 4 + [True] * 2
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"epochs": 0}, {"frames": 1}, {"share": 0.0}, {"dropout": 1.0}, {"pull": -1.0}, {"backbone_rate": -1e-5}]
+)
+def test_settings_out_of_range_are_named(wrong):
+    with pytest.raises(BadInput, match=f"finetuning: {next(iter(wrong))} is"):
+        replace(FinetuningConfig(), **wrong)
+
+
+def test_an_ablation_is_finetuned_too(store, vgg_file, tmp_path):
+    config = replace(
+        CONFIG, network=replace(CONFIG.network, variant="trnn"), training=replace(CONFIG.training, epochs=1)
+    )
+    plan = Finetuning("last-block", FinetuningConfig(epochs=1, frames=2, backbone_rate=1e-3), str(vgg_file()))
+    summary = finetuned_cross_validation(store, tmp_path / "run", config, plan, n_folds=2)
+    assert summary["variant"] == "trnn"
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["finetune"] == "last-block"
