@@ -3,6 +3,8 @@
 import importlib
 
 _HOME = {
+    "Plan": "face_strnn.evaluation.settings",
+    "Run": "face_strnn.evaluation.run",
     "STRNN": "face_strnn.models.strnn",
     "STRNNClassifier": "face_strnn.estimator",
     "Scan": "face_strnn.models.scan",
@@ -10,7 +12,7 @@ _HOME = {
     "cross_validate": "face_strnn.evaluation.crossval",
 }
 
-__all__ = ["STRNN", "STRNNClassifier", "Scan", "SubjectKFold", "cross_validate"]
+__all__ = ["STRNN", "Plan", "Run", "STRNNClassifier", "Scan", "SubjectKFold", "cross_validate"]
 
 
 def __getattr__(name: str) -> object:

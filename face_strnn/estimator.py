@@ -15,6 +15,7 @@ from data_prep.device import compute_device
 from data_prep.errors import BadInput
 from face_strnn.config import Config, Interpolation, NetworkConfig, Precision, TrainingConfig, Variant
 from face_strnn.models.scan import Scan
+from face_strnn.training.probabilities import probabilities
 from face_strnn.training.samples import channel_moments
 from face_strnn.training.stack import Member, train
 
@@ -135,7 +136,6 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
         self.network_ = stack.models()[0]
         return self
 
-    @torch.inference_mode()
     def predict_proba(self, X: MapSequences) -> np.ndarray:
         """Return (N, n_classes) probabilities, in the order of ``classes_``.
 
@@ -144,9 +144,7 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         maps = _sequences(X, self.scan)
-        batches = [maps[start : start + self.batch_size] for start in range(0, len(maps), self.batch_size)]
-        outputs = [self.network_.logits_of_sequences(batch, self.interpolation) for batch in batches]
-        return torch.cat(outputs).double().softmax(1).numpy()
+        return probabilities(self.network_, maps, self.interpolation)
 
     def predict(self, X: MapSequences) -> np.ndarray:
         """Return (N,) the most probable label of each sequence. Raises as :meth:`predict_proba` does."""

@@ -14,7 +14,8 @@ from data_prep.atomic_files import write_text_whole
 from data_prep.errors import BadInput
 from data_prep.store.store import FeatureStore
 from face_strnn.audit.checks import CHECKS
-from face_strnn.audit.run_files import Evidence, Lacking, checksums
+from face_strnn.audit.run_files import NotCheckable, RunFiles
+from face_strnn.evaluation.run import Run
 
 AUDIT_FILE = "audit.json"
 Outcome = Literal["passed", "failed", "not checkable"]
@@ -76,71 +77,70 @@ class Audit:
 _OUTCOMES: tuple[Outcome, ...] = ("passed", "failed", "not checkable")
 
 
-def audit_run(run: Path, store: FeatureStore | None = None, weights: str | None = None) -> Audit:
-    """Audit a run.
+def audit_run(run: Run, store: FeatureStore | None = None, weights: str | None = None) -> Audit:
+    """Audit a run. What is missing or damaged in it is a finding, not an error.
 
     Args:
-        run: the run folder.
+        run: the run.
         store: the features that it was made from; without them the checks that need them are not checkable.
-        weights: of a fine-tuned run: the backbone's weights, where they came from a local file.
-
-    Raises:
-        BadInput: the folder is no run folder. What is missing or damaged in a run folder is a finding, not an error.
+        weights: of a fine-tuned run: file of the backbone's weights, where they came from a local file.
     """
-    evidence = Evidence(run, store, weights)
-    return Audit(tuple(_carry_out(evidence, *check) for check in CHECKS), checksums(run))
+    files = RunFiles(run, store, weights)
+    return Audit(tuple(_check(files, *check) for check in CHECKS), run.checksums)
 
 
-def write_audit(run: Path, audit: Audit) -> None:
+def write_audit(run: Run, audit: Audit) -> None:
     """Write ``audit.json`` into a run folder, whole or not at all."""
-    write_text_whole(run / AUDIT_FILE, json.dumps(audit.as_json(), indent=2) + "\n")
+    write_text_whole(run.folder / AUDIT_FILE, json.dumps(audit.as_json(), indent=2) + "\n")
 
 
-def standing_audit(run: Path) -> Audit:
-    """Return the audit that is written down in a run folder; where its files have changed since, one of them alone.
-
-    Raises:
-        BadInput: the folder is no run folder.
-    """
+def written_audit(run: Run) -> Audit | None:
+    """Return the audit that is written down in a run folder; None where there is none."""
     try:
-        found = json.loads((run / AUDIT_FILE).read_text(encoding="utf-8"))
+        found = json.loads((run.folder / AUDIT_FILE).read_text(encoding="utf-8"))
         checks = tuple(Check(**{**check, "findings": tuple(check["findings"])}) for check in found["checks"])
-        audit = Audit(checks, found["files"])
+        return Audit(checks, dict(found["files"]))
     except (OSError, KeyError, TypeError, ValueError):
-        return audit_run(run)
-    return audit if audit.files == checksums(run) else audit_run(run)
+        return None
 
 
-def changed_files(run: Path) -> tuple[str, ...]:
+def standing_audit(run: Run) -> Audit:
+    """Return the audit that is written down in a run folder; where its files have changed since, a new one without
+    the features.
+    """
+    written = written_audit(run)
+    return written if written and written.files == run.checksums else audit_run(run)
+
+
+def changed_files(run: Run) -> tuple[str, ...]:
     """Return what has changed, come or gone in a run folder since its audit was written down; nothing without one."""
-    try:
-        audited = dict(json.loads((run / AUDIT_FILE).read_text(encoding="utf-8"))["files"])
-    except (OSError, KeyError, TypeError, ValueError):
+    written = written_audit(run)
+    if written is None:
         return ()
-    found = checksums(run)
+    audited, found = written.files, run.checksums
     return tuple(name for name in sorted({*audited, *found}) if audited.get(name) != found.get(name))
 
 
-def _carry_out(evidence: Evidence, name: str, promise: str, findings_of: Callable[[Evidence], Iterator[str]]) -> Check:
+def _check(files: RunFiles, name: str, promise: str, findings_of: Callable[[RunFiles], Iterator[str]]) -> Check:
     findings: list[str] = []
     lacking = ""
     try:
-        findings.extend(findings_of(evidence))
-    except Lacking as lack:
-        lacking = str(lack)
+        findings.extend(findings_of(files))
+    except NotCheckable as error:
+        lacking = str(error)
     except BadInput as error:
         findings.append(str(error))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         # Whatever an edited file holds, the other checks go on.
-        findings.append(f"the files have not the form that a run's have ({type(error).__name__}: {error})")
+        findings.append(f"the files are not in the expected format ({type(error).__name__}: {error})")
     if findings:
-        return Check(name, promise, "failed", tuple(_without_folders(finding, evidence) for finding in findings))
+        return Check(name, promise, "failed", tuple(_without_folders(finding, files) for finding in findings))
     return Check(name, promise, "not checkable", (lacking,)) if lacking else Check(name, promise, "passed")
 
 
-def _without_folders(finding: str, evidence: Evidence) -> str:
-    """Name files by their place in the run or the features: the page is made to be passed on."""
-    folders = [evidence.run] + ([evidence.store.folder] if evidence.store else [])
+def _without_folders(finding: str, files: RunFiles) -> str:
+    """Name files by their path in the run or the features: the page is made to be passed on."""
+    folders: list[Path] = [files.run.folder] + ([files.store.folder] if files.store else [])
     for folder in filter(lambda folder: folder.name, folders):  # "." has no name, and stands before no file's
         finding = finding.replace(f"{folder}/", "").replace(str(folder), folder.name)
     return finding

@@ -29,9 +29,11 @@ def audit(run: Path, features: Path | None = None, json: bool = False, weights: 
 
     from data_prep.store.store import FeatureStore
     from face_strnn.audit.audit import audit_run, write_audit
+    from face_strnn.evaluation.run import Run
 
-    audited = audit_run(run, None if features is None else FeatureStore.open(features), weights)
-    write_audit(run, audited)
+    opened = Run.open(run)
+    audited = audit_run(opened, None if features is None else FeatureStore.open(features), weights)
+    write_audit(opened, audited)
     if json:
         print(dumps(audited.as_json(), indent=2))
     else:

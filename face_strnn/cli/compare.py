@@ -22,9 +22,10 @@ def compare(runs: list[Path], json: bool = False) -> None:
     """
     from json import dumps
 
+    from face_strnn.evaluation.run import Run
     from face_strnn.experiments.comparison import compare_runs
 
-    compared = compare_runs(runs)
+    compared = compare_runs([Run(run) for run in runs])
     if json:
         print(dumps({"runs": [one.as_json() for one in compared]}, indent=2))
     else:

@@ -1,6 +1,6 @@
 """The terminal that commands answer in, and its progress bars."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from face_strnn.training.stack import Stack
+    from face_strnn.evaluation.learners.learner import Progress as TrainingProgress
+    from face_strnn.evaluation.learners.learner import Stage
+    from face_strnn.training.stack import Epoch
 
 console = Console()
 
@@ -46,7 +48,7 @@ def stages() -> Iterator[Callable[[str, int, int], None]]:
 
 
 @contextmanager
-def training_progress(epochs: int) -> Iterator[Callable[["Stack"], None]]:
+def training_progress() -> Iterator["TrainingProgress"]:
     """Show a bar for every stack of folds; give a function that moves the stack's own, called after each epoch."""
     columns = (
         TextColumn("{task.description}"),
@@ -58,13 +60,12 @@ def training_progress(epochs: int) -> Iterator[Callable[["Stack"], None]]:
     with Progress(*columns, console=console) as bars:
         shown: dict[str, TaskID] = {}
 
-        def watch(stack: "Stack") -> None:
-            first, last = stack.members[0], stack.members[-1]
-            name = f"epochs, folds {first.fold} to {last.fold}, seed {first.seed}"
+        def progress(stage: "Stage", history: Sequence["Epoch"], epochs: int) -> None:
+            first, latest = history[0], [epoch for epoch in history if epoch.epoch == history[-1].epoch]
+            name = f"epochs, folds {first.fold} to {history[-1].fold}, seed {first.seed}"
             if name not in shown:
                 shown[name] = bars.add_task(name, total=epochs, loss=float("nan"))
-            latest = stack.history[-len(stack.members) :]
             loss = sum(epoch.loss for epoch in latest) / len(latest)
-            bars.update(shown[name], completed=stack.epochs_done, loss=loss)
+            bars.update(shown[name], completed=history[-1].epoch, loss=loss)
 
-        yield watch
+        yield progress

@@ -1,17 +1,20 @@
 """``face-strnn cv``."""
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from data_prep.errors import BadInput
 from face_strnn.cli.console import console, training_progress
-from face_strnn.cli.report import report
-from face_strnn.config import Config, FinetuningConfig, NetworkConfig, TrainingConfig
+from face_strnn.cli.report import report_run
+from face_strnn.config import FinetuningConfig, NetworkConfig, Selection, TrainingConfig
 
 if TYPE_CHECKING:
-    from face_strnn.training.from_crops.fold import FoldProgress
-    from face_strnn.training.stack import Stack
+    from face_strnn.evaluation.learners.learner import Progress, Stage
+    from face_strnn.evaluation.run import Run
+    from face_strnn.training.stack import Epoch
 
 
 def cv(
@@ -64,74 +67,76 @@ def cv(
     from data_prep.store.store import FeatureStore
     from face_strnn.audit.audit import audit_run, write_audit
     from face_strnn.evaluation.crossval import cross_validate
-    from face_strnn.evaluation.finetuned import Finetuning, finetuned_cross_validation
-    from face_strnn.evaluation.run_folder import FROZEN
+    from face_strnn.evaluation.settings import Plan
     from face_strnn.models.spatial import scan_path
     from face_strnn.report.page import render_report
-    from face_strnn.report.tensorboard import TrainingScalars
 
-    scalars = TrainingScalars(out / "tensorboard", selection) if tensorboard else None
     if epochs is not None:
         training = replace(training, epochs=epochs)
-    if finetune == "none" and weights is not None:
+    plan = Plan(
+        protocol=protocol,
+        folds=folds,
+        selection=selection,
+        seed=seed,
+        seeds=seeds,
+        augmentation=augmentation,
+        test_average=test_average,
+        ensemble=ensemble,
+        network=network,
+        training=training,
+        finetune=finetune,
+        finetuning=finetuning,
+    )
+    if weights is not None and not plan.is_finetuned:
         raise BadInput("--weights: belongs to --finetune; training on maps as stored needs no backbone")
-    if finetune != "none" and (selection != "last" or tensorboard):
-        raise BadInput("--finetune: tests the last epoch and draws no curves; leave --selection and --tensorboard")
-    if finetune != "none" and (test_average or ensemble):
-        raise BadInput("--finetune: every network answers alone, from the crops; leave --test-average and --ensemble")
-    store = FeatureStore.open(features)
-    where = compute_device(device)
-    console.print(f"scan: {scan_path(Config(network, training), where)}", highlight=False)
-    with training_progress(training.epochs) as show:
-
-        def watch(stack: "Stack") -> None:
-            show(stack)
-            if scalars:
-                scalars.write(stack)
-
-        if finetune != "none":
-            plan = Finetuning(finetune, finetuning, weights)
-            finetuned_cross_validation(
-                store, out, Config(network, training), plan, protocol, folds, seed, seeds, where, command,
-                watch, print_epoch, augmentation,
-            )  # fmt: skip
-        else:
-            cross_validate(
-                store,
-                out,
-                Config(network, training),
-                protocol,
-                folds,
-                selection,
-                seed,
-                seeds,
-                where,
-                command,
-                watch,
-                augmentation,
-                test_average,
-                ensemble,
-            )
-    if scalars:
-        scalars.complete(out)
-    if finetune != "none":
-        write_audit(out / FROZEN, audit_run(out / FROZEN, store))
-        render_report(out / FROZEN)
-    audited = audit_run(out, store, weights)
-    write_audit(out, audited)
-    report(out)
+    if tensorboard and plan.is_finetuned:
+        raise BadInput("--finetune: draws no curves; omit --tensorboard")
+    store, where = FeatureStore.open(features), compute_device(device)
+    console.print(f"scan: {scan_path(plan.config, where)}", highlight=False)
+    with _progress(out / "tensorboard" if tensorboard else None, selection) as (progress, complete):
+        run = cross_validate(store, out, plan, where, weights, command, progress)
+        complete(run)
+    if plan.is_finetuned:
+        frozen = run.frozen()
+        write_audit(frozen, audited := audit_run(frozen, store))
+        render_report(frozen, audited)
+    audited = audit_run(run, store, weights)
+    write_audit(run, audited)
+    report_run(run, audited)
     # That an oracle run is not comparable was asked for.
     broken = [check for check in audited.failed if (check.name, selection) != ("selection", "oracle")]
     if broken:
         raise BadInput(f"{out}: {audited.verdict}; `face-strnn audit {out} --features {features}` says what is wrong")
 
 
-def print_epoch(done: "FoldProgress", n_networks: int) -> None:
+@contextmanager
+def _progress(tensorboard: Path | None, selection: Selection) -> Iterator[tuple["Progress", Callable[["Run"], None]]]:
+    """Show a bar for every stack of folds and a line for every epoch of fine-tuning; write curves where asked for.
+
+    Yields:
+        What is called after every epoch, and what is called with the finished run.
+    """
+    from face_strnn.report.tensorboard import TrainingScalars
+
+    scalars = TrainingScalars(tensorboard, selection) if tensorboard else None
+    with training_progress() as show:
+
+        def progress(stage: "Stage", history: "Sequence[Epoch]", epochs: int) -> None:
+            if stage == "fine-tuning":
+                print_epoch(history[-1])
+                return
+            show(stage, history, epochs)
+            if scalars:
+                scalars.write(history, epochs)
+
+        yield progress, scalars.complete if scalars else lambda _: None
+
+
+def print_epoch(epoch: "Epoch") -> None:
     """Print how far the fine-tuning of a network is; folds are taken one after another, and take long."""
-    last = done.history[-1]
     console.print(
-        f"fine-tuning, fold {done.fold}, seed {done.seed} ({n_networks} networks): epoch {last.epoch}, loss "
-        f"{last.loss:.3f}, accuracy in training {100 * last.train_accuracy:.1f} %",
+        f"fine-tuning, fold {epoch.fold}, seed {epoch.seed}: epoch {epoch.epoch}, loss {epoch.loss:.3f}, accuracy in "
+        f"training {100 * epoch.train_accuracy:.1f} %",
         highlight=False,
         soft_wrap=True,
     )

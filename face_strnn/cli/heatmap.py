@@ -34,14 +34,16 @@ def heatmap(
         part: camera and light of Oulu-CASIA, VL/Strong by default.
         whole: take MMI's whole recordings, not the part up to the apex.
     """
+    from face_strnn.evaluation.run import Run
+
     if sequence is None:
         if show_faces or features or root:
             raise BadInput("--features, --show-faces and --root belong to one sequence; name it with --sequence")
         from face_strnn.report.figures import write_figures
         from face_strnn.saliency.projection_figures import write_projection_figures
 
-        write_figures(run)
-        write_projection_figures(run)
+        write_figures(Run(run))
+        write_projection_figures(Run(run))
         console.print(f"[b]{escape(str(run / 'figures' / 'saliency.png'))}[/b]", soft_wrap=True)
         return
     if features is None:
@@ -53,7 +55,7 @@ def heatmap(
     from face_strnn.saliency.sequence_explanation import explain_sequence
 
     catalogue = read_dataset(dataset, root, part, whole) if root else None
-    figure = explain_sequence(run, FeatureStore.open(features), sequence, baseline, faces_from=catalogue)
+    figure = explain_sequence(Run(run), FeatureStore.open(features), sequence, baseline, faces_from=catalogue)
     console.print(f"[b]{escape(str(figure))}[/b]", soft_wrap=True)
     if catalogue is not None and catalogue.data != "synthetic":
         console.print("It shows the subject's face: a local file, not to be passed on.", style="bold yellow")

@@ -1,12 +1,18 @@
 """``face-strnn report``."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from face_strnn.cli.console import console
+
+if TYPE_CHECKING:
+    from face_strnn.audit.audit import Audit
+    from face_strnn.evaluation.run import Run
+    from face_strnn.evaluation.summary import Summary
 
 
 def report(run: Path) -> None:
@@ -15,12 +21,18 @@ def report(run: Path) -> None:
     Args:
         run: a finished run folder.
     """
+    from face_strnn.evaluation.run import Run
+
+    report_run(Run(run))
+
+
+def report_run(run: "Run", audited: "Audit | None" = None) -> None:
+    """Draw a run's figures and page and print its table, its audit and the page's path."""
     from face_strnn.audit.audit import changed_files, standing_audit
-    from face_strnn.evaluation.run_folder import read_summary
     from face_strnn.report.page import render_report
 
-    summary = read_summary(run)
-    audited = standing_audit(run)
+    summary = run.summary
+    audited = audited or standing_audit(run)
     page = render_report(run, audited)
     print_summary(summary, console)
     if changed := changed_files(run):
@@ -29,11 +41,11 @@ def report(run: Path) -> None:
     console.print(f"report: [b]{escape(str(page.resolve()))}[/b]", soft_wrap=True)
 
 
-def print_summary(summary: dict, console: Console) -> None:
+def print_summary(summary: "Summary", console: Console) -> None:
     """Print a run's accuracy, its baselines, and the published figures for the same classes beside it.
 
     Args:
-        summary: the contents of a run's ``summary.json``.
+        summary: the run's.
         console: where to print.
     """
     from face_strnn.evaluation.predictions import UNROTATED
@@ -41,8 +53,8 @@ def print_summary(summary: dict, console: Console) -> None:
     from face_strnn.report.page import beside_frozen_in_words, compare, percent, seed_spread
 
     table = Table(
-        title=f"{escape(summary['data'])}, {summary['n_sequences']} sequences of {summary['n_subjects']} subjects, "
-        f"{len(summary['fold_accuracies'])} folds ({escape(summary['protocol'])})"
+        title=f"{escape(summary.data)}, {summary.n_sequences} sequences of {summary.n_subjects} subjects, "
+        f"{summary.n_folds} folds ({escape(summary.protocol)})"
     )
     table.add_column("method", overflow="fold")
     table.add_column("accuracy %", justify="right", no_wrap=True)
@@ -56,47 +68,47 @@ def print_summary(summary: dict, console: Console) -> None:
             f"{row.accuracy:.1f}",
             "–" if row.interval is None else f"{row.interval[0]:.1f} – {row.interval[1]:.1f}",
             "–" if row.mean_class_recall is None else f"{row.mean_class_recall:.1f}",
-            "CK+, published" if row.kind == "published" else escape(summary["data"]),
+            "CK+, published" if row.kind == "published" else escape(summary.data),
             style="bold" if row.kind == "run" else None,
             end_section=following is not None and following.kind != row.kind,
         )
     console.print(table)
-    spread = summary["std_fold_accuracy"]
+    spread = summary.std_fold_accuracy
     console.print(
-        f"Mean over folds {percent(summary['mean_fold_accuracy'])} %"
+        f"Mean over folds {percent(summary.mean_fold_accuracy)} %"
         + ("" if spread is None else f" ± {percent(spread)} (std)")
         + ". Intervals: bootstrap over subjects. UAR: mean class recall.",
         highlight=False,
     )
-    if "frozen" in summary:
+    if summary.frozen:
         console.print(beside_frozen_in_words(summary), highlight=False)
-    for warning in summary.get("warnings", []):
+    for warning in summary.warnings:
         console.print(f"Warning: {warning}.", style="bold yellow", markup=False)
-    if summary["left_out"]:
-        console.print(f"Left out, for no frame shows a face: {', '.join(summary['left_out'])}.", style="bold yellow")
-    if summary["damaged"]:
-        text = f"Left out, for the copy of the data is damaged: {', '.join(summary['damaged'])}."
+    if summary.left_out:
+        console.print(f"Left out, for no frame shows a face: {', '.join(summary.left_out)}.", style="bold yellow")
+    if summary.damaged:
+        text = f"Left out, for the copy of the data is damaged: {', '.join(summary.damaged)}."
         console.print(text, style="bold yellow", markup=False)
-    if summary["seeds"] > 1:
-        each = ", ".join(percent(value) for value in summary["seed_accuracies"])
-        if summary.get("ensemble"):
-            members = summary["members"]
-            said = f"The members of the ensemble alone: {each} %, mean {percent(members['mean'])} %"
-            said += f" (std {percent(members['std'])})."
+    if summary.seeds > 1:
+        each = ", ".join(percent(value) for value in summary.seed_accuracies)
+        if summary.ensemble:
+            members = summary.members
+            said = f"The members of the ensemble alone: {each} %, mean {percent(members.mean)} %"
+            said += f" (std {percent(members.std)})."
         else:
             spread = percent(seed_spread(summary))
-            said = f"Over {summary['seeds']} seeds: {each} % (std {spread}); the table pools them."
+            said = f"Over {summary.seeds} seeds: {each} % (std {spread}); the table pools them."
         console.print(said, highlight=False)
-    if summary.get("tested", UNROTATED) != UNROTATED:
+    if summary.tested != UNROTATED:
         console.print(
-            f"Each test sequence: {summary['tested']} of it; the protocol tests the unrotated ones alone.",
+            f"Each test sequence: {summary.tested} of it; the protocol tests the unrotated ones alone.",
             highlight=False,
         )
-    if summary["data"] == "synthetic":
+    if summary.data == "synthetic":
         console.print(
             "The data are synthetic (drawn faces): these figures say nothing about real faces.", style="bold yellow"
         )
-    if summary["selection"] == "oracle":
+    if summary.selection == "oracle":
         console.print(f"Epochs were chosen by test accuracy (oracle): {NOT_COMPARABLE}.", style="bold red")
     if any(row.kind == "published" for row in rows):
         console.print(

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from data_prep.errors import BadInput, DataWarning
 from face_strnn.cli.console import console, progress_bar, training_progress, unfolded
-from face_strnn.config import Config, NetworkConfig, TrainingConfig
+from face_strnn.config import NetworkConfig, TrainingConfig
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +54,8 @@ def reproduce(
     """
     from data_prep.device import compute_device
     from data_prep.store.store import FeatureStore
+    from face_strnn.evaluation.run import Run
+    from face_strnn.evaluation.settings import Plan
     from face_strnn.experiments.reproduction import Reproduction
     from face_strnn.experiments.results import results_of
     from face_strnn.report.page import render_report
@@ -63,10 +65,10 @@ def reproduce(
         raise BadInput(f"--spread: --seeds {seeds} has no spread over seeds; give --seeds 2 or more")
     if epochs is not None:
         training = replace(training, epochs=epochs)
-    whole = Reproduction(
-        FeatureStore.open(features), out, Config(network, training), protocol, folds, selection, seed, seeds, only,
-        compute_device(device), command,
-    )  # fmt: skip
+    plan = Plan(
+        protocol=protocol, folds=folds, selection=selection, seed=seed, seeds=seeds, network=network, training=training
+    )
+    whole = Reproduction(FeatureStore.open(features), out, plan, only, compute_device(device), command)
     whole.begin()
     if whole.absent_classes:
         warnings.warn(
@@ -80,13 +82,13 @@ def reproduce(
         kept = ": kept" if cell.is_finished else ""
         console.print(f"{number} of {len(cells)}: {cell.title}{kept}", markup=False, highlight=False)
         if cell.experiment.baseline:
-            with progress_bar("folds", whole.n_tested_folds) as update:
-                whole.carry_out(cell, watch_fold=lambda done, update=update: update(completed=done))
+            with progress_bar("folds", len(whole.folds)) as update:
+                whole.run(cell, on_fold=lambda done, update=update: update(completed=done))
         else:
-            with training_progress(whole.config_of(cell).training.epochs) as watch:
-                whole.carry_out(cell, watch)
+            with training_progress() as progress:
+                whole.run(cell, progress)
             if not (cell.folder / "report.html").is_file():
-                render_report(cell.folder)
+                render_report(Run(cell.folder))
     table = results_of(whole)
     written = write_reproduction(whole, table, spread)
     print_results(table, unfolded())

@@ -24,16 +24,16 @@ def saliency(
         steps: points of the integral from the baseline to the sequence.
     """
     from data_prep.store.store import FeatureStore
-    from face_strnn.evaluation.run_folder import read_summary
+    from face_strnn.evaluation.run import Run
     from face_strnn.report.page import render_report
     from face_strnn.saliency.explanation import explain_run
 
-    store = FeatureStore.open(features)
-    with progress_bar("attributing held-out sequences", read_summary(run)["n_sequences"]) as update:
-        found = explain_run(run, store, baseline, steps, progress=lambda _: update(advance=1))
+    store, opened = FeatureStore.open(features), Run(run)
+    with progress_bar("attributing held-out sequences", opened.summary.n_sequences) as update:
+        found = explain_run(opened, store, baseline, steps, progress=lambda _: update(advance=1))
     print_saliency(found)
     console.print(f"[b]{escape(str(run / 'saliency.json'))}[/b]", soft_wrap=True)
-    console.print(f"with its figures on the page: [b]{escape(str(render_report(run)))}[/b]", soft_wrap=True)
+    console.print(f"with its figures on the page: [b]{escape(str(render_report(opened)))}[/b]", soft_wrap=True)
 
 
 def print_saliency(found: dict[str, Any]) -> None:

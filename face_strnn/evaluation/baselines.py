@@ -1,15 +1,19 @@
 """What an STRNN must beat, under the same folds."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from sklearn.dummy import DummyClassifier
-from sklearn.model_selection import BaseCrossValidator, GridSearchCV
+from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from face_strnn.evaluation.folds import make_folds
+from face_strnn.evaluation.predictions import prediction_table
 from face_strnn.evaluation.protocols import SubjectKFold
+from face_strnn.evaluation.settings import Plan
 from face_strnn.training.samples import Samples
 
 COSTS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
@@ -18,52 +22,57 @@ COSTS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 INNER_FOLDS = 5
 
 
-def apex_svm(samples: Samples, protocol: BaseCrossValidator) -> pd.DataFrame:
-    """Test a linear SVM on the maps of the last frame, the apex, of the unrotated sequences.
+FoldBaseline = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, dict[str, float]]]
+"""Of the numbers of a fold's training samples and of its test samples: the labels of these, and the chosen setting."""
 
-    Scaling is fitted and C is chosen on the training subjects of each fold, C by inner subject-wise folds.
 
-    Args:
-        samples: as the network gets them.
-        protocol: the outer folds.
+def apex_svm(samples: Samples) -> FoldBaseline:
+    """Return a linear SVM on the maps of the last frame, the apex, of the original sequences.
 
-    Returns:
-        Columns ``sequence``, ``subject``, ``fold``, ``truth``, ``prediction``.
+    Scaling is fitted and C is chosen on the training subjects of each fold, C by inner subject-wise folds. Rotated and
+    flipped training samples are left out. The setting is such as ``{"C": 0.01}``.
     """
     apex = np.stack([samples[n][-1].float().numpy().ravel() for n in samples.unrotated])
-    return _test(samples, protocol, lambda train, test: _svm(apex, samples, train, test)[0])
+
+    def fit_and_predict(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
+        train, test = (np.flatnonzero(np.isin(samples.unrotated, numbers)) for numbers in (train, test))
+        labels, cost = _svm(apex, samples, train, test)
+        return labels, {"C": cost}
+
+    return fit_and_predict
 
 
-def most_frequent(samples: Samples, protocol: BaseCrossValidator) -> pd.DataFrame:
-    """Test chance: always answer the most frequent emotion of the training folds. Returns as :func:`apex_svm`."""
+def most_frequent(samples: Samples) -> FoldBaseline:
+    """Return chance: the prediction is always the most frequent emotion of the training samples."""
+    labels = samples.labels.numpy()
 
-    def answer(train: np.ndarray, test: np.ndarray) -> np.ndarray:
-        labels = samples.labels.numpy()[samples.unrotated]
+    def fit_and_predict(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
         classifier = DummyClassifier(strategy="most_frequent").fit(np.zeros((len(train), 1)), labels[train])
-        return classifier.predict(np.zeros((len(test), 1)))
+        return classifier.predict(np.zeros((len(test), 1))), {}
 
-    return _test(samples, protocol, answer)
+    return fit_and_predict
 
 
 BASELINES = {"linear SVM on the apex frame's maps": apex_svm, "chance: the most frequent emotion": most_frequent}
 """By the name under which they stand in a run's summary."""
 
 
-def apex_svm_of_folds(samples: Samples) -> Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, dict[str, float]]]:
-    """Return the SVM of :func:`apex_svm` fold by fold.
+def baseline_predictions(
+    samples: Samples, plan: Plan, baseline: Callable[[Samples], FoldBaseline]
+) -> pd.DataFrame:
+    """Test a baseline on the original samples, under the folds of a plan.
 
     Returns:
-        A function of the numbers of a fold's training samples, of which the rotated ones are left out, and of its test
-        samples. It returns the labels of these and the chosen setting, such as ``{"C": 0.01}``.
+        Columns :data:`face_strnn.evaluation.predictions.TEST_COLUMNS`.
     """
-    apex = np.stack([samples[n][-1].float().numpy().ravel() for n in samples.unrotated])
-
-    def answer(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
-        taught, asked = (np.flatnonzero(np.isin(samples.unrotated, numbers)) for numbers in (train, test))
-        answers, cost = _svm(apex, samples, taught, asked)
-        return answers, {"C": cost}
-
-    return answer
+    originals = samples.originals()
+    fit_and_predict = baseline(originals)
+    tables = []
+    for fold in make_folds(originals, originals, replace(plan, selection="last")):
+        labels, _ = fit_and_predict(fold.train, fold.test)
+        entries = originals.subset(fold.test).entries
+        tables.append(prediction_table(entries, labels, samples.class_names, fold.number))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _svm(features: np.ndarray, samples: Samples, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, float]:
@@ -82,14 +91,3 @@ def _svm(features: np.ndarray, samples: Samples, train: np.ndarray, test: np.nda
     svm.fit(taught @ taught.T, labels[train])
     cost = svm.best_params_["C"] if isinstance(svm, GridSearchCV) else svm.C
     return svm.predict(asked @ taught.T), cost
-
-
-def _test(samples: Samples, protocol: BaseCrossValidator, answer) -> pd.DataFrame:  # noqa: ANN001
-    entries = [samples.entries[n] for n in samples.unrotated]
-    labels, subjects = samples.labels.numpy()[samples.unrotated], samples.subjects[samples.unrotated]
-    rows = []
-    for fold, (train, test) in enumerate(protocol.split(labels, groups=subjects), start=1):
-        for n, prediction in zip(test, answer(train, test), strict=True):
-            entry = entries[n]
-            rows.append((entry.sequence, entry.subject, fold, entry.emotion, samples.class_names[prediction]))
-    return pd.DataFrame(rows, columns=["sequence", "subject", "fold", "truth", "prediction"])

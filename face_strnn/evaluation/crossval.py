@@ -1,179 +1,153 @@
-"""Cross-validation of an STRNN: from a feature store to a run folder."""
+"""Cross-validation of any learner: from a store to a run folder."""
 
-import json
 import platform
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
-from sklearn.model_selection import BaseCrossValidator
-from torch import Tensor
 
 from data_prep.atomic_files import write_text_whole
 from data_prep.datasets.problems import PROBLEMS_FILE, read_damaged
 from data_prep.errors import BadInput, DataWarning
 from data_prep.store.store import FeatureStore
-from face_strnn.config import Augmentation, Config, Protocol, Selection
-from face_strnn.evaluation.baselines import BASELINES
+from face_strnn.evaluation.baselines import BASELINES, baseline_predictions
+from face_strnn.evaluation.beside_frozen import beside_frozen
+from face_strnn.evaluation.checkpoints import FOLDER, TrainedNetwork, checkpoint_paths, load_networks
+from face_strnn.evaluation.folds import Fold, fold_table, make_folds, missing_classes
+from face_strnn.evaluation.learners.fold_on_crops import FoldOnCrops
+from face_strnn.evaluation.learners.learner import Learner, Progress
+from face_strnn.evaluation.learners.stacked_on_maps import StackedOnMaps
 from face_strnn.evaluation.metrics import accuracy, summarise
 from face_strnn.evaluation.predictions import (
     MEMBERS_FILE,
-    ensemble_answers,
-    member_figures,
-    sequence_answers,
+    PREDICTIONS_FILE,
+    ensemble_predictions,
+    in_order,
+    member_scores,
+    prediction_table,
     tested_words,
 )
-from face_strnn.evaluation.protocols import splitter
-from face_strnn.evaluation.run_folder import checkpoint_name, read_summary, take_folder
+from face_strnn.evaluation.run import FROZEN, Run
+from face_strnn.evaluation.run_folder import open_run_folder
+from face_strnn.evaluation.settings import Plan, RunSettings
+from face_strnn.evaluation.summary import SUMMARY_FILE, BaselineScore, FrozenScore, Summary
 from face_strnn.models.spatial import scan_path
-from face_strnn.models.strnn import STRNN
-from face_strnn.training.gpu_memory import networks_that_fit
-from face_strnn.training.samples import Samples, channel_moments, names_sha256
-from face_strnn.training.stack import Epoch, Member, Stack, train
-
-NETWORKS_PER_STACK = 10
-"""Networks that are trained together on a CPU. Their states take about 30 MB each per batch of 16 sequences."""
+from face_strnn.training.samples import Samples
 
 
 def cross_validate(
     store: FeatureStore,
     out: Path,
-    config: Config,
-    protocol: Protocol = "interleaved",
-    n_folds: int = 10,
-    selection: Selection = "last",
-    seed: int = 0,
-    n_seeds: int = 1,
+    plan: Plan,
     device: torch.device | str = "cpu",
+    weights: str | None = None,
     command: str = "",
-    progress: Callable[[Stack], None] | None = None,
-    augmentation: Augmentation = "all",
-    test_average: bool = False,
-    ensemble: bool = False,
-) -> dict[str, Any]:
-    """Train and test one network per fold and seed and write the run folder, all but its figures and page.
+    progress: Progress | None = None,
+) -> Run:
+    """Train and test one network per fold and seed and write the run folder, all but its audit, figures and page.
 
-    Warns (:mod:`warnings`) by name of classes that a fold's network is never taught.
+    Warns (:mod:`warnings`) by name of classes that a fold's networks are never trained on.
 
-    A run that was interrupted is taken up where it stopped: finished folds are kept, and folds in training go on after
-    the last epoch that they finished. A finished run is left as it is.
+    An interrupted run resumes where it stopped: trained networks are kept, and those in training go on after the last
+    epoch that they finished. A finished run is left as it is.
 
     Args:
         store: the features.
         out: the run folder; made where it is missing.
-        config: the settings; sizes that are None become those of the features.
-        protocol: how subjects are dealt to folds.
-        n_folds: number of folds of the protocols that have one.
-        selection: which epoch is tested: ``"last"``; ``"inner"``: the best on a share of the training subjects
-            (those of the following fold), which the network is then not taught; ``"oracle"``: the best on the test
-            subjects themselves, not comparable with anything.
-        seed: of the initial parameters; the first one where there are several.
-        n_seeds: number of times that every fold is trained, with seeds from ``seed`` upwards.
+        plan: protocol, folds, seeds, settings. Fine-tuned networks start from those of a frozen run with the same plan
+            in ``out/frozen``, which is made first.
         device: where the networks are trained.
+        weights: for fine-tuning: file of the backbone's weights, where the features' came from a local file.
         command: how to repeat the run; stands in the summary.
-        progress: called after every epoch of a stack of folds.
-        augmentation: ``"all"`` takes every variant that the features hold in every epoch, ``"one"`` one of each
-            sequence, drawn anew for every epoch, ``"none"`` only the sequences as they were taken.
-        test_average: answer a test sequence by the mean over all its variants, and not by itself alone.
-        ensemble: answer it by the mean over the networks of all seeds, and not by each.
+        progress: called after every epoch.
 
     Returns:
-        The summary, as in ``summary.json``.
+        The run.
 
     Raises:
         BadInput: ``out`` holds another run or something else; fewer subjects than folds; maps of other sizes than the
-            network; a damaged store or checkpoint; variants are asked for and the features have one, or an ensemble
-            and there is one seed.
+            network; a damaged store or checkpoint; variants are asked for and the features have one; fine-tuning is
+            asked for and the store has no crops, or the backbone's weights are not at hand.
     """
     started = time.perf_counter()
-    if n_seeds < 1:
-        raise BadInput(f"--seeds {n_seeds}: every fold is trained at least once")
-    if ensemble and n_seeds == 1:
-        raise BadInput("--ensemble: --seeds 1 has one network for a fold; give --seeds 2 or more, or leave it out")
     stored = Samples.of(store)
-    _require_variants(stored, augmentation, test_average)
-    samples = stored.learned_with(augmentation)
-    tested = stored if test_average else stored.as_taken()
-    config = config_for(samples, config)
+    _require_variants(stored, plan)
+    samples = stored.learned_with(plan.augmentation)
+    tested = stored if plan.test_average else stored.originals()
     damaged = read_damaged(store.folder / PROBLEMS_FILE)
-    folds = splitter(protocol, n_folds, samples.subjects.tolist(), samples.given_folds.tolist())
-    assignment = _assign(samples, folds)
-    seeds = range(seed, seed + n_seeds)
-    settings = {
-        "data": store.recipe["data"],
-        "features": {
-            "fingerprint": store.fingerprint,
-            **samples.variant_facts(),
-            "samples_sha256": samples.sha256(),
-        },
-        "protocol": protocol,
-        "folds": len(assignment),
-        "selection": selection,
-        "seed": seed,
-        "seeds": n_seeds,
-        "augmentation": augmentation,
-        "test_average": test_average,
-        "ensemble": ensemble,
-        **asdict(config),
-    }
-    members = [
-        _member(samples, assignment, fold, one_seed, selection) for one_seed in seeds for fold in range(len(assignment))
-    ]
-    take_folder(out, settings)
-    (out / "checkpoints").mkdir(exist_ok=True)
-    lacking = _lacking_classes(samples, members)
-    if _is_finished(out, members, ensemble):
-        return read_summary(out)
-    for one in lacking:
+    folds = make_folds(samples, tested, plan)
+    settings = RunSettings.of(plan, samples, len(folds))
+    learner = learner_of(settings, samples, device, weights)
+    open_run_folder(out, settings.as_dict)
+    if plan.is_finetuned:
+        cross_validate(store, out / FROZEN, plan.frozen(), device, command=command, progress=progress)
+    (out / FOLDER).mkdir(exist_ok=True)
+    if _is_finished(out, settings, learner):
+        return Run(out)
+    warned = missing_classes(folds, samples)
+    for one in () if plan.is_finetuned else warned:  # the frozen run has said it
         warnings.warn(one, DataWarning, stacklevel=2)
-    write_text_whole(out / "folds.csv", _folds_table(samples, tested, assignment, selection).to_csv(index=False))
-    checkpoints = _train_members(members, samples, config, out / "checkpoints", settings, device, progress)
-    models = [STRNN.load(checkpoint) for checkpoint in checkpoints]
-    write_text_whole(out / "history.csv", _history_table(models, selection).to_csv(index=False))
-    answers = _test(samples, tested, assignment, members, models, config)
-    predictions = ensemble_answers(answers) if ensemble else answers
-    if ensemble:
-        write_text_whole(out / MEMBERS_FILE, answers.to_csv(index=False))
-    write_text_whole(out / "predictions.csv", predictions.to_csv(index=False))
-    summary = {
-        "data": store.recipe["data"],
-        "protocol": protocol,
-        "selection": selection,
-        "seed": seed,
-        "seeds": n_seeds,
-        "variant": config.network.variant,
-        "augmentation": augmentation,
+    _write_table(out / "folds.csv", fold_table(folds, samples, tested, plan.selection))
+    learner.fit(folds, out, progress)
+    networks = Run(out).networks
+    _write_table(out / "history.csv", _history_table(networks, settings))
+    members = predict_held_out(learner, networks, folds, tested)
+    predictions = ensemble_predictions(members) if plan.ensemble else members
+    if plan.ensemble:
+        _write_table(out / MEMBERS_FILE, members)
+    _write_table(out / PREDICTIONS_FILE, predictions)
+    scores = {
         "tested": tested_words(tested.n_variants),
-        "ensemble": n_seeds if ensemble else None,
-        "epochs": config.training.epochs,
-        "classes": list(samples.class_names),
         **summarise(predictions, samples.class_names),
-        "seed_accuracies": [accuracy(rows) for _, rows in answers.groupby("seed")],
-        **({"members": member_figures(answers)} if ensemble else {}),
-        "n_samples": len(samples),
-        "left_out": store.left_out(),
-        "damaged": damaged,
-        "warnings": lacking,
-        "baselines": _baselines(samples, folds),
-        "features": {**store.recipe, **settings["features"]},
-        "spatial_scan": scan_path(config, device),
-        "versions": _versions(),
-        "command": command,
-        "seconds": round(time.perf_counter() - started, 1),
+        "seed_accuracies": [accuracy(rows) for _, rows in members.groupby("seed")],
+        **({"members": member_scores(members)} if plan.ensemble else {}),
+        "baselines": _baseline_scores(samples, plan),
+        **_beside_frozen(settings, out, samples, predictions),
     }
-    write_text_whole(out / "summary.json", json.dumps(summary, indent=2) + "\n")
-    return summary
+    facts = {"damaged": damaged, "warnings": warned, "command": command, "spatial_scan": scan_path(plan.config, device)}
+    seconds = round(time.perf_counter() - started, 1)
+    Summary(**_summary_of(settings, samples), **scores, **facts, versions=_versions(), seconds=seconds).write(out)
+    return Run(out)
 
 
-def _require_variants(stored: Samples, augmentation: Augmentation, test_average: bool) -> None:
-    asked = "--test-average" if test_average else "--augmentation one" if augmentation == "one" else None
+def learner_of(
+    settings: RunSettings, samples: Samples, device: torch.device | str = "cpu", weights: str | None = None
+) -> Learner:
+    """Return what trains the networks of a run and asks them for probabilities.
+
+    Args:
+        settings: of the run.
+        samples: those that it learns from.
+        device: where the networks are trained.
+        weights: see :func:`cross_validate`.
+
+    Raises:
+        BadInput: the features do not have what the learner reads.
+    """
+    if settings.is_finetuned:
+        return FoldOnCrops(settings, samples, weights, device)
+    return StackedOnMaps(settings, samples, device)
+
+
+def predict_held_out(
+    learner: Learner, networks: Sequence[TrainedNetwork], folds: Sequence[Fold], tested: Samples
+) -> pd.DataFrame:
+    """Ask every network about its fold's test samples; one row per sequence and seed."""
+    of_number = {fold.number: tested.subset(fold.test) for fold in folds}
+    tables = []
+    for network in networks:
+        samples = of_number[network.fold]
+        predicted = learner.probabilities(network, samples)
+        tables.append(prediction_table(samples.entries, predicted, samples.class_names, network.fold, network.seed))
+    return in_order(tables)
+
+
+def _require_variants(stored: Samples, plan: Plan) -> None:
+    asked = "--test-average" if plan.test_average else "--augmentation one" if plan.augmentation == "one" else None
     if asked and stored.n_variants == 1:
         raise BadInput(
             f"{asked}: {stored.store.folder} holds one variant of every sequence; run `face-strnn prepare` with "
@@ -181,235 +155,67 @@ def _require_variants(stored: Samples, augmentation: Augmentation, test_average:
         )
 
 
-def config_for(samples: Samples, config: Config) -> Config:
-    """Return the settings with the network's sizes that the samples give, where they are None.
-
-    Raises:
-        BadInput: a size that is set is not that of the samples, or all samples are of one class.
-    """
-    if len(samples.class_names) < 2:
-        raise BadInput(
-            f"{samples.store.folder}: all its sequences show {samples.class_names[0]}; a classifier needs two emotions"
-        )
-    try:
-        network = config.network.for_maps(samples[0].shape[1:], len(samples.class_names))
-    except BadInput as error:
-        raise BadInput(f"{samples.store.folder}: {error}") from error
-    return replace(config, network=network)
-
-
-def _assign(samples: Samples, folds: BaseCrossValidator) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For each fold the numbers of its training samples, all variants among them, and of its test samples."""
-    numbers = np.arange(len(samples))
-    if len(set(samples.subjects)) < 2:
-        raise BadInput(f"{samples.store.folder}: holds one subject; a subject-independent test needs at least 2")
-    assignment = []
-    for train_numbers, test_numbers in folds.split(numbers, groups=samples.subjects):
-        assignment.append((train_numbers, np.intersect1d(test_numbers, samples.unrotated)))
-    return assignment
-
-
-def _is_finished(out: Path, members: Sequence[Member], ensemble: bool) -> bool:
-    """Whether a run with these settings has been here to its end, and its models are whole."""
-    names = ["summary.json", "predictions.csv", "history.csv", "folds.csv", *([MEMBERS_FILE] if ensemble else [])]
-    tables = [out / name for name in names]
-    checkpoints = [out / "checkpoints" / checkpoint_name(m.fold, m.seed, members[0].seed) for m in members]
-    if not all(file.is_file() for file in (*tables, *checkpoints)):
+def _is_finished(out: Path, settings: RunSettings, learner: Learner) -> bool:
+    """Whether a run with these settings has been here to its end, and its networks are whole."""
+    names = [SUMMARY_FILE, PREDICTIONS_FILE, "history.csv", "folds.csv", *([MEMBERS_FILE] if settings.ensemble else [])]
+    paths = [*(out / name for name in names), *checkpoint_paths(out, settings).values()]
+    if not all(path.is_file() for path in paths):
         return False
-    for checkpoint in checkpoints:
-        STRNN.load(checkpoint)
-    return True
+    networks, problems = load_networks(out, settings)
+    if problems:
+        raise BadInput(problems[0])
+    return all(map(learner.is_fitted, networks))
 
 
-def _member(
-    samples: Samples, assignment: Sequence[tuple[np.ndarray, np.ndarray]], fold: int, seed: int, selection: Selection
-) -> Member:
-    taught, watched = _roles(samples, assignment, fold, selection)
-    return Member(fold + 1, seed, taught, watched)
+def _write_table(path: Path, table: pd.DataFrame) -> None:
+    write_text_whole(path, table.to_csv(index=False))
 
 
-def _roles(
-    samples: Samples, assignment: Sequence[tuple[np.ndarray, np.ndarray]], fold: int, selection: Selection
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Which samples a fold's network is taught, and which choose its epoch."""
-    train_numbers, test_numbers = assignment[fold]
-    taught = np.zeros(len(samples), bool)
-    taught[train_numbers] = True
-    if selection == "last":
-        return taught, None
-    watched = np.zeros(len(samples), bool)
-    if selection == "oracle":
-        watched[test_numbers] = True
-        return taught, watched
-    validation = assignment[(fold + 1) % len(assignment)][1]
-    watched[validation] = True
-    # The validation subjects' other variants are not taught either.
-    taught &= ~np.isin(samples.subjects, samples.subjects[validation])
-    if not taught.any():
-        raise BadInput("--selection inner needs at least 3 folds: one to test, one to choose the epoch, one to learn")
-    return taught, watched
-
-
-def _train_members(
-    members: Sequence[Member],
-    samples: Samples,
-    config: Config,
-    folder: Path,
-    settings: dict[str, Any],
-    device: torch.device | str,
-    progress: Callable[[Stack], None] | None,
-) -> list[Path]:
-    """Train what is not trained yet; return the members' checkpoints."""
-    checkpoints = [folder / checkpoint_name(m.fold, m.seed, first_seed=members[0].seed) for m in members]
-    moments: Tensor | None = None
-    sequences, size = None, _stack_size(samples, config, device)
-    if settings["augmentation"] == "one":
-        sequences = samples.sequence_numbers
-    # What an epoch takes is drawn by seed: networks of another one would read other maps.
-    apart = settings["folds"] if sequences is not None else len(members)
-    for first, last in _stacks(len(members), size, folder, apart):
-        if all(checkpoint.is_file() for checkpoint in checkpoints[first:last]):
-            continue
-        if moments is None:
-            moments = channel_moments(samples)
-        state_file = folder / f"networks-{first + 1:02d}-{last:02d}.training"
-        stack = train(
-            members[first:last],
-            samples,
-            samples.labels,
-            moments,
-            config,
-            state_file,
-            progress,
-            device,
-            sequences=sequences,
-        )
-        for checkpoint, member, model in zip(checkpoints[first:last], stack.members, stack.models(), strict=True):
-            history = [epoch for epoch in stack.history if (epoch.fold, epoch.seed) == (member.fold, member.seed)]
-            model.save(
-                checkpoint,
-                # What an audit holds against the protocol: who this network is and what it was really taught.
-                fold=str(member.fold),
-                seed=str(member.seed),
-                selection=settings["selection"],
-                epoch=str(_kept_epoch(history)),
-                taught_sha256=names_sha256(samples.names(member.taught)),
-                watched_sha256="" if member.watched is None else names_sha256(samples.names(member.watched)),
-                samples_sha256=settings["features"]["samples_sha256"],
-                history=json.dumps([asdict(epoch) for epoch in history]),
-                classes=json.dumps(samples.class_names),
-                features=settings["features"]["fingerprint"],
-                data=settings["data"],
-                interpolation=config.training.interpolation,
-            )
-        state_file.unlink()
-    return checkpoints
-
-
-def _stack_size(samples: Samples, config: Config, device: torch.device | str) -> int:
-    if torch.device(device).type == "cpu":
-        return NETWORKS_PER_STACK
-    longest = sorted(entry.frames for entry in samples.entries)[-config.training.batch_size :]
-    return networks_that_fit(config, sum(longest), torch.cuda.mem_get_info(device)[0])
-
-
-def _stacks(n_members: int, size: int, folder: Path, apart: int | None = None) -> list[tuple[int, int]]:
-    """Deal the networks to stacks of ``size``, but leave stacks together whose training was begun.
-
-    No stack reaches over a multiple of ``apart``, where it is given.
-    """
-    begun = {}
-    for file in folder.glob("networks-*.training"):
-        first, last = map(int, file.stem.split("-")[1:])
-        begun[first - 1] = last
-    stacks, first = [], 0
-    while first < n_members:
-        following = (first // apart + 1) * apart if apart else n_members
-        end = min([first + size, n_members, following, *(other for other in begun if other > first)])
-        last = begun.get(first, end)
-        stacks.append((first, last))
-        first = last
-    return stacks
-
-
-def _lacking_classes(samples: Samples, members: Sequence[Member]) -> list[str]:
-    """Say by name which classes a fold's network is never shown: it cannot recognise them."""
-    said = []
-    labels = samples.labels.numpy()
-    for fold, member in {member.fold: member for member in members}.items():
-        lacking = [name for number, name in enumerate(samples.class_names) if number not in labels[member.taught]]
-        if lacking:
-            said.append(f"fold {fold}: no training sequence shows {', '.join(lacking)}; its network cannot learn it")
-    if said and len(said) == len({member.fold for member in members}) and len({one.split(":")[1] for one in said}) == 1:
-        return [f"all folds:{said[0].split(':', 1)[1]}"]
-    return said
-
-
-def _kept_epoch(history: Sequence[Epoch]) -> int:
-    if history[-1].watched_accuracy is None:
-        return history[-1].epoch
-    return max(history, key=lambda epoch: (epoch.watched_accuracy, -(epoch.watched_cross_entropy or 0.0))).epoch
-
-
-def _history_table(models: Sequence[STRNN], selection: Selection) -> pd.DataFrame:
-    history = pd.DataFrame([epoch for model in models for epoch in json.loads(model.facts["history"])])
+def _history_table(networks: Sequence[TrainedNetwork], settings: RunSettings) -> pd.DataFrame:
+    history = pd.concat([network.history for network in networks], ignore_index=True)
     watched = {"inner": "validation", "oracle": "test"}
-    if selection in watched:
-        return history.rename(columns=lambda name: name.replace("watched", watched[selection]))
+    if settings.selection in watched:
+        return history.rename(columns=lambda name: name.replace("watched", watched[settings.selection]))
     return history.drop(columns=["watched_accuracy", "watched_cross_entropy"], errors="ignore")
 
 
-def _test(
-    samples: Samples,
-    tested: Samples,
-    assignment: Sequence[tuple[np.ndarray, np.ndarray]],
-    members: Sequence[Member],
-    models: Sequence[STRNN],
-    config: Config,
-) -> pd.DataFrame:
-    rows = []
-    for member, model in zip(members, models, strict=True):
-        numbers = _variants_of(samples, assignment[member.fold - 1][1], tested)
-        for entry, probabilities in sequence_answers(model, tested, numbers, config.training.interpolation):
-            prediction = samples.class_names[int(np.argmax(probabilities))]
-            row = (entry.sequence, entry.subject, member.fold, member.seed, entry.emotion, prediction)
-            rows.append((*row, *probabilities.tolist()))
-    probabilities_of = [f"p_{name}" for name in samples.class_names]
-    columns = ["sequence", "subject", "fold", "seed", "truth", "prediction", *probabilities_of]
-    return pd.DataFrame(rows, columns=columns).sort_values(["seed", "sequence"], kind="stable")
+def _summary_of(settings: RunSettings, samples: Samples) -> dict[str, object]:
+    """What a summary says of the run's settings and features."""
+    store = samples.store
+    finetuning = {"finetune": settings.finetune, "finetuning": settings.as_dict.get("finetuning")}
+    return {
+        "data": settings.data,
+        "protocol": settings.protocol,
+        "selection": settings.selection,
+        "seed": settings.seed,
+        "seeds": settings.seeds,
+        "variant": settings.network.variant,
+        "augmentation": settings.augmentation,
+        "ensemble": settings.seeds if settings.ensemble else None,
+        "epochs": settings.training.epochs,
+        "classes": list(samples.class_names),
+        "n_samples": len(samples),
+        "left_out": store.left_out(),
+        "features": {**store.recipe, **settings.features},
+        **(finetuning if settings.is_finetuned else {}),
+    }
 
 
-def _variants_of(samples: Samples, test: np.ndarray, tested: Samples) -> np.ndarray:
-    """Numbers in ``tested`` of all variants of the sequences whose numbers in ``samples`` are ``test``."""
-    names = {samples.entries[n].sequence for n in test}
-    return np.flatnonzero([entry.sequence in names for entry in tested.entries])
+def _baseline_scores(samples: Samples, plan: Plan) -> list[BaselineScore]:
+    scores = []
+    for name, baseline in BASELINES.items():
+        found = summarise(baseline_predictions(samples, plan, baseline), samples.class_names)
+        kept = {key: found[key] for key in ("accuracy", "accuracy_interval", "mean_class_recall")}
+        scores.append(BaselineScore(name=name, **kept))
+    return scores
 
 
-def _folds_table(
-    samples: Samples, tested: Samples, assignment: Sequence[tuple[np.ndarray, np.ndarray]], selection: Selection
-) -> pd.DataFrame:
-    """Every sample's role in every fold: train, test, or validation (which chooses the epoch)."""
-    rows = []
-    for fold, (_, test) in enumerate(assignment):
-        taught, watched = _roles(samples, assignment, fold, selection)
-        roles = {
-            "train": [samples.entries[n] for n in np.flatnonzero(taught)],
-            "test": [tested.entries[n] for n in _variants_of(samples, test, tested)],
-        }
-        if selection == "inner":
-            roles["validation"] = [samples.entries[n] for n in np.flatnonzero(watched)]
-        for role, entries in roles.items():
-            for one in entries:
-                rows.append((fold + 1, one.sequence, one.subject, one.emotion, one.rotation, one.flip, role))
-    table = pd.DataFrame(rows, columns=["fold", "sequence", "subject", "emotion", "rotation", "flip", "role"])
-    return table if table["flip"].any() else table.drop(columns="flip")
-
-
-def _baselines(samples: Samples, folds: BaseCrossValidator) -> list[dict[str, Any]]:
-    tested = {name: test(samples, folds) for name, test in BASELINES.items()}
-    kept = ("accuracy", "accuracy_interval", "mean_class_recall")
-    results = {name: summarise(predictions, samples.class_names) for name, predictions in tested.items()}
-    return [{"name": name, **{key: result[key] for key in kept}} for name, result in results.items()]
+def _beside_frozen(
+    settings: RunSettings, out: Path, samples: Samples, predictions: pd.DataFrame
+) -> dict[str, FrozenScore]:
+    if not settings.is_finetuned:
+        return {}
+    return {FROZEN: FrozenScore(**beside_frozen(samples.class_names, Run(out / FROZEN).predictions, predictions))}
 
 
 def _versions() -> dict[str, str]:

@@ -1,71 +1,83 @@
-"""Answers to test sequences: a network's, their mean over a sequence's variants, their mean over an ensemble."""
+"""The tables of predictions: one row per test sequence and network, and their mean over an ensemble."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-import torch
 
 from data_prep.store.store import StoredSequence
 from face_strnn.evaluation.metrics import accuracy
-from face_strnn.models.strnn import STRNN
-from face_strnn.training.samples import Samples
+from face_strnn.evaluation.summary import MemberScores, Summary
 
 UNROTATED = "unrotated"
-"""What ``summary.json`` says was tested where the protocol was followed: the sequences as they were taken."""
+"""What ``summary.json`` says was tested where the protocol was followed: the original sequences."""
+
+PREDICTIONS_FILE = "predictions.csv"
 
 MEMBERS_FILE = "members.csv"
 """Of a run of an ensemble: what ``predictions.csv`` is without one, a row per sequence and seed."""
 
-SEQUENCES_PER_BATCH = 16
+TEST_COLUMNS = ["sequence", "subject", "fold", "truth", "prediction"]
+"""Of every table of predictions; ``seed`` follows ``fold`` where there is a row per seed."""
 
 
-def tested_words(n_variants: int) -> str:
-    """Say what was tested: ``"unrotated"``, or ``"mean over 5 variants"`` of every sequence."""
-    return UNROTATED if n_variants == 1 else f"mean over {n_variants} variants"
+def probability_columns(classes: Iterable[str]) -> list[str]:
+    """Return the columns that hold the probabilities of classes."""
+    return [f"p_{name}" for name in classes]
 
 
-def averaging_words(summary: Mapping[str, Any]) -> str:
-    """Say over what a run's figures are averaged: ``"ensemble of 5, mean over 14 variants"``; empty where over nothing.
+def prediction_table(
+    entries: Sequence[StoredSequence],
+    predicted: np.ndarray,
+    classes: Sequence[str],
+    fold: int,
+    seed: int | None = None,
+) -> pd.DataFrame:
+    """Return the predictions of one network or baseline for a fold's test sequences.
 
     Args:
-        summary: the contents of a run's ``summary.json``.
+        entries: the tested samples, all variants of a sequence after one another.
+        predicted: (len(entries), classes) probabilities, of which a sequence gets the mean over its variants and the
+            most probable class; or int (len(entries),), a baseline's labels.
+        classes: the class names.
+        fold: from 1.
+        seed: of the network; no such column where it is None.
+
+    Returns:
+        Columns :data:`TEST_COLUMNS`, ``seed`` where it is given, and one ``p_CLASS`` per class for probabilities.
     """
-    ensemble, tested = summary.get("ensemble"), summary.get("tested", UNROTATED)
-    return ", ".join([*([f"ensemble of {ensemble}"] if ensemble else []), *([tested] if tested != UNROTATED else [])])
+    sequences = [entry.sequence for entry in entries]
+    first = [n for n, name in enumerate(sequences) if n == 0 or name != sequences[n - 1]]
+    labels, probabilities = predicted, None
+    if predicted.ndim == 2:
+        probabilities = np.stack([variants.mean(0) for variants in np.split(predicted, first[1:])])
+        labels = probabilities.argmax(1)
+    tested = [entries[n] for n in first]
+    table = pd.DataFrame(
+        {
+            "sequence": [entry.sequence for entry in tested],
+            "subject": [entry.subject for entry in tested],
+            "fold": fold,
+            **({} if seed is None else {"seed": seed}),
+            "truth": [entry.emotion for entry in tested],
+            "prediction": [classes[label] for label in labels],
+        }
+    )
+    if probabilities is not None:
+        table[probability_columns(classes)] = probabilities
+    return table
 
 
-@torch.inference_mode()
-def sequence_answers(
-    model: STRNN, samples: Samples, numbers: Sequence[int] | np.ndarray, interpolation: str
-) -> Iterator[tuple[StoredSequence, np.ndarray]]:
-    """Yield each sequence with a network's probabilities, the mean over those of its variants that are asked for.
+def in_order(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the networks' tables as one, in ascending order of seed and sequence."""
+    return pd.concat(tables, ignore_index=True).sort_values(["seed", "sequence"], kind="stable")
+
+
+def ensemble_predictions(members: pd.DataFrame) -> pd.DataFrame:
+    """Return the predictions of ensembles: the mean probabilities of a fold's networks, one row per sequence.
 
     Args:
-        model: the network.
-        samples: the features.
-        numbers: of the samples to ask it about, at least one, all variants of a sequence after one another.
-        interpolation: how a sequence becomes time steps.
-
-    Yields:
-        The first of the sequence's samples, and float64 (classes,).
-    """
-    batches = np.array_split(np.asarray(numbers), -(-len(numbers) // SEQUENCES_PER_BATCH))
-    outputs = [model.logits_of_sequences([samples[n] for n in batch], interpolation) for batch in batches]
-    probabilities = torch.cat(outputs).double().softmax(1).numpy()
-    entries = [samples.entries[n] for n in numbers]
-    begins = [n for n, entry in enumerate(entries) if n == 0 or entry.sequence != entries[n - 1].sequence]
-    for begin, end in zip(begins, [*begins[1:], len(entries)], strict=True):
-        yield entries[begin], probabilities[begin:end].mean(0)
-
-
-def ensemble_answers(members: pd.DataFrame) -> pd.DataFrame:
-    """Return the answers of ensembles: the mean probabilities of a fold's networks, one row per sequence.
-
-    Args:
-        members: one row per sequence and seed, with the columns ``sequence``, ``subject``, ``fold``, ``seed``,
-            ``truth``, ``prediction`` and one ``p_CLASS`` for every class.
+        members: one row per sequence and seed, as :func:`prediction_table` has it.
 
     Returns:
         The same columns but ``seed``, in ascending order of sequence.
@@ -73,24 +85,28 @@ def ensemble_answers(members: pd.DataFrame) -> pd.DataFrame:
     columns = [name for name in members if name.startswith("p_")]
     means = members.groupby(["sequence", "subject", "fold", "truth"], as_index=False)[columns].mean()
     best = means[columns].to_numpy().argmax(1)
-    means.insert(4, "prediction", [columns[place].removeprefix("p_") for place in best])
+    means.insert(4, "prediction", [columns[column].removeprefix("p_") for column in best])
     return means
 
 
-def member_figures(members: pd.DataFrame) -> dict[str, Any]:
-    """Return ``members`` of ``summary.json``: what the networks of an ensemble are worth alone. Fractions from 0 to 1.
-
-    Args:
-        members: see :func:`ensemble_answers`.
-
-    Returns:
-        ``seeds`` and their ``accuracies``, the ``mean`` of these, and ``std`` of the sample (n - 1).
-    """
+def member_scores(members: pd.DataFrame) -> MemberScores:
+    """Return what the networks of an ensemble reach alone, seed by seed; see :func:`ensemble_predictions`."""
     of_seed = {int(seed): accuracy(rows) for seed, rows in members.groupby("seed")}
     values = list(of_seed.values())
-    return {
-        "seeds": list(of_seed),
-        "accuracies": values,
-        "mean": float(np.mean(values)),
-        "std": float(np.std(values, ddof=1)) if len(values) > 1 else None,
-    }
+    return MemberScores(
+        seeds=list(of_seed),
+        accuracies=values,
+        mean=float(np.mean(values)),
+        std=float(np.std(values, ddof=1)) if len(values) > 1 else None,
+    )
+
+
+def tested_words(n_variants: int) -> str:
+    """Say what was tested: ``"unrotated"``, or ``"mean over 5 variants"`` of every sequence."""
+    return UNROTATED if n_variants == 1 else f"mean over {n_variants} variants"
+
+
+def averaging_words(summary: Summary) -> str:
+    """Say over what a run's predictions are means: ``"ensemble of 5, mean over 14 variants"``; else empty."""
+    ensemble = [f"ensemble of {summary.ensemble}"] if summary.ensemble else []
+    return ", ".join([*ensemble, *([summary.tested] if summary.tested != UNROTATED else [])])

@@ -1,143 +1,186 @@
-"""What kind of value each key of ``summary.json`` has, so that an edited file is named and not drawn."""
+"""``summary.json``: what a run measured, and on what."""
 
-from collections.abc import Callable, Mapping
+import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StrictFloat, StrictInt, ValidationError, model_validator
+
+from data_prep.atomic_files import write_text_whole
 from data_prep.errors import BadInput
-from face_strnn.evaluation.run_folder import RESUME
+
+SUMMARY_FILE = "summary.json"
+RESUME = "run `face-strnn cv` again with the same --out: it resumes"
+
+Number = StrictInt | StrictFloat
+Count = Annotated[StrictInt, Field(ge=0)]
+Fraction = Annotated[Number, Field(ge=0, le=1)]
+Interval = Annotated[list[Fraction], Field(min_length=2, max_length=2)]
 
 
-def require_summary_kinds(run: Path, summary: Mapping[str, Any]) -> None:
-    """Refuse a summary whose values are not what a page and a table can show; the audit says whether they are true.
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False, extra="forbid")
 
-    Args:
-        run: the run folder, to be named.
-        summary: what :func:`face_strnn.evaluation.run_folder.read_summary` gave.
 
-    Raises:
-        BadInput: values are of another kind; every key is named.
+class BaselineScore(_Part):
+    """A baseline under the run's folds; fractions from 0 to 1."""
+
+    name: str
+    accuracy: Fraction
+    accuracy_interval: Interval | None = None
+    mean_class_recall: Fraction | None = None
+
+
+class FrozenScore(_Part):
+    """The networks that fine-tuning started from, and what it changed.
+
+    Attributes:
+        accuracy, accuracy_interval, mean_class_recall: of the frozen networks.
+        difference, difference_interval: of the fine-tuned networks' accuracy to theirs.
+        mcnemar_p, permutation_p: of the paired tests, see :class:`face_strnn.evaluation.paired.PairedDifference`.
     """
-    wrong = [key for key, fits in _KINDS.items() if not fits(summary[key])]
-    if "finetune" in summary or "frozen" in summary:
-        wrong += [key for key, fits in _KINDS_OF_FINETUNED.items() if not fits(summary.get(key))]
-    wrong += [key for key, fits in _KINDS_SINCE.items() if key in summary and not fits(summary[key])]
-    if summary.get("ensemble") and "members" not in summary:
-        wrong.append("members")
-    if not wrong:
-        n_classes, matrix = len(summary["classes"]), summary["confusion_matrix"]
-        if [len(row) for row in matrix] != [n_classes] * n_classes:
-            wrong.append("confusion_matrix")
-        if set(summary["class_recalls"]) != set(summary["classes"]):
-            wrong.append("class_recalls")
-        if len(summary["seed_accuracies"]) != summary["seeds"]:
-            wrong.append("seed_accuracies")
-    if wrong:
-        raise BadInput(
-            f"{run / 'summary.json'}: {', '.join(wrong)} not as a run writes {'it' if len(wrong) == 1 else 'them'}: "
-            f"the file was edited; delete it and {RESUME}"
-        )
+
+    accuracy: Fraction
+    accuracy_interval: Interval | None
+    mean_class_recall: Fraction
+    difference: Number
+    difference_interval: list[Number] | None
+    mcnemar_p: Number | None
+    permutation_p: Number
 
 
-def _count(value: Any) -> bool:  # noqa: ANN401
-    return isinstance(value, int) and value >= 0
+class MemberScores(_Part):
+    """What the networks of an ensemble reach alone; ``std`` is of the sample (n - 1)."""
+
+    seeds: list[Count]
+    accuracies: list[Fraction]
+    mean: Fraction
+    std: Fraction | None
 
 
-def _fraction(value: Any) -> bool:  # noqa: ANN401
-    return isinstance(value, int | float) and 0 <= value <= 1
+class Summary(_Part):
+    """The figures of a run and what they were measured on. Fractions are from 0 to 1.
+
+    Attributes:
+        data: ``"synthetic"`` or the data set's name.
+        protocol, selection, seed, seeds, augmentation: see :class:`face_strnn.evaluation.settings.Plan`.
+        variant: ``"strnn"``, or the paper's ablation.
+        tested: ``"unrotated"``, or over how many variants a test sequence was averaged.
+        ensemble: number of networks whose mean is the prediction; None without an ensemble.
+        epochs: passes over the training samples.
+        classes: their names, in the order of the network's outputs.
+        accuracy: over all test sequences, pooled over folds; ``accuracy_interval`` is its 95 % bootstrap interval over
+            subjects, None with one subject.
+        fold_accuracies, mean_fold_accuracy, std_fold_accuracy: over folds; the standard deviation is of the sample.
+        mean_class_recall, mean_class_recall_interval, class_recalls: UAR; None for a class that does not occur.
+        confusion_matrix: counts, rows truth.
+        n_sequences, n_subjects: tested; ``n_samples``: variants that were learned from or tested on as originals.
+        seed_accuracies: one per seed; ``members`` of an ensemble.
+        left_out, damaged: sequences without a face, and unreadable ones.
+        warnings: classes that a fold's network was never trained on.
+        baselines: under the same folds.
+        features: the store's recipe, its fingerprint, and the samples' checksum.
+        spatial_scan: what computed the spatial layer.
+        versions: of Python and the packages.
+        command: how to repeat the run.
+        seconds: of the last call.
+        finetune, finetuning, frozen: of a fine-tuned run.
+    """
+
+    data: str
+    protocol: str
+    selection: str
+    seed: Count
+    seeds: PositiveInt
+    variant: str
+    augmentation: str
+    tested: str
+    ensemble: Count | None
+    epochs: Count
+    classes: list[str]
+    accuracy: Fraction
+    fold_accuracies: list[Fraction]
+    mean_fold_accuracy: Fraction
+    std_fold_accuracy: Fraction | None
+    mean_class_recall: Fraction
+    accuracy_interval: Interval | None
+    mean_class_recall_interval: Interval | None
+    class_recalls: dict[str, Fraction | None]
+    confusion_matrix: list[list[Count]]
+    n_sequences: Count
+    n_subjects: Count
+    seed_accuracies: list[Fraction]
+    members: MemberScores | None = None
+    n_samples: Count
+    left_out: list[str]
+    damaged: list[str]
+    warnings: list[str]
+    baselines: list[BaselineScore]
+    features: dict[str, Any]
+    spatial_scan: str
+    versions: dict[str, str]
+    command: str
+    seconds: Number
+    finetune: str = "none"
+    finetuning: dict[str, Any] | None = None
+    frozen: FrozenScore | None = None
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        n_classes = len(self.classes)
+        agree = {
+            "confusion_matrix": [len(row) for row in self.confusion_matrix] == [n_classes] * n_classes,
+            "class_recalls": set(self.class_recalls) == set(self.classes),
+            "seed_accuracies": len(self.seed_accuracies) == self.seeds,
+            "members": (self.members is None) == (self.ensemble is None),
+            "frozen": (self.frozen is None) == (self.finetune == "none"),
+        }
+        if wrong := [name for name, fits in agree.items() if not fits]:
+            raise ValueError(", ".join(wrong))
+        return self
+
+    @classmethod
+    def read(cls, run: Path) -> "Summary":
+        """Read a run's ``summary.json``.
+
+        Raises:
+            BadInput: it is missing, is not JSON, lacks a key, or a value is not what a run writes.
+        """
+        path = run / SUMMARY_FILE
+        try:
+            text = path.read_text(encoding="utf-8")
+            if not isinstance(json.loads(text), dict):
+                raise BadInput(f"{path}: is not a JSON object; delete it and {RESUME}")
+            return cls.model_validate_json(text)
+        except FileNotFoundError as error:
+            raise BadInput(f"{path}: does not exist; {RESUME}") from error
+        except ValidationError as error:
+            raise BadInput(f"{path}: {_what_is_wrong(error)}; delete it and {RESUME}") from error
+        except BadInput:
+            raise
+        except (OSError, ValueError) as error:
+            raise BadInput(f"{path}: is not readable as JSON ({error}); delete it and {RESUME}") from error
+
+    def write(self, run: Path) -> None:
+        """Write ``summary.json``, whole or not at all."""
+        write_text_whole(run / SUMMARY_FILE, json.dumps(self.model_dump(exclude_unset=True), indent=2) + "\n")
+
+    @property
+    def is_finetuned(self) -> bool:
+        """Whether the networks' backbones were trained on with them."""
+        return self.frozen is not None
+
+    @property
+    def n_folds(self) -> int:
+        """Number of folds."""
+        return len(self.fold_accuracies)
 
 
-def _text(value: Any) -> bool:  # noqa: ANN401
-    return isinstance(value, str)
-
-
-def _list_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, list) and all(map(fits, value))
-
-
-def _optional(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: value is None or fits(value)
-
-
-def _interval(value: Any) -> bool:  # noqa: ANN401
-    return _list_of(_fraction)(value) and len(value) == 2
-
-
-def _mapping_to(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, dict) and all(map(fits, value.values()))
-
-
-def _baseline(value: Any) -> bool:  # noqa: ANN401
-    return (
-        isinstance(value, dict)
-        and _text(value.get("name"))
-        and _fraction(value.get("accuracy"))
-        and _optional(_interval)(value.get("accuracy_interval"))
-        and _optional(_fraction)(value.get("mean_class_recall"))
-    )
-
-
-def _number(value: Any) -> bool:  # noqa: ANN401
-    return isinstance(value, int | float)
-
-
-def _frozen(value: Any) -> bool:  # noqa: ANN401
-    return (
-        isinstance(value, dict)
-        and _baseline({"name": "", **value})
-        and _number(value.get("difference"))
-        and _optional(_list_of(_number))(value.get("difference_interval"))
-        and _optional(_number)(value.get("mcnemar_p"))
-        and _number(value.get("permutation_p"))
-    )
-
-
-_KINDS_OF_FINETUNED: Mapping[str, Callable[[Any], bool]] = {"finetune": _text, "frozen": _frozen}
-
-
-def _members(value: Any) -> bool:  # noqa: ANN401
-    return (
-        isinstance(value, dict)
-        and _list_of(_count)(value.get("seeds"))
-        and _list_of(_fraction)(value.get("accuracies"))
-        and _fraction(value.get("mean"))
-        and _optional(_fraction)(value.get("std"))
-    )
-
-
-_KINDS: Mapping[str, Callable[[Any], bool]] = {
-    "accuracy": _fraction,
-    "accuracy_interval": _optional(_interval),
-    "mean_class_recall": _fraction,
-    "mean_class_recall_interval": _optional(_interval),
-    "mean_fold_accuracy": _fraction,
-    "std_fold_accuracy": _optional(_fraction),
-    "fold_accuracies": _list_of(_fraction),
-    "seed_accuracies": _list_of(_fraction),
-    "classes": _list_of(_text),
-    "class_recalls": _mapping_to(_optional(_fraction)),
-    "confusion_matrix": _list_of(_list_of(_count)),
-    "n_sequences": _count,
-    "n_subjects": _count,
-    "n_samples": _count,
-    "epochs": _count,
-    "seed": _count,
-    "seeds": lambda value: _count(value) and value > 0,
-    "seconds": lambda value: isinstance(value, int | float),
-    "protocol": _text,
-    "selection": _text,
-    "data": _text,
-    "command": _text,
-    "left_out": _list_of(_text),
-    "damaged": _list_of(_text),
-    "baselines": _list_of(_baseline),
-    "versions": _mapping_to(_text),
-    "features": lambda value: isinstance(value, dict),
-}
-
-_KINDS_SINCE: Mapping[str, Callable[[Any], bool]] = {
-    "tested": _text,
-    "ensemble": _optional(_count),
-    "members": _members,
-}
-"""Of keys that earlier runs lack."""
+def _what_is_wrong(error: ValidationError) -> str:
+    """Name every key that is missing, else every key whose value is not what a run writes."""
+    found = error.errors()
+    if missing := sorted(str(one["loc"][0]) for one in found if one["type"] == "missing" and len(one["loc"]) == 1):
+        return f"lacks {', '.join(missing)}"
+    of_keys = dict.fromkeys(str(one["loc"][0]) for one in found if one["loc"])
+    wrong = [*of_keys, *(str(one["ctx"]["error"]) for one in found if not one["loc"])]
+    return f"{', '.join(wrong)} not as a run writes {'it' if len(wrong) == 1 else 'them'}: the file was edited"

@@ -13,7 +13,7 @@ from face_strnn.evaluation.metrics import accuracy, subject_bootstrap
 from face_strnn.evaluation.paired import paired_difference
 from face_strnn.evaluation.predictions import averaging_words
 from face_strnn.evaluation.protocols import NOT_COMPARABLE
-from face_strnn.evaluation.run_folder import read_summary, read_table
+from face_strnn.evaluation.run import Run
 from face_strnn.evaluation.statistics import Spread, holm, spread
 
 
@@ -55,14 +55,14 @@ class ComparedRun:
         return asdict(self)
 
 
-def compare_runs(runs: Sequence[Path]) -> list[ComparedRun]:
+def compare_runs(runs: Sequence[Run]) -> list[ComparedRun]:
     """Compare runs with the first of them.
 
     Where a run has several seeds, a sequence counts by the share of seeds that are right, so that seeds are not taken
     for more subjects.
 
     Args:
-        runs: two or more finished run folders.
+        runs: two or more finished runs.
 
     Returns:
         One entry per run, in the order given.
@@ -76,7 +76,7 @@ def compare_runs(runs: Sequence[Path]) -> list[ComparedRun]:
     tables = [_predictions(run) for run in runs]
     for run, predictions in zip(runs[1:], tables[1:], strict=True):
         _require_same_protocol(runs[0], run)
-        require_same_test(runs[0], tables[0], run, predictions)
+        require_same_test(runs[0].folder, tables[0], run.folder, predictions)
     compared = [_alone(run, predictions) for run, predictions in zip(runs, tables, strict=True)]
     others = [_beside(one, tables[0], predictions) for one, predictions in zip(compared[1:], tables[1:], strict=True)]
     permutation = holm([one.permutation_p for one in others])
@@ -89,20 +89,16 @@ def compare_runs(runs: Sequence[Path]) -> list[ComparedRun]:
     return [compared[0], *adjusted]
 
 
-def _predictions(run: Path) -> pd.DataFrame:
-    summary = read_summary(run)
-    columns = ["sequence", "subject", "fold", "truth", "prediction"]
-    if summary.get("ensemble"):
-        return read_table(run, "predictions.csv", columns).assign(seed=summary["seed"])
-    return read_table(run, "predictions.csv", [*columns, "seed"])
+def _predictions(run: Run) -> pd.DataFrame:
+    return run.predictions.assign(seed=run.summary.seed) if run.summary.ensemble else run.members
 
 
-def _require_same_protocol(first_run: Path, run: Path) -> None:
-    settings, others = read_summary(first_run), read_summary(run)
+def _require_same_protocol(first: Run, run: Run) -> None:
     for name in ("data", "protocol"):
-        if settings[name] != others[name]:
+        said, wanted = getattr(run.summary, name), getattr(first.summary, name)
+        if said != wanted:
             raise BadInput(
-                f"{run}: its {name} is {others[name]} and that of {first_run} {settings[name]}; "
+                f"{run.folder}: its {name} is {said} and that of {first.folder} {wanted}; "
                 "compare runs on the same data under the same protocol"
             )
 
@@ -128,18 +124,18 @@ def require_same_test(first_run: Path, first: pd.DataFrame, run: Path, predictio
         )
 
 
-def _alone(run: Path, predictions: pd.DataFrame) -> ComparedRun:
-    summary, audit = read_summary(run), standing_audit(run)
+def _alone(run: Run, predictions: pd.DataFrame) -> ComparedRun:
+    summary, audit = run.summary, standing_audit(run)
     warning = ""
-    if summary["selection"] == "oracle":
+    if summary.selection == "oracle":
         warning = f"its epochs were chosen by test accuracy (oracle): {NOT_COMPARABLE}"
     elif not audit.passed:
         warning = f"its audit found: {audit.verdict}"
     return ComparedRun(
-        str(run),
+        str(run.folder),
         int(predictions["seed"].nunique()),
         accuracy(predictions),
-        subject_bootstrap(predictions, summary["classes"])["accuracy_interval"],
+        subject_bootstrap(predictions, summary.classes)["accuracy_interval"],
         spread(predictions),
         warning,
         averaging_words(summary),

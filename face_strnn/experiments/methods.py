@@ -8,8 +8,8 @@ import torch
 
 from data_prep.errors import BadInput
 from face_strnn.config import Augmentation, Config
-from face_strnn.evaluation.baselines import apex_svm_of_folds
-from face_strnn.experiments.pooled_baselines import FoldAnswers, bidirectional_lstm, logistic_regression, temporal_cnn
+from face_strnn.evaluation.baselines import FoldBaseline, apex_svm
+from face_strnn.experiments.pooled_baselines import bidirectional_lstm, logistic_regression, temporal_cnn
 from face_strnn.training.samples import Samples
 
 Group = Literal["STRNN", "ablation", "baseline"]
@@ -40,7 +40,7 @@ class Experiment:
     network: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     augmentation: Augmentation = "all"
-    baseline: Callable[[Samples, Config, int, torch.device | str], FoldAnswers] | None = None
+    baseline: Callable[[Samples, Config, int, torch.device | str], FoldBaseline] | None = None
 
     def configured(self, config: Config, n_variants: int) -> Config:
         """Return the settings of this experiment.
@@ -79,7 +79,7 @@ def experiments(config: Config, n_variants: int) -> tuple[Experiment, ...]:
         Experiment(REFERENCE, "STRNN", "STRNN"),
         *ablations,
         Experiment(
-            "svm", "linear SVM, apex maps", "baseline", seeded=False, baseline=lambda s, *_: apex_svm_of_folds(s)
+            "svm", "linear SVM, apex maps", "baseline", seeded=False, baseline=lambda s, *_: apex_svm(s)
         ),
         Experiment(
             "logistic", "logistic regression, mean maps", "baseline", seeded=False,

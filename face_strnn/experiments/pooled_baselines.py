@@ -16,12 +16,10 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from face_strnn.config import Config
+from face_strnn.evaluation.baselines import FoldBaseline
 from face_strnn.experiments.nested import Setting, nested_answers
 from face_strnn.models.time_steps import time_steps
 from face_strnn.training.samples import Samples
-
-FoldAnswers = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, Setting]]
-"""Of the numbers of a fold's training samples and of its test samples: the labels of these, and the chosen setting."""
 
 LOGISTIC_SETTINGS = tuple({"C": cost} for cost in (1e-3, 1e-2, 1e-1, 1.0))
 LSTM_SETTINGS = tuple({"hidden": hidden, "learning_rate": rate} for hidden, rate in product((32, 96), (1e-3, 4e-3)))
@@ -30,7 +28,7 @@ CNN_CHANNELS = 64
 WEIGHT_DECAY = 0.01
 
 
-def logistic_regression(samples: Samples) -> FoldAnswers:
+def logistic_regression(samples: Samples) -> FoldBaseline:
     """Return a logistic regression on the mean map of a sequence, over all its frames and places."""
     means = np.stack([maps.float().mean((0, 1, 2)).numpy() for maps in samples])  # (N, C)
     labels = samples.labels.numpy()
@@ -85,13 +83,13 @@ class TemporalCNN(nn.Module):
         return self.answer(answers.amax(2))
 
 
-def bidirectional_lstm(samples: Samples, config: Config, seed: int, device: torch.device | str = "cpu") -> FoldAnswers:
+def bidirectional_lstm(samples: Samples, config: Config, seed: int, device: torch.device | str = "cpu") -> FoldBaseline:
     """Return a bidirectional LSTM on maps pooled over places, brought to the network's L time steps."""
     learn = _network_on(samples, BidirectionalLSTM, config, seed, device)
     return lambda train, test: nested_answers(samples, train, test, LSTM_SETTINGS, learn)
 
 
-def temporal_cnn(samples: Samples, config: Config, seed: int, device: torch.device | str = "cpu") -> FoldAnswers:
+def temporal_cnn(samples: Samples, config: Config, seed: int, device: torch.device | str = "cpu") -> FoldBaseline:
     """Return a convolutional network over time on the same as :func:`bidirectional_lstm`."""
     learn = _network_on(samples, TemporalCNN, config, seed, device)
     return lambda train, test: nested_answers(samples, train, test, CNN_SETTINGS, learn)

@@ -6,8 +6,8 @@ finished is kept, what was interrupted is taken up.
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,23 +15,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.model_selection import BaseCrossValidator
 
 from data_prep.atomic_files import write_text_whole
 from data_prep.errors import BadInput
 from data_prep.store.store import FeatureStore
-from face_strnn.audit.audit import audit_run, standing_audit, write_audit
-from face_strnn.config import Config, Protocol, Selection
-from face_strnn.evaluation.crossval import config_for, cross_validate
-from face_strnn.evaluation.protocols import splitter
-from face_strnn.evaluation.run_folder import read_table, take_folder
+from face_strnn.audit.audit import AUDIT_FILE, audit_run, standing_audit, write_audit
+from face_strnn.config import Config
+from face_strnn.evaluation.baselines import FoldBaseline
+from face_strnn.evaluation.crossval import cross_validate
+from face_strnn.evaluation.folds import Fold, make_folds
+from face_strnn.evaluation.learners.learner import Progress
+from face_strnn.evaluation.predictions import PREDICTIONS_FILE, TEST_COLUMNS, prediction_table
+from face_strnn.evaluation.run import Run
+from face_strnn.evaluation.run_folder import open_run_folder, read_table
+from face_strnn.evaluation.settings import Plan, network_for
 from face_strnn.experiments.methods import REFERENCE, Experiment, chosen_experiments, experiments
 from face_strnn.training.samples import Samples
-from face_strnn.training.stack import Stack
 
 SETTINGS_FILE = "reproduction.yaml"
 RESUME = "run `face-strnn reproduce` again with the same --out: it resumes"
-COLUMNS = ["sequence", "subject", "fold", "seed", "truth", "prediction", "setting", "seconds"]
+COLUMNS = [*TEST_COLUMNS, "seed", "setting", "seconds"]
 """Of a baseline's predictions; ``setting`` is the one chosen inside the fold, ``seconds`` what the fold took."""
 
 
@@ -68,10 +71,8 @@ class Reproduction:
     Attributes:
         store: the features.
         out: the folder; made by :meth:`begin`.
-        config: the settings, which experiments change in what they are about; sizes that are None follow the features.
-        protocol, n_folds, selection: see :func:`face_strnn.evaluation.crossval.cross_validate`; never ``"oracle"``.
-        seed: the first seed.
-        n_seeds: seeds with which every cell that draws anything is repeated.
+        plan: protocol, folds, seeds and settings, which experiments change in what they are about; never ``"oracle"``.
+            Cells that draw anything are repeated with each seed.
         only: names of experiments; the reference is always among them. All where it is None.
         device: where networks are trained.
         command: how to repeat it.
@@ -79,12 +80,7 @@ class Reproduction:
 
     store: FeatureStore
     out: Path
-    config: Config
-    protocol: Protocol = "interleaved"
-    n_folds: int = 10
-    selection: Selection = "last"
-    seed: int = 0
-    n_seeds: int = 1
+    plan: Plan
     only: Sequence[str] | None = None
     device: torch.device | str = "cpu"
     command: str = ""
@@ -95,26 +91,26 @@ class Reproduction:
         return Samples.of(self.store)
 
     @cached_property
-    def sized_config(self) -> Config:
-        """The settings, with sizes of the network for these features."""
-        return config_for(self.samples, self.config)
+    def config(self) -> Config:
+        """The settings of the networks, with the sizes that these features give."""
+        return Config(network_for(self.samples, self.plan.network), self.plan.training)
+
+    @cached_property
+    def folds(self) -> list[Fold]:
+        """The folds of the protocol, for baselines: no fold has a validation set of its own."""
+        return make_folds(self.samples, self.samples, replace(self.plan, selection="last"))
 
     @property
     def cells(self) -> list[Cell]:
         """The cells to be done, the reference's first."""
-        chosen = chosen_experiments(self.only, self.config, self.samples.n_variants)
+        chosen = chosen_experiments(self.only, self.plan.config, self.samples.n_variants)
         return [cell for one in chosen for cell in self.cells_of(one)]
 
     @property
     def finished(self) -> list[tuple[Experiment, list[Cell]]]:
         """Every experiment whose cells are all done, whether or not it was asked for this time."""
-        known = [(one, self.cells_of(one)) for one in experiments(self.config, self.samples.n_variants)]
+        known = [(one, self.cells_of(one)) for one in experiments(self.plan.config, self.samples.n_variants)]
         return [(one, cells) for one, cells in known if all(cell.is_finished for cell in cells)]
-
-    @property
-    def n_tested_folds(self) -> int:
-        """Number of folds of the protocol."""
-        return self._protocol.get_n_splits(groups=self.samples.subjects)
 
     @property
     def absent_classes(self) -> list[str]:
@@ -127,22 +123,19 @@ class Reproduction:
         folder = self.out / experiment.name
         if not experiment.seeded:
             return [Cell(experiment, None, folder)]
-        return [Cell(experiment, seed, folder / f"seed-{seed}") for seed in range(self.seed, self.seed + self.n_seeds)]
+        return [Cell(experiment, seed, folder / f"seed-{seed}") for seed in self.plan.all_seeds]
 
     def begin(self) -> None:
-        """Begin the folder, or take it up.
+        """Begin the folder, or resume it.
 
         Raises:
-            BadInput: it holds results of other features, folds or settings, or something else; no seed, an unknown
+            BadInput: it holds results of other features, folds or settings, or something else; an unknown
                 experiment, or one that the features do not allow; test accuracy is to choose epochs.
         """
-        if self.n_seeds < 1:
-            raise BadInput(f"--seeds {self.n_seeds}: every cell is done at least once")
-        if self.selection == "oracle":
+        if self.plan.selection == "oracle":
             raise BadInput("--selection oracle: its figures are not comparable, and a reproduction compares; take last")
-        chosen_experiments(self.only, self.config, self.samples.n_variants)
-        list(self._folds())
-        take_folder(self.out, self._settings, SETTINGS_FILE)
+        chosen_experiments(self.only, self.plan.config, self.samples.n_variants)
+        open_run_folder(self.out, self._settings, SETTINGS_FILE)
 
     @property
     def _settings(self) -> dict[str, Any]:
@@ -150,104 +143,85 @@ class Reproduction:
         return {
             "data": self.store.recipe["data"],
             "features": {"fingerprint": self.store.fingerprint, "samples_sha256": self.samples.sha256()},
-            "protocol": self.protocol,
-            "folds": self.n_tested_folds,
-            "selection": self.selection,
-            **asdict(self.sized_config),
+            "protocol": self.plan.protocol,
+            "folds": len(self.folds),
+            "selection": self.plan.selection,
+            **asdict(self.config),
         }
-
-    def _folds(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Numbers of each fold's training and test samples, all variants in both."""
-        return self._protocol.split(self.samples.labels, groups=self.samples.subjects)
-
-    @property
-    def _protocol(self) -> BaseCrossValidator:
-        return splitter(self.protocol, self.n_folds, self.samples.subjects.tolist(), self.samples.given_folds.tolist())
 
     def config_of(self, cell: Cell) -> Config:
         """Return a cell's settings."""
-        return cell.experiment.configured(self.sized_config, self.samples.n_variants)
+        return cell.experiment.configured(self.config, self.samples.n_variants)
 
-    def carry_out(
-        self,
-        cell: Cell,
-        watch: Callable[[Stack], None] | None = None,
-        watch_fold: Callable[[int], None] | None = None,
+    def plan_of(self, cell: Cell) -> Plan:
+        """Return the plan of a cell that is an STRNN."""
+        config = self.config_of(cell)
+        return replace(
+            self.plan,
+            seed=cell.seed,
+            seeds=1,
+            augmentation=cell.experiment.augmentation,
+            network=config.network,
+            training=config.training,
+        )
+
+    def run(
+        self, cell: Cell, progress: Progress | None = None, on_fold: Callable[[int], None] | None = None
     ) -> None:
         """Do a cell, or what is left to do of it.
 
         Args:
             cell: one of :attr:`cells`.
-            watch: called after every epoch of an STRNN.
-            watch_fold: called with the number of folds done after each of a baseline.
+            progress: called after every epoch of an STRNN.
+            on_fold: called with the number of folds done after each of a baseline.
 
         Raises:
             BadInput: see :func:`face_strnn.evaluation.crossval.cross_validate`; the features are damaged.
         """
         if cell.experiment.baseline:
-            self._test_baseline(cell, watch_fold)
+            self._test_baseline(cell, on_fold)
             return
-        config = self.config_of(cell)
-        if not cell.is_finished:
-            cell.folder.parent.mkdir(exist_ok=True)
-        cross_validate(
-            self.store,
-            cell.folder,
-            config,
-            self.protocol,
-            self.n_folds,
-            self.selection,
-            cell.seed,
-            1,
-            self.device,
-            self.command,
-            watch,
-            cell.experiment.augmentation,
-        )
-        if not (cell.folder / "audit.json").is_file():
-            write_audit(cell.folder, audit_run(cell.folder, self.store))
+        cell.folder.parent.mkdir(exist_ok=True)
+        plan = self.plan_of(cell)
+        run = cross_validate(self.store, cell.folder, plan, self.device, command=self.command, progress=progress)
+        if not (cell.folder / AUDIT_FILE).is_file():
+            write_audit(run, audit_run(run, self.store))
 
-    def _test_baseline(self, cell: Cell, watch_fold: Callable[[int], None] | None) -> None:
-        take_folder(
-            cell.folder, {"method": cell.experiment.label, "seed": cell.seed, **self._settings}, "settings.yaml"
-        )
+    def _test_baseline(self, cell: Cell, on_fold: Callable[[int], None] | None) -> None:
+        settings = {"method": cell.experiment.label, "seed": cell.seed, **self._settings}
+        open_run_folder(cell.folder, settings, "settings.yaml")
         if cell.is_finished:
             return
-        answers = None
-        folds = []
-        for fold, (train, test) in enumerate(self._folds(), start=1):
-            kept = cell.folder / f"fold-{fold:02d}.csv"
+        fit_and_predict = None
+        tables = []
+        for fold in self.folds:
+            kept = cell.folder / f"fold-{fold.number:02d}.csv"
             if not kept.is_file():
-                started = time.perf_counter()
-                answers = answers or cell.experiment.baseline(
-                    self.samples, self.config_of(cell), cell.seed or 0, self.device
+                started, config = time.perf_counter(), self.config_of(cell)
+                fit_and_predict = fit_and_predict or cell.experiment.baseline(
+                    self.samples, config, cell.seed or 0, self.device
                 )
-                table = self._answers(fold, cell.seed, train, np.intersect1d(test, self.samples.unrotated), answers)
+                table = self._predictions(fold, cell.seed or 0, fit_and_predict)
                 table["seconds"] = round(time.perf_counter() - started, 2)
                 write_text_whole(kept, table.to_csv(index=False))
-            folds.append(read_table(cell.folder, kept.name, COLUMNS, resume=RESUME))
-            if watch_fold:
-                watch_fold(fold)
-        predictions = pd.concat(folds).sort_values("sequence", kind="stable")
-        write_text_whole(cell.folder / "predictions.csv", predictions[COLUMNS].to_csv(index=False))
+            tables.append(read_table(cell.folder, kept.name, COLUMNS, resume=RESUME))
+            if on_fold:
+                on_fold(fold.number)
+        predictions = pd.concat(tables).sort_values("sequence", kind="stable")
+        write_text_whole(cell.folder / PREDICTIONS_FILE, predictions[COLUMNS].to_csv(index=False))
         for kept in cell.folder.glob("fold-*.csv"):
             kept.unlink()
 
-    def _answers(
-        self, fold: int, seed: int | None, train: np.ndarray, test: np.ndarray, answers: Callable[..., Any]
-    ) -> pd.DataFrame:
-        labels, setting = answers(train, test)
-        rows = []
-        for n, label in zip(test, labels, strict=True):
-            entry = self.samples.entries[n]
-            prediction = self.samples.class_names[label]
-            row = (entry.sequence, entry.subject, fold, seed or 0, entry.emotion, prediction, json.dumps(setting))
-            rows.append((*row, 0.0))
-        return pd.DataFrame(rows, columns=COLUMNS)
+    def _predictions(self, fold: Fold, seed: int, fit_and_predict: FoldBaseline) -> pd.DataFrame:
+        test = np.intersect1d(fold.test, self.samples.unrotated)
+        labels, setting = fit_and_predict(fold.train, test)
+        entries = self.samples.subset(test).entries
+        table = prediction_table(entries, labels, self.samples.class_names, fold.number, seed)
+        return table.assign(setting=json.dumps(setting))
 
 
 def audit_state(cell: Cell) -> str:
     """Say what the audit of a run found; what is known of a baseline is that it was tested as the reference was."""
     if cell.experiment.baseline:
         return f"tested on the sequences and folds of {REFERENCE}"
-    return standing_audit(cell.folder).verdict
+    return standing_audit(Run(cell.folder)).verdict

@@ -19,7 +19,8 @@ from face_strnn.evaluation.metrics import (
     subject_bootstrap,
 )
 from face_strnn.evaluation.paired import paired_difference
-from face_strnn.evaluation.run_folder import read_summary, read_table
+from face_strnn.evaluation.run import Run
+from face_strnn.evaluation.run_folder import read_table
 from face_strnn.evaluation.statistics import holm, spread
 from face_strnn.experiments.comparison import require_same_test
 from face_strnn.experiments.methods import REFERENCE
@@ -129,6 +130,6 @@ def _row(
 
 def _seconds(cell: Cell) -> float:
     if cell.experiment.baseline is None:
-        return read_summary(cell.folder)["seconds"]
+        return Run(cell.folder).summary.seconds
     of_folds = read_table(cell.folder, "predictions.csv", ["fold", "seconds"], resume=RESUME).groupby("fold")["seconds"]
     return float(of_folds.first().sum())

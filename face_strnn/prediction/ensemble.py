@@ -16,7 +16,8 @@ from data_prep.errors import BadInput
 from data_prep.faces.crops import CropKind, SquareCrop, cut
 from data_prep.faces.variants import ORIGINAL, ROOM, cut_variant
 from face_strnn.config import Interpolation
-from face_strnn.evaluation.run_folder import backbone_file, checkpoint_files
+from face_strnn.evaluation.checkpoints import backbone_file, checkpoint_files
+from face_strnn.evaluation.run import Run
 from face_strnn.models.strnn import STRNN, MapBatch, Parameters, logits
 from face_strnn.training.from_crops.backbone_parts import BackboneParts
 
@@ -57,31 +58,26 @@ class Ensemble:
                 not those of the run.
         """
         try:
-            summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
-            features = summary["features"]
-            crop, fingerprint = features["crop"], features["fingerprint"]
-            given = crop["detector"] == "given"
-            kind = _KINDS[crop.get("per", "sequence")]
-            margin = 0.0 if given else float(crop["margin"])
-            data = features["data"]
-            of_backbone = ("backbone", "weights", "weights_sha256", "maps", "preprocessing", "crop")
-            recipe = {key: features[key] for key in of_backbone}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            summary = Run(run).summary
+        except BadInput as error:
             raise BadInput(f"{run}: not a finished run ({error}); `face-strnn cv --out {run}` makes or ends one") from (
                 error
             )
+        recipe, crop = summary.features, summary.features["crop"]
+        given = crop["detector"] == "given"
         if given:
             raise BadInput(
                 f"{run}: its features are of images that were given as crops; how to cut such faces out of a "
                 "recording is not known. Make the features with `face-strnn prepare --faces mtcnn` to predict"
             )
-        models = _models(run, fingerprint)
+        models = _models(run, recipe["fingerprint"])
         backbones = [recorded_backbone(recipe, run, weights, device)]
-        if "finetune" in summary:
-            parts = BackboneParts.of(backbones[0], summary["finetune"])
-            backbones = [parts.load(backbone_file(file)) for file in checkpoint_files(run / "checkpoints")]
+        if summary.is_finetuned:
+            parts = BackboneParts.of(backbones[0], summary.finetune)
+            backbones = [parts.load(backbone_file(file)) for file in checkpoint_files(run)]
         classes = tuple(json.loads(models[0].facts["classes"]))
-        return cls([model.to(device) for model in models], backbones, kind, margin, classes, data)
+        models = [model.to(device) for model in models]
+        return cls(models, backbones, _KINDS[crop["per"]], float(crop["margin"]), classes, summary.data)
 
     def maps(self, images: Sequence[np.ndarray], crops: Sequence[SquareCrop]) -> Tensor:
         """Return the pooling maps of faces, by each of the backbones as the run's networks know them.
@@ -129,7 +125,7 @@ class Ensemble:
 
 
 def _models(run: Path, fingerprint: str) -> list[STRNN]:
-    checkpoints = checkpoint_files(run / "checkpoints")
+    checkpoints = checkpoint_files(run)
     if not checkpoints:
         raise BadInput(f"{run / 'checkpoints'}: holds no models; run `face-strnn cv --out {run}` again")
     models = [STRNN.load(checkpoint) for checkpoint in checkpoints]

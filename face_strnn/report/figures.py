@@ -12,15 +12,13 @@ from matplotlib.figure import Figure
 
 from face_strnn.drawing import BLUE, GREY, ORANGE, entitle, save_figures
 from face_strnn.evaluation.predictions import averaging_words
-from face_strnn.evaluation.run_folder import checkpoints_of, read_summary, read_table
+from face_strnn.evaluation.run import Run
 from face_strnn.saliency.drawings import draw_saliency
 from face_strnn.saliency.projection_figures import crop_margin
 from face_strnn.saliency.projections import has_projection, projection_saliency
 
-_HISTORY_COLUMNS = ("fold", "epoch", "loss", "train_accuracy")
 
-
-def write_figures(run: Path) -> list[Path]:
+def write_figures(run: Run) -> list[Path]:
     """Draw the figures of a run's page into its ``figures/``, as PNG, PDF and SVG, each file replaced as a whole.
 
     The saliency map is left out for a network without a spatial projection (an ablation); one that an earlier
@@ -32,19 +30,19 @@ def write_figures(run: Path) -> list[Path]:
     Raises:
         BadInput: a file of the run is missing or broken.
     """
-    summary = read_summary(run)
-    about = {"data": summary["data"], "selection": summary["selection"]}
+    summary = run.summary
+    about = {"data": summary.data, "selection": summary.selection}
     drawn = {
         "confusion": draw_confusion(
-            np.array(summary["confusion_matrix"]), summary["classes"], **about, averaging=averaging_words(summary)
+            np.array(summary.confusion_matrix), summary.classes, **about, averaging=averaging_words(summary)
         ),
-        "history": draw_history(read_table(run, "history.csv", _HISTORY_COLUMNS, numbers=_HISTORY_COLUMNS), **about),
+        "history": draw_history(run.history, **about),
     }
-    checkpoints = checkpoints_of(run, len(summary["fold_accuracies"]) * summary["seeds"])
+    checkpoints = run.checkpoints
     if has_projection(checkpoints[0]):
         saliency = projection_saliency(checkpoints)
         drawn["saliency"] = draw_saliency(saliency, margin=crop_margin(summary), **about)
-    return save_figures(run / "figures", drawn, optional={"saliency"})
+    return save_figures(run.folder / "figures", drawn, optional={"saliency"})
 
 
 def draw_confusion(

@@ -44,13 +44,13 @@ def write_reproduction(reproduction: Reproduction, table: pd.DataFrame, with_spr
 
 def about(reproduction: Reproduction) -> str:
     """Say in a few sentences what data, protocol and selection the results are of."""
-    data, n_folds = reproduction.store.recipe["data"], reproduction.n_tested_folds
-    n_seeds, absent = reproduction.n_seeds, reproduction.absent_classes
+    data, n_folds = reproduction.store.recipe["data"], len(reproduction.folds)
+    n_seeds, absent = reproduction.plan.seeds, reproduction.absent_classes
     n_sequences, n_subjects = len(reproduction.samples.unrotated), len(set(reproduction.samples.subjects))
     sentences = [
         f"Facial expressions, {data}, {n_sequences} sequences of {n_subjects} subjects.",
-        f"{n_folds} subject-independent folds, {reproduction.protocol}: {PROTOCOLS[reproduction.protocol]}.",
-        f"Tested is {SELECTIONS[reproduction.selection]}, networks by {n_seeds} seed{'s' * (n_seeds != 1)}.",
+        f"{n_folds} subject-independent folds, {reproduction.plan.protocol}: {PROTOCOLS[reproduction.plan.protocol]}.",
+        f"Tested is {SELECTIONS[reproduction.plan.selection]}, networks by {n_seeds} seed{'s' * (n_seeds != 1)}.",
     ]
     if data == "synthetic":
         sentences.insert(1, SYNTHETIC)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from face_strnn.evaluation.metrics import accuracy, subject_bootstrap
+from face_strnn.evaluation.summary import Summary
 from face_strnn.experiments.published import STRNN_CLASS_RECALLS, STRNN_SEVEN_CLASSES, published_for
 
 SALIENCY_CAPTIONS = {
@@ -65,18 +66,18 @@ def parts(predictions: pd.DataFrame, column: str, classes: list[str]) -> list[Pa
     ]
 
 
-def class_rows(summary: dict) -> list[dict]:
+def class_rows(summary: Summary) -> list[dict]:
     """Return, per class: emotion, its row of counts, its total, recall (fraction or None), the paper's recall in %."""
-    paper = STRNN_CLASS_RECALLS if STRNN_SEVEN_CLASSES in published_for(summary["data"], summary["classes"]) else {}
+    paper = STRNN_CLASS_RECALLS if STRNN_SEVEN_CLASSES in published_for(summary.data, summary.classes) else {}
     return [
         {
             "emotion": emotion,
             "counts": counts,
             "total": sum(counts),
-            "recall": summary["class_recalls"][emotion],
+            "recall": summary.class_recalls[emotion],
             "paper": paper.get(emotion),
         }
-        for emotion, counts in zip(summary["classes"], summary["confusion_matrix"], strict=True)
+        for emotion, counts in zip(summary.classes, summary.confusion_matrix, strict=True)
     ]
 
 

@@ -1,6 +1,6 @@
 """Training curves for TensorBoard: a folder for each network, the same names in all, to be laid over each other."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from shutil import rmtree
@@ -10,8 +10,8 @@ import pandas as pd
 
 from data_prep.errors import BadInput
 from face_strnn.config import Selection
-from face_strnn.evaluation.run_folder import read_table
-from face_strnn.training.stack import Stack
+from face_strnn.evaluation.run import Run
+from face_strnn.training.stack import Epoch
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -44,25 +44,29 @@ class TrainingScalars:
         self._watched = _WATCHED[selection]
         self._writers: dict[str, SummaryWriter] = {}
 
-    def write(self, stack: Stack) -> None:
-        """Write a stack's latest epoch; the first time all there are, for it may have been taken up again."""
-        for member in stack.members:
-            epochs = [epoch for epoch in stack.history if (epoch.fold, epoch.seed) == (member.fold, member.seed)]
-            name = _name(member.fold, member.seed)
+    def write(self, history: Sequence[Epoch], epochs: int) -> None:
+        """Write the latest epoch of networks; the first time all there are, for their training may have been resumed.
+
+        Args:
+            history: of the networks that are trained together, so far.
+            epochs: of the whole training.
+        """
+        for fold, seed in dict.fromkeys((epoch.fold, epoch.seed) for epoch in history):
+            of_network = [epoch for epoch in history if (epoch.fold, epoch.seed) == (fold, seed)]
+            done, name = len(of_network), _name(fold, seed)
             if name in self._writers:
-                epochs = epochs[-1:]
+                of_network = of_network[-1:]
             else:
                 # What an interrupted run wrote would stand there twice, and perhaps an epoch that it did not keep.
                 rmtree(self._folder / name, ignore_errors=True)
                 self._writers[name] = self._writer_of(self._folder / name)
-            self._append(self._writers[name], map(asdict, epochs))
-            if stack.epochs_done == stack.config.training.epochs:
+            self._append(self._writers[name], map(asdict, of_network))
+            if done == epochs:
                 self._writers.pop(name).close()
 
-    def complete(self, run: Path) -> None:
+    def complete(self, run: Run) -> None:
         """Write the networks that were trained without this, from the finished run's ``history.csv``."""
-        history = read_table(run, "history.csv", _NETWORK, numbers=_NETWORK)
-        for (fold, seed), epochs in history.groupby(list(_NETWORK)):
+        for (fold, seed), epochs in run.history.groupby(list(_NETWORK)):
             if not (self._folder / (name := _name(fold, seed))).is_dir():
                 with self._writer_of(self._folder / name) as writer:
                     self._append(writer, epochs.to_dict("records"))

@@ -17,7 +17,7 @@ from data_prep.store.store import FeatureStore
 from data_prep.synthetic.places import emotion_places
 from face_strnn.config import NetworkConfig
 from face_strnn.drawing import save_figure
-from face_strnn.evaluation.run_folder import checkpoints_of
+from face_strnn.evaluation.run import Run
 from face_strnn.models.strnn import STRNN, initial_parameters
 from face_strnn.saliency.attribution import STEPS, Baseline, baseline_of, gradient_times_change, integrated_gradients
 from face_strnn.saliency.drawings import draw_emotions
@@ -33,6 +33,7 @@ from face_strnn.saliency.projections import (
     projection_saliency,
     sparsity,
 )
+from face_strnn.saliency.saliency_file import SALIENCY_FILE
 from face_strnn.training.samples import channel_moments
 from face_strnn.training.standardisation import Standardisation
 
@@ -72,7 +73,7 @@ class Explained:
 
 
 def explain_run(
-    run: Path,
+    run: Run,
     store: FeatureStore,
     baseline: Baseline = "first-frame",
     steps: int = STEPS,
@@ -81,7 +82,7 @@ def explain_run(
     """Write a run's ``saliency.json`` and its figures, attributions of held-out sequences among them.
 
     Args:
-        run: a finished run folder.
+        run: a finished run.
         store: the features that it was made with.
         baseline: see :func:`face_strnn.saliency.attribution.baseline_of`.
         steps: see :func:`face_strnn.saliency.attribution.integrated_gradients`.
@@ -104,12 +105,12 @@ def explain_run(
             progress(name)
     emotions = [emotion for emotion in held_out.classes if any(one.emotion == emotion for one in explained)]
     grid = explained[0].places.shape
-    synthetic = summary["data"] == "synthetic"
+    synthetic = summary.data == "synthetic"
     truth = {emotion: emotion_places(emotion, grid, margin) for emotion in emotions} if synthetic else None
-    checkpoints = checkpoints_of(run, n_networks=len(summary["fold_accuracies"]) * summary["seeds"])
+    checkpoints = run.checkpoints
     found = {
-        "data": summary["data"],
-        "selection": summary["selection"],
+        "data": summary.data,
+        "selection": summary.selection,
         "features": store.fingerprint,
         "baseline": baseline,
         "steps": steps,
@@ -131,7 +132,7 @@ def explain_run(
             for one in explained
         ],
     }
-    write_text_whole(run / "saliency.json", json.dumps(_rounded(found)) + "\n")
+    write_text_whole(run.folder / SALIENCY_FILE, json.dumps(_rounded(found)) + "\n")
     write_projection_figures(run)
     of_emotion = {emotion: [one for one in explained if one.emotion == emotion] for emotion in emotions}
     figure = draw_emotions(
@@ -139,12 +140,12 @@ def explain_run(
         {emotion: np.stack([one.course for one in ones]) for emotion, ones in of_emotion.items()},
         {emotion: len(ones) for emotion, ones in of_emotion.items()},
         truth,
-        data=summary["data"],
-        selection=summary["selection"],
+        data=summary.data,
+        selection=summary.selection,
         baseline=BASELINES_IN_WORDS[baseline],
         margin=margin,
     )
-    save_figure(figure, run / "figures" / "saliency-emotions")
+    save_figure(figure, run.folder / "figures" / "saliency-emotions")
     return found
 
 
@@ -241,10 +242,10 @@ class _Untrained:
         """Draw as many networks as the fold has, standardised on its own training samples."""
         if fold not in self._of_fold:
             taught = torch.zeros(1, len(self._held_out.samples), dtype=torch.bool)
-            taught[0, self._held_out.taught(fold)] = True
+            taught[0, self._held_out.train(fold)] = True
             standardisation = Standardisation.fit(self._moments, taught)
             networks = []
-            for seed in range(self._held_out.summary["seeds"]):
+            for seed in range(self._held_out.summary.seeds):
                 drawn = initial_parameters(config, torch.Generator().manual_seed(1000 * seed + fold))
                 folded = standardisation.fold_in({name: tensor.unsqueeze(0) for name, tensor in drawn.items()})
                 network = STRNN(**vars(config))

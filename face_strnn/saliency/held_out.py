@@ -1,17 +1,14 @@
 """A finished run's networks, each asked only about subjects that it never saw."""
 
-import json
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import pandas as pd
 from torch import Tensor
 
 from data_prep.errors import BadInput
 from data_prep.store.store import FeatureStore, StoredSequence
-from face_strnn.evaluation.run_folder import FROZEN, RESUME, checkpoint_files, read_summary, read_table
+from face_strnn.evaluation.run import Run
+from face_strnn.evaluation.summary import RESUME
 from face_strnn.models.strnn import STRNN
-from face_strnn.training.samples import Samples
 
 
 @dataclass(frozen=True)
@@ -37,11 +34,11 @@ class HeldOut:
     """A run and its features, sequence by sequence.
 
     Args:
-        run: a finished run folder.
+        run: a finished run.
         store: the features that it was made with.
 
     Attributes:
-        summary: the run's ``summary.json``.
+        summary: the run's.
         classes: the class names; a class number is a place in them.
         samples: those of the store that the run learned from.
 
@@ -50,32 +47,18 @@ class HeldOut:
             fold's table lists a subject both in training and in test.
     """
 
-    def __init__(self, run: Path, store: FeatureStore) -> None:
-        self.summary = read_summary(run)
-        if "finetune" in self.summary:
+    def __init__(self, run: Run, store: FeatureStore) -> None:
+        self.summary = run.summary
+        if self.summary.is_finetuned:
             raise BadInput(
-                f"{run}: its backbones were fine-tuned, so that the maps of {store.folder} are not what its networks "
-                f"look at; give {run / FROZEN}, the networks that it started from"
+                f"{run.folder}: its backbones were fine-tuned, so that the maps of {store.folder} are not what its "
+                f"networks look at; give {run.frozen().folder}, the networks that it started from"
             )
-        self.classes: list[str] = self.summary["classes"]
+        self.classes = self.summary.classes
         self._run = run
-        self.samples = Samples.of(store).learned_with(self.summary.get("augmentation", "all"))
-        features = self.summary["features"]
-        if (features.get("fingerprint"), features.get("samples_sha256")) != (
-            store.fingerprint,
-            self.samples.sha256(),
-        ):
-            raise BadInput(
-                f"{store.folder}: not the features that {run} was made with (fingerprint "
-                f"{features.get('fingerprint')}); give --features the store of that run, "
-                "or run `face-strnn cv` on this one"
-            )
-        self._roles = read_table(run, "folds.csv", ["fold", "sequence", "subject", "rotation", "role"])
-        self._fold_of = _fold_of(run, self._roles)
-        if "flip" not in self._roles:
-            self._roles["flip"] = False
+        self.samples = run.samples(store)
+        self._fold_of = _fold_of(run)
         self._number_of = {self.samples.entries[n].sequence: int(n) for n in self.samples.unrotated}
-        self._networks: dict[int, tuple[STRNN, ...]] = {}
 
     @property
     def sequences(self) -> list[str]:
@@ -85,8 +68,7 @@ class HeldOut:
     @property
     def interpolation(self) -> str:
         """How the run's networks bring a sequence to their time steps."""
-        network = self._of_fold(min(self._fold_of.values()))[0]
-        return network.facts.get("interpolation", "linear")
+        return self._of_fold(min(self._fold_of.values()))[0].facts["interpolation"]
 
     def sequence(self, name: str) -> HeldOutSequence:
         """Return a test sequence and the networks that never saw its subject.
@@ -95,10 +77,10 @@ class HeldOut:
             BadInput: the run tested no such sequence, or a file is damaged.
         """
         if name not in self._fold_of:
-            known = self.sequences
+            known, folder = self.sequences, self._run.folder
             raise BadInput(
-                f"--sequence {name}: the run {self._run} tested no such sequence; it has {known[0]} to {known[-1]}, "
-                f"see {self._run / 'predictions.csv'}"
+                f"--sequence {name}: the run {folder} tested no such sequence; it has {known[0]} to {known[-1]}, "
+                f"see {folder / 'predictions.csv'}"
             )
         number, fold = self._number_of[name], self._fold_of[name]
         entry = self.samples.entries[number]
@@ -108,40 +90,33 @@ class HeldOut:
         """Return what the store says of a test sequence."""
         return self.samples.entries[self._number_of[name]]
 
-    def taught(self, fold: int) -> list[int]:
-        """Numbers of the samples that a fold's networks learned from."""
-        rows = self._roles[(self._roles["fold"] == fold) & (self._roles["role"] == "train")]
+    def train(self, fold: int) -> list[int]:
+        """Numbers of the samples that a fold's networks were trained on."""
+        roles = self._run.folds
+        rows = roles[(roles["fold"] == fold) & (roles["role"] == "train")]
         wanted = set(zip(rows["sequence"], rows["rotation"], rows["flip"], strict=True))
         entries = enumerate(self.samples.entries)
         return [n for n, entry in entries if (entry.sequence, entry.rotation, entry.flip) in wanted]
 
     def _of_fold(self, fold: int) -> tuple[STRNN, ...]:
-        if fold not in self._networks:
-            folder = self._run / "checkpoints"
-            of_fold = (f"fold-{fold:02d}.safetensors", f"fold-{fold:02d}-seed-")
-            files = [file for file in checkpoint_files(folder) if file.name.startswith(of_fold)]
-            files.sort(key=lambda file: file.name != of_fold[0])  # the first seed's name has no number
-            if len(files) != self.summary["seeds"]:
+        networks = [network for network in self._run.networks if network.fold == fold]
+        for network in networks:
+            if network.classes != self.classes:
                 raise BadInput(
-                    f"{folder}: holds {len(files)} of {self.summary['seeds']} checkpoints of fold {fold} "
-                    f"(fold-{fold:02d}.safetensors); {RESUME}"
+                    f"{network.path}: tells other classes apart than summary.json lists; delete it and {RESUME}"
                 )
-            networks = tuple(STRNN.load(file) for file in files)
-            for file, network in zip(files, networks, strict=True):
-                if json.loads(network.facts.get("classes", "null")) != self.classes:
-                    raise BadInput(f"{file}: tells other classes apart than summary.json lists; delete it and {RESUME}")
-            self._networks[fold] = networks
-        return self._networks[fold]
+        return tuple(network.model for network in networks)
 
 
-def _fold_of(run: Path, roles: pd.DataFrame) -> dict[str, int]:
+def _fold_of(run: Run) -> dict[str, int]:
     """Each tested sequence's fold, after making sure that the fold learned nothing of its subject."""
+    roles = run.folds
     tested = roles[roles["role"] == "test"]
     seen = set(roles.loc[roles["role"] != "test", ["fold", "subject"]].itertuples(index=False, name=None))
     for fold, subject in set(tested[["fold", "subject"]].itertuples(index=False, name=None)):
         if (fold, subject) in seen:
             raise BadInput(
-                f"{run / 'folds.csv'}: fold {fold} both learns from and tests subject {subject}, so that none of its "
-                f"networks may be asked about it; delete the file and {RESUME}"
+                f"{run.folder / 'folds.csv'}: fold {fold} both learns from and tests subject {subject}, so that none "
+                f"of its networks may be asked about it; delete the file and {RESUME}"
             )
     return {str(row.sequence): int(row.fold) for row in tested.itertuples()}

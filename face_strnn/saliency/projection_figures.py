@@ -4,12 +4,13 @@ from pathlib import Path
 
 from data_prep.faces.crops import MARGIN
 from face_strnn.drawing import save_figures
-from face_strnn.evaluation.run_folder import checkpoints_of, read_summary
+from face_strnn.evaluation.run import Run
+from face_strnn.evaluation.summary import Summary
 from face_strnn.saliency.drawings import draw_columns, draw_directions, draw_kept_steps
 from face_strnn.saliency.projections import has_projection, has_temporal_projection, kept_steps, projection_saliency
 
 
-def write_projection_figures(run: Path) -> list[Path]:
+def write_projection_figures(run: Run) -> list[Path]:
     """Draw the projections in full, beside :func:`face_strnn.report.figures.write_figures`: by direction, by column,
     and over time.
 
@@ -21,9 +22,9 @@ def write_projection_figures(run: Path) -> list[Path]:
     Raises:
         BadInput: a file of the run is missing or broken.
     """
-    summary = read_summary(run)
-    about = {"data": summary["data"], "selection": summary["selection"]}
-    checkpoints = checkpoints_of(run, len(summary["fold_accuracies"]) * summary["seeds"])
+    summary = run.summary
+    about = {"data": summary.data, "selection": summary.selection}
+    checkpoints = run.checkpoints
     drawn = {}
     if has_projection(checkpoints[0]):
         saliency, margin = projection_saliency(checkpoints), crop_margin(summary)
@@ -31,10 +32,12 @@ def write_projection_figures(run: Path) -> list[Path]:
         drawn["saliency-columns"] = draw_columns(saliency, margin=margin, **about)
     if has_temporal_projection(checkpoints[0]):
         drawn["saliency-steps"] = draw_kept_steps(kept_steps(checkpoints), **about)
-    return save_figures(run / "figures", drawn, optional={"saliency-directions", "saliency-columns", "saliency-steps"})
+    return save_figures(
+        run.folder / "figures", drawn, optional={"saliency-directions", "saliency-columns", "saliency-steps"}
+    )
 
 
-def crop_margin(summary: dict) -> float:
+def crop_margin(summary: Summary) -> float:
     """Return the margin of the crops that a run's features were made from; the default where it does not say."""
-    crop = summary["features"].get("crop")
+    crop = summary.features.get("crop")
     return float(crop["margin"]) if isinstance(crop, dict) and "margin" in crop else MARGIN

@@ -5,7 +5,6 @@ unless that is asked for.
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from data_prep.datasets.catalogue import Catalogue
 from data_prep.datasets.sequence_frames import frames_of, source_sha256
@@ -14,10 +13,12 @@ from data_prep.faces.crops import crops_of, cut
 from data_prep.faces.tracking import FaceFollower
 from data_prep.store.store import FeatureStore, StoredSequence
 from face_strnn.drawing import save_figure
+from face_strnn.evaluation.run import Run
 from face_strnn.saliency.attribution import STEPS, Baseline, integrated_gradients
 from face_strnn.saliency.drawings import draw_sequence
 from face_strnn.saliency.held_out import HeldOut
 from face_strnn.saliency.projection_figures import crop_margin
+from face_strnn.training.probabilities import probabilities
 
 FACES_FOLDER = "shows-faces"
 """Folder of a run for figures that show subjects: apart from ``figures/``, which may be passed on."""
@@ -26,7 +27,7 @@ _FACE_PIXELS = 224
 
 
 def explain_sequence(
-    run: Path,
+    run: Run,
     store: FeatureStore,
     name: str,
     baseline: Baseline = "first-frame",
@@ -36,7 +37,7 @@ def explain_sequence(
     """Draw integrated gradients of one test sequence, frame by frame and over time, for every emotion.
 
     Args:
-        run: a finished run folder.
+        run: a finished run.
         store: the features that it was made with.
         name: the sequence's, such as ``"S005_001"``.
         baseline: see :func:`face_strnn.saliency.attribution.baseline_of`.
@@ -56,9 +57,8 @@ def explain_sequence(
     faces = None
     if faces_from is not None:
         faces = _faces(faces_from, held_out.entry(name), crop_margin(summary), len(sequence.maps))
-    with torch.no_grad():
-        answers = [n.logits_of_sequences([sequence.maps], held_out.interpolation)[0] for n in sequence.networks]
-    prediction = held_out.classes[int(torch.stack(answers).softmax(1).mean(0).argmax())]
+    found = [probabilities(network, [sequence.maps], held_out.interpolation)[0] for network in sequence.networks]
+    prediction = held_out.classes[int(np.mean(found, axis=0).argmax())]
     attributions = {
         emotion: integrated_gradients(
             sequence.networks, sequence.maps, number, held_out.interpolation, baseline, steps
@@ -68,7 +68,7 @@ def explain_sequence(
     verdict = "recognised" if prediction == sequence.emotion else f"taken for {prediction}"
     title = f"{name}: {sequence.emotion}, {verdict} by the networks of fold {sequence.fold}, which held its subject out"
     if faces is not None:
-        drawn = summary["data"] == "synthetic"
+        drawn = summary.data == "synthetic"
         title += "\nshows a drawn face" if drawn else "\nSHOWS THE SUBJECT'S FACE: not to be passed on"
     figure = draw_sequence(
         title,
@@ -76,11 +76,11 @@ def explain_sequence(
         {emotion: places.sum((1, 2)) for emotion, places in attributions.items()},
         sequence.emotion,
         faces,
-        data=summary["data"],
-        selection=summary["selection"],
+        data=summary.data,
+        selection=summary.selection,
         margin=crop_margin(summary),
     )
-    folder, file = (run / "figures", f"sequence-{name}") if faces is None else (run / FACES_FOLDER, name)
+    folder, file = (run.folder / "figures", f"sequence-{name}") if faces is None else (run.folder / FACES_FOLDER, name)
     folder.mkdir(exist_ok=True)
     return save_figure(figure, folder / file)
 

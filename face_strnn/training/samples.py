@@ -71,11 +71,15 @@ class Samples:
 
         Without variants everything is as if the store held none: the order of the samples, and the steps of an epoch.
         """
-        return self.as_taken() if augmentation == "none" else self
+        return self.originals() if augmentation == "none" else self
 
-    def as_taken(self) -> "Samples":
+    def originals(self) -> "Samples":
         """Return the samples that are neither rotated nor flipped."""
-        return replace(self, entries=tuple(self.entries[n] for n in self.unrotated))
+        return self.subset(self.unrotated)
+
+    def subset(self, numbers: Iterable[int]) -> "Samples":
+        """Return the samples of these numbers, in this order."""
+        return replace(self, entries=tuple(self.entries[n] for n in numbers))
 
     def sha256(self) -> str:
         """Return a checksum over the facts of all samples: sequences, subjects, labels, variants, image files."""
@@ -99,9 +103,9 @@ class Samples:
     def __iter__(self) -> Iterator[Tensor]:
         return (self[number] for number in range(len(self)))
 
-    def names(self, chosen: np.ndarray) -> list[tuple[str, Variant]]:
-        """Return sequence and variant of the samples that a bool (N,) mask chooses."""
-        return [(self.entries[n].sequence, self.entries[n].variant) for n in np.flatnonzero(chosen)]
+    def names(self) -> list[tuple[str, Variant]]:
+        """Return sequence and variant of all samples."""
+        return [(entry.sequence, entry.variant) for entry in self.entries]
 
     def variant_facts(self) -> dict[str, list[float]]:
         """Return which variants every sequence has, as runs write it down.

@@ -49,7 +49,7 @@ def write_run(run: Path, data: str = "synthetic", selection: str = "last") -> Pa
     folds[["fold", "sequence", "subject", "emotion", "rotation", "role"]].to_csv(run / "folds.csv", index=False)
     epochs = np.arange(1, 31)
     curves = [
-        pd.DataFrame({"fold": fold, "epoch": epochs, "loss": 2 * decay + 0.1, "cross_entropy": 2 * decay})
+        pd.DataFrame({"fold": fold, "seed": 0, "epoch": epochs, "loss": 2 * decay + 0.1, "cross_entropy": 2 * decay})
         .assign(train_accuracy=1 - 0.85 * decay)
         .assign(**({"test_accuracy": 0.88 - 0.7 * decay} if selection == "oracle" else {}))
         .assign(**({"validation_accuracy": 0.87 - 0.7 * decay} if selection == "inner" else {}))
@@ -74,6 +74,12 @@ def write_run(run: Path, data: str = "synthetic", selection: str = "last") -> Pa
         "selection": selection,
         "seed": 0,
         "seeds": 1,
+        "variant": "strnn",
+        "augmentation": "all",
+        "tested": "unrotated",
+        "ensemble": None,
+        "warnings": [],
+        "spatial_scan": "kernel compiled for this processor",
         "left_out": ["S999_001"],
         "damaged": ["S998_001", "what[.png"],
         "seed_accuracies": [0.5],

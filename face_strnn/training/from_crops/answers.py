@@ -1,8 +1,5 @@
-"""What fine-tuned networks answer about sequences, from their stored crops."""
+"""The maps of stored crops, by a backbone that was trained on."""
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,8 +7,6 @@ from data_prep.backbones.backbone import Backbone
 from data_prep.faces.variants import ORIGINAL, cut_variant
 from data_prep.store.crops import read_crops
 from data_prep.store.store import FeatureStore, StoredSequence
-from face_strnn.config import Interpolation
-from face_strnn.models.strnn import STRNN
 
 
 def maps_of_crops(store: FeatureStore, entry: StoredSequence, backbone: Backbone) -> Tensor:
@@ -24,26 +19,3 @@ def maps_of_crops(store: FeatureStore, entry: StoredSequence, backbone: Backbone
     blocks = read_crops(store, entry).split(backbone.block)
     upright = (cut_variant(block.numpy(), ORIGINAL, backbone.crop_pixels) for block in blocks)
     return torch.cat([backbone(torch.from_numpy(block)) for block in upright])
-
-
-@torch.inference_mode()
-def answers(
-    store: FeatureStore, entries: Sequence[StoredSequence], backbone: Backbone, model: STRNN, how: Interpolation
-) -> np.ndarray:
-    """Return the probability of each class.
-
-    Args:
-        store: where the crops are.
-        entries: N unrotated sequences.
-        backbone: the fine-tuned one.
-        model: the STRNN that was trained with it.
-        how: see :func:`face_strnn.models.time_steps.time_steps`.
-
-    Returns:
-        float64 (N, classes).
-
-    Raises:
-        BadInput: crops are not there.
-    """
-    outputs = [model.logits_of_sequences([maps_of_crops(store, entry, backbone)], how) for entry in entries]
-    return torch.cat(outputs).double().softmax(1).numpy()

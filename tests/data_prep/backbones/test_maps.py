@@ -6,13 +6,13 @@ import json
 import numpy as np
 import pytest
 import torch
+from runs import cross_validated
 
 from data_prep.backbones.backbone import PIXELS_PER_CELL, grid_of, load_backbone
 from data_prep.errors import BadInput
 from data_prep.preparation.recipe import recipe, store_name
 from data_prep.store.store import FeatureStore, StoredSequence, fingerprint
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
-from face_strnn.evaluation.crossval import cross_validate
 from face_strnn.prediction.ensemble import Ensemble
 
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
@@ -94,7 +94,7 @@ def test_a_run_answers_with_the_maps_and_the_preprocessing_of_its_features(tmp_p
         entry = StoredSequence(f"S{number}_1", f"S{number}", ("fear", "anger")[number // 2], 0, 2, "0" * 64)
         store.write(entry, maps)
     small = NetworkConfig(spatial_hidden=4, spatial_output=3, temporal_hidden=4, length=5)
-    cross_validate(store, tmp_path / "run", Config(small, TrainingConfig(epochs=1)), n_folds=2)
+    cross_validated(store, tmp_path / "run", Config(small, TrainingConfig(epochs=1)), folds=2)
     ensemble = Ensemble.of_run(tmp_path / "run", str(vgg_file()))
     assert ensemble.classes == ("anger", "fear") and ensemble.backbones[0].crop_pixels == 112
     assert torch.equal(ensemble.backbones[0](images(112)), made_with(images(112)))

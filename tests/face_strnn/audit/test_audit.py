@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from runs import cross_validated, plan_of
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -20,12 +22,15 @@ from data_prep.store.store import FeatureStore, StoredSequence
 from face_strnn.audit.audit import audit_run, standing_audit, write_audit
 from face_strnn.cli.program import main
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
-from face_strnn.evaluation import crossval
-from face_strnn.evaluation.crossval import cross_validate
+from face_strnn.evaluation.folds import make_folds
+from face_strnn.evaluation.learners.stacked_on_maps import StackedOnMaps
 from face_strnn.evaluation.metrics import summarise
+from face_strnn.evaluation.run import Run
+from face_strnn.evaluation.run_folder import open_run_folder
+from face_strnn.evaluation.settings import RunSettings
 from face_strnn.models.strnn import STRNN
 from face_strnn.report.page import render_report
-from face_strnn.training.samples import names_sha256
+from face_strnn.training.samples import Samples, names_sha256
 
 SUBJECTS, FOLDS, EPOCHS = 8, 4, 5
 NETWORK = NetworkConfig(
@@ -69,10 +74,12 @@ def made(store, tmp_path_factory):
     """Maker of finished runs, each made once: read them, or take :func:`run`, a copy."""
     folder = tmp_path_factory.mktemp("runs")
 
-    def make(selection="last", protocol="interleaved", n_seeds=1):
-        out = folder / f"{selection}-{protocol}-{n_seeds}"
+    def make(selection="last", protocol="interleaved", seeds=1):
+        out = folder / f"{selection}-{protocol}-{seeds}"
         if not out.exists():
-            cross_validate(store, out, CONFIG, protocol, FOLDS, selection, seed=3, n_seeds=n_seeds)
+            cross_validated(
+                store, out, CONFIG, protocol=protocol, folds=FOLDS, selection=selection, seed=3, seeds=seeds
+            )
         return out
 
     return make
@@ -85,15 +92,15 @@ def run(made, tmp_path):
 
 
 def outcomes(run, store=None):
-    return {check.name: check.outcome for check in audit_run(run, store).checks}
+    return {check.name: check.outcome for check in audit_run(Run(run), store).checks}
 
 
 def failed(run, store=None):
-    return {check.name for check in audit_run(run, store).failed}
+    return {check.name for check in audit_run(Run(run), store).failed}
 
 
 def findings(run, name, store=None):
-    return " ".join(next(check.findings for check in audit_run(run, store).checks if check.name == name))
+    return " ".join(next(check.findings for check in audit_run(Run(run), store).checks if check.name == name))
 
 
 def edit_table(run, name, edit):
@@ -145,7 +152,7 @@ def count_again(run):
     ],
 )
 def test_an_honest_run_passes_every_check(made, store, options):
-    audit = audit_run(made(*options), store)
+    audit = audit_run(Run(made(*options)), store)
     assert [check for check in audit.checks if check.outcome != "passed"] == []
     assert audit.passed and audit.verdict == "14 of 14 checks passed"
 
@@ -187,21 +194,19 @@ def test_a_leaked_subject_under_another_name_is_found(run, store):
     assert failed(out, store) == {"subjects", "folds"}
 
 
-def test_a_network_that_was_really_taught_a_test_subject_is_found_though_folds_csv_is_honest(
-    store, tmp_path, monkeypatch
-):
-    honest = crossval._member
-
-    def leaking(samples, assignment, fold, seed, selection):
-        member = honest(samples, assignment, fold, seed, selection)
-        if fold == 2:
-            member.taught[samples.subjects == samples.subjects[assignment[fold][1][0]]] = True
-        return member
-
-    monkeypatch.setattr(crossval, "_member", leaking)
-    cross_validate(store, tmp_path / "run", CONFIG, n_folds=FOLDS)
-    assert failed(tmp_path / "run") == failed(tmp_path / "run", store) == {"taught"}
-    assert findings(tmp_path / "run", "taught").startswith("fold-03.safetensors: ")
+def test_a_network_that_was_really_trained_on_a_test_subject_is_found_though_folds_csv_is_honest(store, tmp_path):
+    out, plan, samples = tmp_path / "run", plan_of(CONFIG, folds=FOLDS), Samples.of(store)
+    honest = make_folds(samples, samples, plan)
+    third = honest[2]
+    leaked = np.flatnonzero(samples.subjects == samples.subjects[third.test[0]])
+    leaking = [*honest[:2], replace(third, train=np.union1d(third.train, leaked)), *honest[3:]]
+    settings = RunSettings.of(plan, samples, FOLDS)
+    open_run_folder(out, settings.as_dict)
+    (out / "checkpoints").mkdir()
+    StackedOnMaps(settings, samples).fit(leaking, out)
+    cross_validated(store, out, CONFIG, folds=FOLDS)
+    assert failed(out) == failed(out, store) == {"trained on"}
+    assert findings(out, "trained on").startswith("fold-03.safetensors: ")
 
 
 def relabel(run, selection):
@@ -293,7 +298,9 @@ def make_right(table, with_probabilities):
     return table
 
 
-@pytest.mark.parametrize(("with_probabilities", "found"), [(False, {"answers", "recomputed"}), (True, {"recomputed"})])
+@pytest.mark.parametrize(
+    ("with_probabilities", "found"), [(False, {"predictions", "recomputed"}), (True, {"recomputed"})]
+)
 def test_an_edited_prediction_is_found_though_the_summary_agrees(run, store, with_probabilities, found):
     out = run()
     edit_table(out, "predictions.csv", lambda t: make_right(t, with_probabilities))
@@ -350,7 +357,7 @@ def test_another_protocol_than_the_one_named_is_found(run):
     out = run()
     edit_settings(out, protocol="contiguous")
     edit_json(out, protocol="contiguous")
-    assert failed(out) == {"folds", "tested once", "taught"}
+    assert failed(out) == {"folds", "tested once", "trained on"}
 
 
 def test_a_sequence_that_was_dropped_is_found(run, store):
@@ -361,7 +368,7 @@ def test_a_sequence_that_was_dropped_is_found(run, store):
     assert findings(out, "tested once") == "seed 3: S3_1 not tested (predictions.csv)"
     # Without the features nothing tells of a sequence that no table names, but that the other networks were taught it.
     edit_table(out, "folds.csv", lambda t: t[t["sequence"] != "S3_1"])
-    assert failed(out) == {"taught"}
+    assert failed(out) == {"trained on"}
     assert failed(out, store) == {"folds", "tested once"}
 
 
@@ -404,11 +411,11 @@ def test_swapped_checkpoints_are_found(run, store):
     kept = first.read_bytes()
     first.write_bytes(second.read_bytes())
     second.write_bytes(kept)
-    assert failed(out, store) == {"taught", "recomputed"}
-    assert "fold-01.safetensors holds the network of fold 2" in findings(out, "taught")
+    assert failed(out, store) == {"trained on", "recomputed"}
+    assert "fold-01.safetensors holds the network of fold 2" in findings(out, "trained on")
     for number, path in enumerate((first, second), start=1):
         edit_header(path, lambda header, number=number: header | {"fold": str(number)})
-    assert failed(out) == {"taught"}
+    assert failed(out) == {"trained on"}
 
 
 def test_other_maps_under_the_same_name_are_found(made, tmp_path):
@@ -445,8 +452,8 @@ def test_what_was_damaged_in_the_features_is_in_the_summary_and_checked(store, r
     write_problems(own.folder / PROBLEMS_FILE, [Problem(Path("data/S8_0/1.png"), "is empty", "S8_0")])
     assert failed(run(), own) == {"features"}
     assert 'damaged [], the features ["S8_0"]' in findings(tmp_path / "run", "features", own).replace("'", '"')
-    summary = cross_validate(own, tmp_path / "told", CONFIG, "interleaved", FOLDS, seed=3)
-    assert summary["damaged"] == ["S8_0"] and not failed(tmp_path / "told", own)
+    summary = cross_validated(own, tmp_path / "told", CONFIG, folds=FOLDS, seed=3)
+    assert summary.damaged == ["S8_0"] and not failed(tmp_path / "told", own)
 
 
 def test_a_changed_order_of_the_classes_is_found(run, store):
@@ -490,29 +497,26 @@ def test_missing_damaged_and_strange_checkpoints_are_each_named(run):
     said = findings(out, "files")
     assert failed(out) == {"files"}
     assert all(f"fold-{number}.safetensors" in said for number in ("01", "02", "03", "99")) and "fold-04" not in said
-    assert outcomes(out)["taught"] == outcomes(out)["selection"] == "not checkable"
+    assert outcomes(out)["trained on"] == outcomes(out)["selection"] == "not checkable"
 
 
 def test_edits_that_no_table_should_hold_are_findings_and_not_crashes(run, store):
     out = run()
     edit_table(out, "predictions.csv", lambda t: t.assign(p_anger="much", prediction="boredom"))
-    assert failed(out, store) == {"answers", "figures", "recomputed"}
+    assert failed(out, store) == {"predictions", "figures", "recomputed"}
     edit_table(out, "folds.csv", lambda t: t.assign(fold="first"))
     assert "fold is not a whole number" in findings(out, "files")
     edit_json(out, features=[], fold_accuracies=None, classes=7)
     edit_settings(out, training={"epochs": "many"}, folds=77, protocol="random")
-    assert {"files", "settings"} <= failed(out, store)
+    assert failed(out, store) == {"files"}, "what cannot be read is not checkable, and nothing crashes"
 
 
-def test_a_run_of_an_earlier_version_passes_what_it_can_show(run, store):
+@pytest.mark.parametrize("fact", ["fold", "epoch", "taught_sha256", "history", "interpolation"])
+def test_a_checkpoint_whose_header_lacks_a_fact_is_named(run, fact):
     out = run()
-    new = ("fold", "seed", "selection", "epoch", "taught_sha256", "watched_sha256", "samples_sha256")
-    for path in checkpoints(out):
-        edit_header(path, lambda header: {name: value for name, value in header.items() if name not in new})
-        edit_history_of_header(path, lambda h: [{k: e[k] for k in e if k != "watched_cross_entropy"} for e in h])
-    found = outcomes(out, store)
-    assert {name for name, outcome in found.items() if outcome != "passed"} == {"taught", "selection"}
-    assert found["taught"] == found["selection"] == "not checkable"
+    edit_header(checkpoints(out)[1], lambda header: {name: value for name, value in header.items() if name != fact})
+    assert failed(out) == {"files"}
+    assert f"fold-02.safetensors: its header lacks {fact}" in findings(out, "files")
 
 
 def test_the_checksum_of_names_knows_which_samples_and_not_their_order():
@@ -525,22 +529,22 @@ def test_the_checksum_of_names_knows_which_samples_and_not_their_order():
 
 def test_an_audit_that_is_written_down_stands_until_a_file_changes(run, store):
     out = run()
-    audit = audit_run(out, store)
-    write_audit(out, audit)
-    assert standing_audit(out) == audit
+    audit = audit_run(Run(out), store)
+    write_audit(Run(out), audit)
+    assert standing_audit(Run(out)) == audit
     edit_json(out, accuracy=0.99)
-    assert "figures" in {check.name for check in standing_audit(out).failed}
+    assert "figures" in {check.name for check in standing_audit(Run(out)).failed}
     (out / "audit.json").write_text("{}")
-    assert "figures" in {check.name for check in standing_audit(out).failed}
+    assert "figures" in {check.name for check in standing_audit(Run(out)).failed}
 
 
 def test_the_page_begins_with_the_audit(run, store):
     out = run()
-    write_audit(out, audit_run(out, store))
-    page = render_report(out).read_text(encoding="utf-8")
+    write_audit(Run(out), audit_run(Run(out), store))
+    page = render_report(Run(out)).read_text(encoding="utf-8")
     assert page.index("<h2>Audit: 14 of 14 checks passed</h2>") < page.index('aria-label="Result"')
     edit_json(out, accuracy=0.99)
-    page = render_report(out).read_text(encoding="utf-8")
+    page = render_report(Run(out)).read_text(encoding="utf-8")
     assert "3 not checkable, 1 failed: figures</h2>" in page
     assert "summary.json has accuracy 0.99, predictions.csv gives" in page
 
@@ -564,7 +568,7 @@ def test_the_program_audits_and_says_what_is_wrong(run, store, capsys):
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path, capsys):
     with pytest.raises(BadInput, match="no run folder"):
-        audit_run(tmp_path)
+        Run.open(tmp_path)
     assert main(["audit", str(tmp_path)]) == 2
     assert "no run folder" in capsys.readouterr().err and not list(tmp_path.iterdir())
 
@@ -584,7 +588,7 @@ def test_every_cross_validation_is_audited_at_its_end(store, tmp_path, capsys):
     assert "Audit: 14 of 14 checks passed" in (out / "report.html").read_text(encoding="utf-8")
     edit_table(out, "predictions.csv", lambda t: t.assign(prediction=t["truth"]))
     assert main(command) == 2
-    assert "failed: answers, figures, recomputed" in capsys.readouterr().err
+    assert "failed: predictions, figures, recomputed" in capsys.readouterr().err
 
 
 def test_an_oracle_cross_validation_ends_well_and_its_audit_does_not(store, tmp_path):

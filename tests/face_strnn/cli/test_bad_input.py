@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from runs import cross_validated
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from data_prep.store.store import FeatureStore
 from face_strnn.cli.program import main
-from face_strnn.evaluation.crossval import cross_validate
 
 
 @pytest.fixture
@@ -277,7 +277,7 @@ def test_a_damaged_training_state(refused, cv_options, run_config, features, own
 
     (own_run / "checkpoints" / "fold-01.safetensors").unlink()
     with pytest.raises(KeyboardInterrupt):
-        cross_validate(FeatureStore.open(features), own_run, run_config, n_folds=2, seed=5, progress=interrupt)
+        cross_validated(FeatureStore.open(features), own_run, run_config, folds=2, seed=5, progress=interrupt)
     (state,) = (own_run / "checkpoints").glob("*.training")
     state.write_bytes(state.read_bytes()[:-100])
     said = refused("cv", *cv_options, "--epochs", "3", "--seed", "5", "--out", own_run)

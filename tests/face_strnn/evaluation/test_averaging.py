@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from runs import cross_validated
 from sklearn.metrics import accuracy_score
 from variants_store import CONFIG, VARIANTS, write_store
 
@@ -16,10 +17,10 @@ from data_prep.faces.variants import Variant
 from data_prep.store.store import FeatureStore
 from face_strnn.audit.audit import audit_run
 from face_strnn.cli.program import main
-from face_strnn.evaluation.crossval import cross_validate
+from face_strnn.evaluation.checkpoints import checkpoint_name
 from face_strnn.evaluation.metrics import summarise
 from face_strnn.evaluation.predictions import averaging_words
-from face_strnn.evaluation.run_folder import checkpoint_name
+from face_strnn.evaluation.run import Run
 from face_strnn.experiments.comparison import compare_runs
 from face_strnn.models.strnn import STRNN
 
@@ -41,10 +42,10 @@ def made(store, tmp_path_factory):
     """Maker of finished runs in two folds, each made once: read them, or take :func:`run`, a copy."""
     folder = tmp_path_factory.mktemp("runs")
 
-    def make(n_seeds=1, **options):
-        out = folder / "-".join([str(n_seeds), *map(str, options.values())])
+    def make(seeds=1, **options):
+        out = folder / "-".join([str(seeds), *map(str, options.values())])
         if not out.exists():
-            cross_validate(store, out, CONFIG, n_folds=2, seed=FIRST_SEED, n_seeds=n_seeds, **options)
+            cross_validated(store, out, CONFIG, folds=2, seed=FIRST_SEED, seeds=seeds, **options)
         return out
 
     return make
@@ -78,11 +79,11 @@ def edit_settings(run, **changes):
 
 
 def failed(run, store=None):
-    return {check.name for check in audit_run(run, store).failed}
+    return {check.name for check in audit_run(Run(run), store).failed}
 
 
 def findings(run, name, store=None):
-    return " ".join(next(check.findings for check in audit_run(run, store).checks if check.name == name))
+    return " ".join(next(check.findings for check in audit_run(Run(run), store).checks if check.name == name))
 
 
 def literal_answer(run, store, row, variants, seed=FIRST_SEED):
@@ -121,7 +122,7 @@ def test_by_default_a_sequence_is_answered_as_it_was_taken_and_networks_are_the_
 
 
 @pytest.mark.parametrize(
-    ("n_seeds", "options"),
+    ("seeds", "options"),
     [
         (1, {"test_average": True}),
         (1, {"augmentation": "none", "test_average": True}),
@@ -130,10 +131,10 @@ def test_by_default_a_sequence_is_answered_as_it_was_taken_and_networks_are_the_
         (2, {"augmentation": "one", "test_average": True, "ensemble": True}),
     ],
 )
-def test_an_honest_run_passes_every_check(made, store, n_seeds, options):
-    audit = audit_run(made(n_seeds, **options), store)
+def test_an_honest_run_passes_every_check(made, store, seeds, options):
+    audit = audit_run(Run(made(seeds, **options)), store)
     assert [check for check in audit.checks if check.outcome != "passed"] == []
-    assert audit_run(made(n_seeds, **options)).passed, "without the features, too"
+    assert audit_run(Run(made(seeds, **options))).passed, "without the features, too"
 
 
 def test_a_run_that_claims_unrotated_and_was_averaged_is_found_however_far_the_claim_goes(averaged, store, tmp_path):
@@ -188,7 +189,7 @@ def test_an_edited_row_of_a_member_is_found_though_the_figures_agree(ensemble, s
     members.loc[4, PROBABILITIES[:2]] = members.loc[4, PROBABILITIES[:2]].to_numpy()[::-1]
     members.to_csv(run / "members.csv", index=False)
     name = members.loc[4, "sequence"]
-    assert "answers" in failed(run) and f"1 of 12 sequences: {name}" in findings(run, "answers")
+    assert "predictions" in failed(run) and f"1 of 12 sequences: {name}" in findings(run, "predictions")
     assert f"1 of 6 sequences: {name}" in findings(run, "recomputed", store)
 
 
@@ -200,7 +201,7 @@ def test_an_ensemble_that_leaves_a_member_out_is_found(ensemble, store, tmp_path
     means["prediction"] = [EMOTIONS[n] for n in means[PROBABILITIES].to_numpy().argmax(1)]
     means.to_csv(run / "predictions.csv", index=False)
     edit_summary(run, **summarise(means, EMOTIONS))
-    assert failed(run) == {"answers"} and "12 of 12 sequences" in findings(run, "answers")
+    assert failed(run) == {"predictions"} and "12 of 12 sequences" in findings(run, "predictions")
     kept.to_csv(run / "members.csv", index=False)
     assert {"tested once", "figures"} <= failed(run) and "seed 4: " in findings(run, "tested once")
     edit_summary(run, ensemble=2)
@@ -225,24 +226,24 @@ def test_page_table_and_comparison_name_what_was_averaged(made, ensemble, averag
     page = (both / "report.html").read_text(encoding="utf-8")
     assert page.count(words) >= 4, "title, heading, accuracy, comparison"
     assert "Members of the ensemble" in page and 'data-column="seed"' not in page
-    compared = compare_runs([made(SEEDS), ensemble, averaged])
+    compared = compare_runs([Run(made(SEEDS)), Run(ensemble), Run(averaged)])
     assert [one.averaging for one in compared] == ["", f"ensemble of {SEEDS}", "mean over 3 variants"]
     assert [one.seeds for one in compared] == [SEEDS, 1, 1]
-    assert compare_runs([averaged, ensemble])[1].mcnemar_p is not None, "one answer to a sequence each"
+    assert compare_runs([Run(averaged), Run(ensemble)])[1].mcnemar_p is not None, "one answer to a sequence each"
     assert main(["compare", str(made(SEEDS)), str(both)]) == 0
     assert words in capsys.readouterr().out
-    assert averaging_words(summary_of(made())) == ""
+    assert averaging_words(Run(made()).summary) == ""
 
 
 def test_an_ensemble_that_was_interrupted_or_finished_is_taken_up(made, store, tmp_path):
     run = copy(made(2, augmentation="one", test_average=True, ensemble=True), tmp_path)
-    again = {"n_folds": 2, "seed": FIRST_SEED, "n_seeds": 2, "augmentation": "one", "test_average": True}
+    again = {"folds": 2, "seed": FIRST_SEED, "seeds": 2, "augmentation": "one", "test_average": True}
     before = {path.name: path.read_bytes() for path in run.glob("*.csv")}
     (run / "members.csv").unlink()
-    cross_validate(store, run, CONFIG, ensemble=True, **again)
+    cross_validated(store, run, CONFIG, ensemble=True, **again)
     assert {path.name: path.read_bytes() for path in run.glob("*.csv")} == before
     with pytest.raises(BadInput, match=r"ensemble True \(now False\)"):
-        cross_validate(store, run, CONFIG, **again)
+        cross_validated(store, run, CONFIG, **again)
 
 
 def test_an_ensemble_of_one_seed_is_refused(store, tmp_path, capsys):

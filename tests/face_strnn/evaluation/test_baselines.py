@@ -11,8 +11,9 @@ from sklearn.svm import SVC
 
 from data_prep.datasets.emotions import EMOTIONS
 from data_prep.store.store import FeatureStore, StoredSequence
-from face_strnn.evaluation.baselines import COSTS, INNER_FOLDS, apex_svm, most_frequent
+from face_strnn.evaluation.baselines import COSTS, INNER_FOLDS, apex_svm, baseline_predictions, most_frequent
 from face_strnn.evaluation.protocols import SubjectKFold
+from face_strnn.evaluation.settings import Plan
 from face_strnn.training.samples import Samples
 
 N_SUBJECTS, PER_SUBJECT = 12, 3
@@ -51,10 +52,18 @@ def unrotated(samples):
     return apex, labels, np.array([entry.subject for entry in entries])
 
 
-@pytest.mark.parametrize("protocol", [SubjectKFold(3), SubjectKFold(4, "contiguous"), LeaveOneGroupOut()], ids=str)
-def test_the_svm_is_scikit_learns_with_everything_fitted_inside_the_training_folds(samples, protocol):
+@pytest.mark.parametrize(
+    ("plan", "protocol"),
+    [
+        (Plan(folds=3), SubjectKFold(3)),
+        (Plan(protocol="contiguous", folds=4), SubjectKFold(4, "contiguous")),
+        (Plan(protocol="leave-one-subject-out"), LeaveOneGroupOut()),
+    ],
+    ids=["interleaved", "contiguous", "leave-one-subject-out"],
+)
+def test_the_svm_is_scikit_learns_with_everything_fitted_inside_the_training_folds(samples, plan, protocol):
     apex, labels, subjects = unrotated(samples)
-    found = apex_svm(samples, protocol)
+    found = baseline_predictions(samples, plan, apex_svm)
     assert list(found.columns) == ["sequence", "subject", "fold", "truth", "prediction"]
     for fold, (train, test) in enumerate(protocol.split(labels, groups=subjects), start=1):
         scaler = StandardScaler().fit(apex[train])
@@ -70,7 +79,7 @@ def test_the_svm_is_scikit_learns_with_everything_fitted_inside_the_training_fol
 
 
 def test_the_svm_learns_what_the_apex_shows(samples):
-    found = apex_svm(samples, SubjectKFold(4))
+    found = baseline_predictions(samples, Plan(folds=4), apex_svm)
     assert len(found) == N_SUBJECTS * PER_SUBJECT
     assert (found["truth"] == found["prediction"]).mean() > 0.75
     apex, labels, _ = unrotated(samples)
@@ -79,8 +88,8 @@ def test_the_svm_learns_what_the_apex_shows(samples):
 
 def test_held_out_maps_do_not_reach_the_svm(samples, tmp_path):
     """Subjects 0, 4 and 8 make up the first of four folds; one of them is blown up."""
-    disturbed = apex_svm(samples_in(tmp_path, wild={4}), SubjectKFold(4))
-    found = apex_svm(samples, SubjectKFold(4))
+    disturbed = baseline_predictions(samples_in(tmp_path, wild={4}), Plan(folds=4), apex_svm)
+    found = baseline_predictions(samples, Plan(folds=4), apex_svm)
     others = (found["fold"] == 1) & (found["subject"] != "S004")
     assert others.sum() == 2 * PER_SUBJECT
     pd.testing.assert_frame_equal(found[others], disturbed[others])
@@ -88,7 +97,7 @@ def test_held_out_maps_do_not_reach_the_svm(samples, tmp_path):
 
 def test_chance_is_the_most_frequent_emotion_of_the_training_folds(samples):
     _, labels, subjects = unrotated(samples)
-    found = most_frequent(samples, SubjectKFold(3))
+    found = baseline_predictions(samples, Plan(folds=3), most_frequent)
     for fold, (train, _) in enumerate(SubjectKFold(3).split(labels, groups=subjects), start=1):
         expected = EMOTIONS[int(np.bincount(labels[train]).argmax())]
         assert set(found.loc[found["fold"] == fold, "prediction"]) == {expected}
@@ -100,4 +109,4 @@ def test_few_subjects_with_few_emotions_can_still_be_compared(tmp_path):
     for number, emotion in enumerate(["anger", "fear", "fear", "anger"]):
         entry = StoredSequence(f"S00{number}_001", f"S00{number}", emotion, 0, 2, "0" * 64)
         store.write(entry, torch.randn(2, 2, 2, 3).half())
-    assert len(apex_svm(Samples.of(store), SubjectKFold(2))) == 4
+    assert len(baseline_predictions(Samples.of(store), Plan(folds=2), apex_svm)) == 4

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from runs import cross_validated
 from safetensors import safe_open
 from small_network import SMALL_NETWORK
 
@@ -19,7 +20,6 @@ from data_prep.store.store import FeatureStore, StoredSequence
 from face_strnn import STRNN
 from face_strnn.cli.program import main
 from face_strnn.config import Config, FinetuningConfig, NetworkConfig, TrainingConfig
-from face_strnn.evaluation.finetuned import Finetuning, finetuned_cross_validation
 from face_strnn.prediction.ensemble import Ensemble
 from face_strnn.training.from_crops.backbone_parts import BackboneParts
 
@@ -89,18 +89,20 @@ def test_its_page_and_table_show_the_frozen_networks(finetuned_run, capsys):
 def test_an_interrupted_run_ends_in_the_same_bytes(finetuned_run, crop_features, vgg_file, tmp_path):
     """Stopped after the first epoch of each fold; the undisturbed one was made by the program."""
     config = Config(NetworkConfig(**SMALL_NETWORK), TrainingConfig(epochs=2, batch_size=8))
-    plan = Finetuning("last-block", FinetuningConfig(2, batch_size=3, variants=2, frames=3), str(vgg_file()))
+    finetuning = FinetuningConfig(2, batch_size=3, variants=2, frames=3)
     again, epochs = tmp_path / "again", []
 
     def run(stops=()):
-        def watch(done, _):
-            epochs.append((done.fold, done.epochs_done))
-            if epochs[-1] in stops:
-                raise KeyboardInterrupt
+        def progress(stage, history, _):
+            if stage == "fine-tuning":
+                epochs.append((history[-1].fold, history[-1].epoch))
+                if epochs[-1] in stops:
+                    raise KeyboardInterrupt
 
-        return finetuned_cross_validation(
-            FeatureStore.open(crop_features), again, config, plan, "interleaved", 2, 5, watch=watch
-        )
+        cross_validated(
+            FeatureStore.open(crop_features), again, config, progress, str(vgg_file()),
+            folds=2, seed=5, finetune="last-block", finetuning=finetuning,
+        )  # fmt: skip
 
     for stop in ((1, 1), (2, 1)):
         with pytest.raises(KeyboardInterrupt):
@@ -123,7 +125,7 @@ def test_other_settings_and_options_that_do_not_go_with_it_are_refused(
     assert "finetune last-block (now None)" in capsys.readouterr().err
     out = ["--out", str(tmp_path / "new")]
     assert main(["cv", *out, *finetune_options, "--selection", "inner"]) == 2
-    assert "--finetune: tests the last epoch" in capsys.readouterr().err
+    assert "--finetune: only the last epoch is tested" in capsys.readouterr().err
     assert main(["cv", *out, *cv_options, "--weights", "some.pth"]) == 2
     assert "--weights: belongs to --finetune" in capsys.readouterr().err
     at = finetune_options.index("--weights")
@@ -151,7 +153,7 @@ def test_an_audit_finds_a_backbone_of_another_fold(audited, copied):
     shutil.copy(second, first)
     status, checks = audited(copied)
     assert status == 2
-    assert "fold-01.backbone.safetensors is of fold 2" in " ".join(checks["taught"]["findings"])
+    assert "fold-01.backbone.safetensors is of fold 2" in " ".join(checks["trained on"]["findings"])
     assert checks["recomputed"]["outcome"] == "failed"
 
 
@@ -163,7 +165,7 @@ def test_an_audit_finds_an_edited_figure_and_a_missing_backbone(audited, copied)
     status, checks = audited(copied)
     assert status == 2
     assert "summary.json has frozen" in " ".join(checks["figures"]["findings"])
-    assert "fold-02.backbone.safetensors" in " ".join(checks["taught"]["findings"])
+    assert "fold-02.backbone.safetensors" in " ".join(checks["trained on"]["findings"])
 
 
 def test_without_crops_or_weights_an_audit_says_what_it_lacks(audited, finetuned_run, features, crop_features):

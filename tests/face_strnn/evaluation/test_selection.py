@@ -1,7 +1,6 @@
 """Which epoch counts, several seeds, and the precision of the arithmetic: on random maps and a tiny network."""
 
 import io
-import json
 from dataclasses import asdict
 from types import SimpleNamespace
 
@@ -10,18 +9,20 @@ import pandas as pd
 import pytest
 import torch
 from rich.console import Console
+from runs import cross_validated
 
 from data_prep.datasets.emotions import EMOTIONS
 from data_prep.errors import BadInput, DataWarning
 from data_prep.store.store import FeatureStore, StoredSequence
 from face_strnn.cli.report import print_summary
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
-from face_strnn.evaluation.crossval import _lacking_classes, _stacks, cross_validate
+from face_strnn.evaluation.folds import Fold, missing_classes
+from face_strnn.evaluation.learners.stacked_on_maps import deal_to_stacks
+from face_strnn.evaluation.run import Run
 from face_strnn.models.strnn import STRNN, MapBatch, logits
 from face_strnn.report.page import render_report
 from face_strnn.training.gpu_memory import bytes_of_network, networks_that_fit
 from face_strnn.training.samples import Samples
-from face_strnn.training.stack import Member
 
 SUBJECTS = 8
 NETWORK = NetworkConfig(
@@ -53,7 +54,7 @@ def store(tmp_path_factory):
 
 
 def run(store, out, config=CONFIG, **options):
-    return cross_validate(store, out, config, n_folds=4, **options)
+    return cross_validated(store, out, config, folds=4, **options)
 
 
 def test_inner_selection_sets_aside_subjects_that_the_network_is_neither_taught_nor_tested_on(store, tmp_path):
@@ -90,7 +91,7 @@ def test_the_kept_network_is_that_of_the_epoch_with_the_best_watched_accuracy(st
 
 def test_the_last_epoch_is_tested_by_default_and_nothing_is_measured_on_test_subjects(store, tmp_path):
     summary = run(store, tmp_path / "last")
-    assert summary["selection"] == "last"
+    assert summary.selection == "last"
     assert list(pd.read_csv(tmp_path / "last" / "history.csv")) == [
         "fold", "seed", "epoch", "loss", "cross_entropy", "train_accuracy"
     ]  # fmt: skip
@@ -98,15 +99,15 @@ def test_the_last_epoch_is_tested_by_default_and_nothing_is_measured_on_test_sub
 
 def test_inner_selection_of_two_folds_is_refused(store, tmp_path):
     with pytest.raises(BadInput, match="at least 3 folds"):
-        cross_validate(store, tmp_path / "two", CONFIG, n_folds=2, selection="inner")
+        cross_validated(store, tmp_path / "two", CONFIG, folds=2, selection="inner")
 
 
 def test_a_chosen_epoch_survives_an_interruption(store, tmp_path):
     class Interrupted(Exception):
         pass
 
-    def interrupt(stack):
-        if stack.epochs_done == 4:
+    def interrupt(_, history, __):
+        if history[-1].epoch == 4:
             raise Interrupted
 
     run(store, tmp_path / "whole", selection="inner")
@@ -118,14 +119,14 @@ def test_a_chosen_epoch_survives_an_interruption(store, tmp_path):
 
 
 def test_each_of_several_seeds_is_the_run_with_that_seed_alone(store, tmp_path):
-    together = run(store, tmp_path / "three", seed=5, n_seeds=3)
+    together = run(store, tmp_path / "three", seed=5, seeds=3)
     predictions = pd.read_csv(tmp_path / "three" / "predictions.csv")
-    assert together["seeds"] == 3 and len(together["seed_accuracies"]) == 3
-    assert together["accuracy"] == pytest.approx(np.mean(together["seed_accuracies"]))
-    assert together["n_sequences"] == 24
+    assert together.seeds == 3 and len(together.seed_accuracies) == 3
+    assert together.accuracy == pytest.approx(np.mean(together.seed_accuracies))
+    assert together.n_sequences == 24
     for number, seed in enumerate((5, 6, 7)):
         alone = run(store, tmp_path / f"seed-{seed}", seed=seed)
-        assert alone["accuracy"] == together["seed_accuracies"][number]
+        assert alone.accuracy == together.seed_accuracies[number]
         expected = pd.read_csv(tmp_path / f"seed-{seed}" / "predictions.csv")
         found = predictions.query("seed == @seed").reset_index(drop=True)
         pd.testing.assert_frame_equal(found, expected, rtol=1e-4, atol=1e-6)
@@ -156,17 +157,17 @@ def test_bfloat16_gives_the_logits_and_gradients_of_float64_within_its_rounding(
 def test_a_finished_run_is_left_as_it_is(store, tmp_path):
     first = run(store, tmp_path / "run")
     written = {file: file.stat().st_mtime_ns for file in (tmp_path / "run").rglob("*.safetensors")}
-    assert run(store, tmp_path / "run") == json.loads(json.dumps(first))
+    assert run(store, tmp_path / "run") == first
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "run").rglob("*.safetensors")} == written
 
 
 def test_the_page_and_the_table_tell_the_spread_over_seeds(store, tmp_path):
-    summary = run(store, tmp_path / "run", n_seeds=2)
-    page = render_report(tmp_path / "run").read_text(encoding="utf-8")
+    summary = run(store, tmp_path / "run", seeds=2)
+    page = render_report(Run(tmp_path / "run")).read_text(encoding="utf-8")
     assert "2 seeds from 0" in page and "each by every seed" in page
     console = Console(record=True, width=100, file=io.StringIO())
     print_summary(summary, console)
-    low, high = summary["seed_accuracies"]
+    low, high = summary.seed_accuracies
     spread = abs(high - low) / 2**0.5
     assert f"(std {100 * spread:.1f})" in console.export_text()
 
@@ -174,28 +175,29 @@ def test_the_page_and_the_table_tell_the_spread_over_seeds(store, tmp_path):
 def test_classes_that_training_lacks_are_warned_of_by_name(store, tmp_path):
     with pytest.warns(DataWarning, match="all folds: no training sequence shows") as caught:
         summary = run(store, tmp_path / "run")
-    assert [str(one.message) for one in caught if one.category is DataWarning] == summary["warnings"]
-    assert all(emotion in summary["warnings"][0] for emotion in EMOTIONS[3:])
-    assert not any(emotion in summary["warnings"][0] for emotion in EMOTIONS[:3])
-    assert "Warning: all folds" in render_report(tmp_path / "run").read_text(encoding="utf-8").replace("</strong>", "")
+    assert [str(one.message) for one in caught if one.category is DataWarning] == summary.warnings
+    assert all(emotion in summary.warnings[0] for emotion in EMOTIONS[3:])
+    assert not any(emotion in summary.warnings[0] for emotion in EMOTIONS[:3])
+    page = render_report(Run(tmp_path / "run")).read_text(encoding="utf-8")
+    assert "Warning: all folds" in page.replace("</strong>", "")
 
 
 def test_a_class_of_one_subject_is_lacking_in_the_fold_that_holds_it_out():
-    labels = torch.tensor([0, 1, 0, 1, 2, 0])
-    samples = SimpleNamespace(labels=labels, class_names=("anger", "fear", "surprise"))
-    members = [Member(fold, seed, np.arange(6) % 3 != fold - 1) for seed in (0, 1) for fold in (1, 2, 3)]
-    assert _lacking_classes(samples, members) == [
+    samples = SimpleNamespace(labels=torch.tensor([0, 1, 0, 1, 2, 0]), class_names=("anger", "fear", "surprise"))
+    held_out = np.arange(6) % 3
+    folds = [Fold(n + 1, np.flatnonzero(held_out != n), None, np.flatnonzero(held_out == n)) for n in range(3)]
+    assert missing_classes(folds, samples) == [
         "fold 2: no training sequence shows surprise; its network cannot learn it"
     ]
 
 
 def test_a_stack_whose_training_was_begun_stays_together(tmp_path):
-    assert _stacks(25, 10, tmp_path) == [(0, 10), (10, 20), (20, 25)]
+    assert deal_to_stacks(25, 10, tmp_path, apart=25) == [(0, 10), (10, 20), (20, 25)]
     (tmp_path / "networks-11-14.training").touch()
-    assert _stacks(25, 10, tmp_path) == [(0, 10), (10, 14), (14, 24), (24, 25)]
+    assert deal_to_stacks(25, 10, tmp_path, apart=25) == [(0, 10), (10, 14), (14, 24), (24, 25)]
     (tmp_path / "networks-01-25.training").touch()
     (tmp_path / "networks-11-14.training").unlink()
-    assert _stacks(25, 10, tmp_path) == [(0, 25)]
+    assert deal_to_stacks(25, 10, tmp_path, apart=25) == [(0, 25)]
 
 
 def test_as_many_networks_are_stacked_as_the_memory_holds_and_none_is_said_before_anything_begins():

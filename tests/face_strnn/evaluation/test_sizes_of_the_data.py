@@ -14,7 +14,9 @@ from data_prep.store.store import FeatureStore, StoredSequence
 from face_strnn import STRNN
 from face_strnn.audit.audit import audit_run
 from face_strnn.cli.program import main
-from face_strnn.config import Config, NetworkConfig
+from face_strnn.config import NetworkConfig
+from face_strnn.evaluation.run import Run
+from face_strnn.evaluation.settings import Plan
 from face_strnn.experiments.reproduction import Reproduction
 
 SMALL = [
@@ -88,7 +90,7 @@ def test_a_reproduction_has_six_classes_too(tmp_path):
     assert main(["reproduce", "--features", str(store.folder), "--out", str(out), *chosen, *SMALL]) == 0
     page = (out / "report.html").read_text()
     assert "contempt" not in page and "95.4" not in page
-    assert Reproduction(store, out, Config()).sized_config.network.n_classes == 6
+    assert Reproduction(store, out, Plan()).config.network.n_classes == 6
 
 
 def test_a_larger_grid_trains_and_its_run_is_drawn(tmp_path):
@@ -100,7 +102,7 @@ def test_a_larger_grid_trains_and_its_run_is_drawn(tmp_path):
     assert (network["grid"], network["input_size"]) == (list(shape[:2]), shape[2])
     model = STRNN.load(run / "checkpoints" / "fold-01.safetensors")
     assert model.spatial.G.shape[1] == shape[0] * shape[1]
-    assert audit_run(run, store).verdict == "14 of 14 checks passed"
+    assert audit_run(Run(run), store).verdict == "14 of 14 checks passed"
     assert main(["heatmap", str(run), "--features", str(store.folder), "--sequence", "S1_2"]) == 0
 
 

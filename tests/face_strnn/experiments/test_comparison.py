@@ -11,6 +11,7 @@ from data_prep.datasets.emotions import EMOTIONS
 from data_prep.errors import BadInput
 from face_strnn.cli.program import main
 from face_strnn.evaluation.metrics import summarise
+from face_strnn.evaluation.run import Run
 from face_strnn.experiments.comparison import compare_runs
 
 
@@ -39,7 +40,7 @@ def run_with(run, tmp_path):
 def test_differences_and_tests_are_those_worked_out_by_hand(run_with):
     first, second = run_with("first", {0, 1, 2}), run_with("second", {1, 2, 3, 4, 5, 6, 7})
     subjects = pd.read_csv(first / "predictions.csv")["subject"]
-    one, other = compare_runs([first, second])
+    one, other = compare_runs(list(map(Run, [first, second])))
     assert (one.accuracy, other.accuracy) == pytest.approx((3 / 11, 7 / 11))
     assert one.difference is one.permutation_p is one.mcnemar_p is None
     assert other.difference == pytest.approx(4 / 11)
@@ -55,7 +56,7 @@ def test_differences_and_tests_are_those_worked_out_by_hand(run_with):
 
 def test_several_runs_are_corrected_for_their_number(run_with):
     runs = [run_with("a", {0}), run_with("b", set(range(11))), run_with("c", set(range(6)))]
-    _, b, c = compare_runs(runs)
+    _, b, c = compare_runs(list(map(Run, runs)))
     assert b.mcnemar_p == pytest.approx(2 / 2**10) and c.mcnemar_p == pytest.approx(2 / 2**5)
     assert b.mcnemar_holm == pytest.approx(2 * b.mcnemar_p) and c.mcnemar_holm == pytest.approx(c.mcnemar_p)
     assert b.permutation_holm == pytest.approx(2 * b.permutation_p)
@@ -64,7 +65,7 @@ def test_several_runs_are_corrected_for_their_number(run_with):
 def test_seeds_are_averaged_and_do_not_count_as_more_subjects(run_with):
     once, thrice = run_with("once", {0, 1, 2, 3}), run_with("thrice", {0, 1, 2, 3}, {0, 1, 2, 3}, {0, 1, 2, 3})
     low = run_with("low", {0})
-    a, b = compare_runs([low, once])[1], compare_runs([low, thrice])[1]
+    a, b = compare_runs(list(map(Run, [low, once])))[1], compare_runs(list(map(Run, [low, thrice])))[1]
     assert (a.difference, a.permutation_p, a.difference_interval) == (
         b.difference,
         b.permutation_p,
@@ -105,6 +106,6 @@ def test_runs_over_other_sequences_folds_or_labels_are_refused(run_with, run, ed
 
 def test_runs_of_another_protocol_or_of_no_second_one_are_refused(run_with, run, capsys):
     with pytest.raises(BadInput, match=r"its protocol is contiguous and that of .* interleaved"):
-        compare_runs([run, run_with("other", {0}, protocol="contiguous")])
+        compare_runs(list(map(Run, [run, run_with("other", {0}, protocol="contiguous")])))
     assert main(["compare", str(run)]) == 2
     assert "give two or more" in capsys.readouterr().err

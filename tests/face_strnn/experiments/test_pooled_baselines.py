@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from data_prep.datasets.emotions import EMOTIONS
 from data_prep.store.store import FeatureStore, StoredSequence
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
-from face_strnn.evaluation.baselines import apex_svm, apex_svm_of_folds
+from face_strnn.evaluation.baselines import apex_svm, baseline_predictions
 from face_strnn.evaluation.protocols import SubjectKFold
 from face_strnn.experiments import pooled_baselines
 from face_strnn.experiments.nested import INNER_FOLDS, nested_answers
@@ -72,7 +72,7 @@ def first_fold(samples):
 
 
 BASELINES = {
-    "svm": apex_svm_of_folds,
+    "svm": apex_svm,
     "logistic": logistic_regression,
     "lstm": lambda samples: bidirectional_lstm(samples, CONFIG, 0),
     "cnn": lambda samples: temporal_cnn(samples, CONFIG, 0),
@@ -166,7 +166,7 @@ def test_the_logistic_regression_is_scikit_learns_grid_search(samples):
 
 
 def test_the_svm_fold_by_fold_is_the_one_of_a_runs_summary(samples):
-    whole, of_fold = apex_svm(samples, SubjectKFold(FOLDS)), apex_svm_of_folds(samples)
+    whole, of_fold = baseline_predictions(samples, Plan(folds=FOLDS), apex_svm), apex_svm(samples)
     for fold, (train, test) in enumerate(SubjectKFold(FOLDS).split(samples.labels, groups=samples.subjects), start=1):
         test = np.intersect1d(test, samples.unrotated)
         expected = whole[whole["fold"] == fold].set_index("sequence")["prediction"]

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from runs import plan_of
 
 from data_prep.datasets.emotions import EMOTIONS
 from data_prep.errors import BadInput
@@ -200,7 +201,7 @@ class Interrupted(Exception):
 @pytest.mark.filterwarnings("ignore:all folds")
 def test_an_interrupted_reproduction_is_taken_up_to_the_same_results(store, tmp_path):
     def whole(out):
-        return Reproduction(store, out, CONFIG, n_folds=FOLDS, only=["lstm"])
+        return Reproduction(store, out, plan_of(CONFIG, folds=FOLDS), ["lstm"])
 
     def interrupt(count):
         if count == 2:
@@ -210,21 +211,21 @@ def test_an_interrupted_reproduction_is_taken_up_to_the_same_results(store, tmp_
     for one in (straight, cut):
         one.begin()
     for cell in straight.cells:
-        straight.carry_out(cell)
+        straight.run(cell)
     network, lstm = cut.cells
     with pytest.raises(Interrupted):
-        cut.carry_out(network, watch=lambda stack: interrupt(stack.epochs_done + 1))
+        cut.run(network, lambda _, history, __: interrupt(history[-1].epoch + 1))
     with pytest.raises(BadInput, match="strnn: not finished"):
         results_of(cut)
-    cut.carry_out(network)
+    cut.run(network)
     with pytest.raises(Interrupted):
-        cut.carry_out(lstm, watch_fold=interrupt)
+        cut.run(lstm, on_fold=interrupt)
     first_fold = (lstm.folder / "fold-01.csv").stat().st_mtime_ns
     counted = []
     assert not lstm.is_finished and (lstm.folder / "fold-02.csv").is_file() and first_fold
     again = whole(tmp_path / "cut")
     again.begin()
-    again.carry_out(again.cells[1], watch_fold=counted.append)
+    again.run(again.cells[1], on_fold=counted.append)
     assert counted == [1, 2, 3] and again.cells[1].is_finished
     tables = [results_of(one).drop(columns="seconds") for one in (straight, again)]
     pd.testing.assert_frame_equal(*tables)
@@ -309,7 +310,7 @@ def test_what_the_features_or_the_options_do_not_allow_is_refused_before_anythin
         assert complaint in said and len(said.splitlines()) == 1
     assert not (tmp_path / "out").exists()
     with pytest.raises(BadInput, match="not comparable"):
-        Reproduction(store, tmp_path / "out", CONFIG, selection="oracle").begin()
+        Reproduction(store, tmp_path / "out", plan_of(CONFIG, selection="oracle")).begin()
 
 
 def test_classes_that_never_occur_are_named(store, tmp_path, capsys):
@@ -322,10 +323,10 @@ def test_classes_that_never_occur_are_named(store, tmp_path, capsys):
 
 
 def test_a_cell_whose_predictions_are_not_of_the_references_folds_is_refused(store, tmp_path):
-    whole = Reproduction(store, tmp_path / "out", CONFIG, n_folds=FOLDS, only=["svm"])
+    whole = Reproduction(store, tmp_path / "out", plan_of(CONFIG, folds=FOLDS), ["svm"])
     whole.begin()
     for cell in whole.cells:
-        whole.carry_out(cell)
+        whole.run(cell)
     path = tmp_path / "out" / "svm" / "predictions.csv"
     table = pd.read_csv(path)
     table.assign(fold=FOLDS + 1 - table["fold"]).to_csv(path, index=False)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from literal import CORNERS, assert_same, grid_visits, literal_projection, literal_states, random_maps, sigma
+from runs import cross_validated
 
 from data_prep.datasets.emotions import EMOTIONS
 from data_prep.errors import BadInput
@@ -13,7 +14,7 @@ from data_prep.store.store import FeatureStore, StoredSequence
 from face_strnn import STRNN, STRNNClassifier
 from face_strnn.audit.audit import audit_run
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
-from face_strnn.evaluation.crossval import cross_validate
+from face_strnn.evaluation.run import Run
 from face_strnn.models.strnn import MapBatch, logits
 from face_strnn.models.time_steps import Taps, time_steps
 from face_strnn.training.loss import sparsity_penalty
@@ -189,23 +190,23 @@ def stores(tmp_path_factory):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_run_of_an_ablation_passes_its_audit(stores, tmp_path, variant):
     config = Config(replace(NETWORK, variant=variant), TrainingConfig(epochs=2, batch_size=5))
-    summary = cross_validate(stores[0], tmp_path / "run", config, n_folds=3)
-    assert summary["variant"] == variant
-    assert audit_run(tmp_path / "run", stores[0]).verdict == "14 of 14 checks passed"
+    summary = cross_validated(stores[0], tmp_path / "run", config, folds=3)
+    assert summary.variant == variant
+    assert audit_run(Run(tmp_path / "run"), stores[0]).verdict == "14 of 14 checks passed"
 
 
 @pytest.mark.filterwarnings("ignore:all folds")
 def test_without_augmentation_a_store_with_rotated_copies_teaches_what_one_without_them_does(stores, tmp_path):
     config = Config(NETWORK, TrainingConfig(epochs=2, batch_size=5))
-    cross_validate(stores[0], tmp_path / "left-out", config, n_folds=3, augmentation="none")
-    cross_validate(stores[1], tmp_path / "lacking", config, n_folds=3)
-    cross_validate(stores[0], tmp_path / "with", config, n_folds=3)
+    cross_validated(stores[0], tmp_path / "left-out", config, folds=3, augmentation="none")
+    cross_validated(stores[1], tmp_path / "lacking", config, folds=3)
+    cross_validated(stores[0], tmp_path / "with", config, folds=3)
     left_out, lacking, with_them = (
         (tmp_path / name / "predictions.csv").read_bytes() for name in ("left-out", "lacking", "with")
     )
     assert left_out == lacking != with_them
-    assert audit_run(tmp_path / "left-out", stores[0]).verdict == "14 of 14 checks passed"
-    assert "rotation" not in {check.name for check in audit_run(tmp_path / "with", stores[0]).failed}
+    assert audit_run(Run(tmp_path / "left-out"), stores[0]).verdict == "14 of 14 checks passed"
+    assert "rotation" not in {check.name for check in audit_run(Run(tmp_path / "with"), stores[0]).failed}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

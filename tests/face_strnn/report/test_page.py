@@ -20,18 +20,20 @@ from data_prep.datasets.emotions import EMOTIONS
 from data_prep.errors import BadInput
 from face_strnn.audit.audit import audit_run, write_audit
 from face_strnn.cli.report import print_summary
-from face_strnn.evaluation.run_folder import read_summary
+from face_strnn.evaluation.run import Run
 from face_strnn.experiments.published import SEVEN_CLASSES, SIX_CLASSES, STRNN_CLASS_RECALLS, published_for
 from face_strnn.report.figures import write_figures
 from face_strnn.report.page import render_report
 from face_strnn.report.tables import parts
+
+HISTORY = b"fold,seed,epoch,loss,cross_entropy,train_accuracy\n"
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
     """A rendered run on synthetic data; read it, do not change it."""
     folder = write_run(tmp_path_factory.mktemp("run") / "synthetic")
-    render_report(folder)
+    render_report(Run(folder))
     return folder
 
 
@@ -76,7 +78,7 @@ def test_every_figure_is_drawn_and_no_temporary_file_is_left(run):
 def test_the_same_run_gives_the_same_page_and_figures_byte_for_byte(run):
     files = [run / "report.html", *(run / "figures").iterdir()]
     before = {file: file.read_bytes() for file in files}
-    render_report(run)
+    render_report(Run(run))
     assert {file: file.read_bytes() for file in files} == before
 
 
@@ -143,7 +145,7 @@ def test_every_saliency_figure_that_a_run_has_is_on_its_page(run, tmp_path):
     (folder / "figures").mkdir()
     for name in ("saliency-emotions.png", "saliency-of-my-own.png", "other.png"):
         (folder / "figures" / name).write_bytes(name.encode())
-    page = render_report(folder).read_text()
+    page = render_report(Run(folder)).read_text()
     shown = [name for name in ("saliency-emotions.png", "saliency-of-my-own.png", "other.png")
              if b64encode(name.encode()).decode() in page]  # fmt: skip
     assert shown == ["saliency-emotions.png", "saliency-of-my-own.png"]
@@ -151,18 +153,18 @@ def test_every_saliency_figure_that_a_run_has_is_on_its_page(run, tmp_path):
 
 def test_files_that_changed_since_the_audit_are_named_on_the_page(tmp_path):
     folder = write_run(tmp_path / "run")
-    assert "Changed since" not in render_report(folder).read_text(), "it was never audited"
-    write_audit(folder, audit_run(folder))
-    assert "Changed since" not in render_report(folder).read_text()
+    assert "Changed since" not in render_report(Run(folder)).read_text(), "it was never audited"
+    write_audit(Run(folder), audit_run(Run(folder)))
+    assert "Changed since" not in render_report(Run(folder)).read_text()
     predictions = pd.read_csv(folder / "predictions.csv")
     predictions.assign(fold=predictions["fold"].iloc[::-1].to_numpy()).to_csv(folder / "predictions.csv", index=False)
     (folder / "folds.csv").unlink()
-    page = " ".join(render_report(folder).read_text().split())
+    page = " ".join(render_report(Run(folder)).read_text().split())
     assert "<strong>Changed since the run was audited:</strong> folds.csv, predictions.csv." in page
 
 
 def test_synthetic_data_is_called_synthetic_and_real_data_is_not(run, tmp_path):
-    real = render_report(write_run(tmp_path / "real", data="CK+"))
+    real = render_report(Run(write_run(tmp_path / "real", data="CK+")))
     assert "<strong>Synthetic data.</strong>" in (run / "report.html").read_text()
     assert "ynthetic" not in real.read_text()
     assert "synthetic" in printed(summary_of(run))
@@ -170,7 +172,7 @@ def test_synthetic_data_is_called_synthetic_and_real_data_is_not(run, tmp_path):
 
 
 def test_oracle_selection_is_not_comparable_wherever_it_is_printed(run, tmp_path):
-    oracle = render_report(write_run(tmp_path / "oracle", data="CK+", selection="oracle"))
+    oracle = render_report(Run(write_run(tmp_path / "oracle", data="CK+", selection="oracle")))
     page = oracle.read_text()
     for place in (r"<title>[^<]*not comparable", r"<h1>[^<]*not comparable", r"Accuracy, not comparable"):
         assert re.search(place, page)
@@ -201,7 +203,7 @@ def test_a_network_without_spatial_projection_has_a_page_without_map(tmp_path):
         save_file({"temporal.b": np.zeros((2, 150), np.float32)}, path, metadata={"config": "{}"})
     (folder / "figures").mkdir()
     (folder / "figures" / "saliency.png").write_bytes(b"of an earlier run")
-    assert "no spatial projection" in render_report(folder).read_text()
+    assert "no spatial projection" in render_report(Run(folder)).read_text()
     assert not (folder / "figures" / "saliency.png").exists()
 
 
@@ -211,7 +213,7 @@ def test_missing_intervals_and_recalls_are_dashes_and_not_zeros(tmp_path):
     summary.update(accuracy_interval=None, mean_class_recall_interval=None, std_fold_accuracy=None)
     summary["class_recalls"]["contempt"] = None
     (folder / "summary.json").write_text(json.dumps(summary))
-    page = render_report(folder).read_text()
+    page = render_report(Run(folder)).read_text()
     assert "no interval" in page
     assert not re.search(r"None( %|<)|nan", page.split("base64,")[0])
     assert "None" not in printed(summary)
@@ -222,7 +224,7 @@ def test_a_missing_file_is_named_with_its_remedy(tmp_path, name):
     folder = write_run(tmp_path / "run")
     (folder / name).unlink()
     with pytest.raises(BadInput, match=rf"{re.escape(name)}: does not exist; run `face-strnn cv` again"):
-        render_report(folder)
+        render_report(Run(folder))
     assert not (folder / "report.html").exists()
 
 
@@ -234,8 +236,8 @@ def test_a_missing_file_is_named_with_its_remedy(tmp_path, name):
         ("summary.json", b"[]", "not a JSON object"),
         ("predictions.csv", b"", "not readable as a table"),
         ("predictions.csv", b"sequence,subject\nS1_1,S1\n", "lacks the column fold, truth"),
-        ("history.csv", b"fold,epoch,loss,train_accuracy\n", "has no rows"),
-        ("history.csv", b"fold,epoch,loss,train_accuracy\n1,1,,\n", "has empty cells"),
+        ("history.csv", HISTORY, "has no rows"),
+        ("history.csv", HISTORY + b"1,0,1,,,\n", "has empty cells"),
         ("history.csv", b"\x89PNG\xff\xfe", "not readable as a table"),
     ],
 )
@@ -243,7 +245,7 @@ def test_a_broken_file_is_named_with_what_is_wrong(tmp_path, name, content, comp
     folder = write_run(tmp_path / "run")
     (folder / name).write_bytes(content)
     with pytest.raises(BadInput, match=rf"{re.escape(name)}: .*{complaint}"):
-        render_report(folder)
+        render_report(Run(folder))
 
 
 @pytest.mark.parametrize(
@@ -262,7 +264,7 @@ def test_a_summary_that_was_edited_into_something_else_is_named(tmp_path, edit, 
     folder = write_run(tmp_path / "run")
     (folder / "summary.json").write_text(json.dumps({**summary_of(folder), **edit}))
     with pytest.raises(BadInput, match=rf"summary.json: {complaint}.*the file was edited; delete it"):
-        render_report(folder)
+        render_report(Run(folder))
 
 
 @pytest.mark.parametrize(
@@ -270,7 +272,7 @@ def test_a_summary_that_was_edited_into_something_else_is_named(tmp_path, edit, 
     [
         ("predictions.csv", "p_fear", "much", "p_fear not a number in every row"),
         ("predictions.csv", "p_fear", 1.5, "probabilities below 0 or above 1"),
-        ("predictions.csv", "fold", "first", "fold not a number"),
+        ("predictions.csv", "fold", "first", "fold is not a whole number"),
         ("history.csv", "loss", "low", "loss not a number"),
     ],
 )
@@ -280,7 +282,7 @@ def test_a_table_that_was_edited_into_something_else_is_named(tmp_path, name, co
     table.loc[3, column] = value
     table.to_csv(folder / name, index=False)
     with pytest.raises(BadInput, match=rf"{name}: .*{complaint}"):
-        render_report(folder)
+        render_report(Run(folder))
 
 
 def test_a_prediction_that_is_no_class_is_refused(tmp_path):
@@ -289,14 +291,14 @@ def test_a_prediction_that_is_no_class_is_refused(tmp_path):
     predictions.loc[0, "prediction"] = "boredom"
     predictions.to_csv(folder / "predictions.csv", index=False)
     with pytest.raises(BadInput, match=r"predictions.csv: names boredom"):
-        render_report(folder)
+        render_report(Run(folder))
 
 
 def test_a_missing_checkpoint_is_counted(tmp_path):
     folder = write_run(tmp_path / "run")
     (folder / "checkpoints" / "fold-07.safetensors").unlink()
     with pytest.raises(BadInput, match="holds 9 of 10 checkpoints"):
-        write_figures(folder)
+        write_figures(Run(folder))
 
 
 def test_published_figures_are_those_for_the_same_classes():
@@ -316,9 +318,9 @@ def test_the_papers_recalls_are_no_whole_numbers_of_the_listed_sequences():
 
 
 def test_sequences_that_were_left_out_are_named_on_the_page_and_in_the_table(run):
-    page = render_report(run).read_text(encoding="utf-8")
+    page = render_report(Run(run)).read_text(encoding="utf-8")
     console = Console(record=True, width=100, file=io.StringIO())
-    print_summary(read_summary(run), console)
+    print_summary(Run(run).summary, console)
     printed = console.export_text()
     for name in ("S999_001", "S998_001", "what[.png"):
         assert name in page and name in printed

@@ -9,6 +9,7 @@ from random_run import write_run
 
 from data_prep.datasets.emotions import EMOTIONS
 from face_strnn.evaluation.metrics import accuracy, summarise
+from face_strnn.evaluation.run import Run
 from face_strnn.report.page import render_report
 
 pytestmark = pytest.mark.skipif(
@@ -36,13 +37,13 @@ def folder(tmp_path_factory):
     summary = json.loads((run / "summary.json").read_text())
     summary |= {**summarise(both, EMOTIONS), "seeds": 2, "seed_accuracies": [accuracy(first)] * 2}
     (run / "summary.json").write_text(json.dumps(summary))
-    render_report(run)
+    render_report(Run(run))
     areas = {"auc": dict.fromkeys(EMOTIONS, 0.75), "mean": 0.75, "mean_among_moved": None}
     longest = {"network": "integrated gradients, absolute", "control": "absolute, of the other emotions"}
     scores = [{"saliency": name, "kind": kind, **areas} for kind, name in longest.items()]
     (run / "saliency.json").write_text(json.dumps({"localisation": scores}))
     (run / "figures" / "saliency-emotions.png").write_bytes((run / "figures" / "saliency.png").read_bytes())
-    render_report(run)
+    render_report(Run(run))
     return run
 
 

@@ -8,6 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from data_prep.errors import BadInput
 from face_strnn.cli.program import main
+from face_strnn.evaluation.run import Run
 from face_strnn.report.tensorboard import TrainingScalars
 
 
@@ -36,7 +37,7 @@ def test_every_epoch_of_every_network_is_written_as_the_history_has_it(cv_option
 def test_a_run_that_was_made_without_them_gets_them_from_its_history_once(run, tmp_path):
     scalars = TrainingScalars(tmp_path / "tensorboard", "last")
     for _ in range(2):
-        scalars.complete(run)
+        scalars.complete(Run(run))
     found = curves(tmp_path / "tensorboard" / "fold-02-seed-5")
     assert [step for step, _ in found["loss"]] == [1, 2, 3]
     assert set(found) == {"loss", "cross_entropy", "train_accuracy"}

@@ -17,8 +17,9 @@ from data_prep.errors import BadInput
 from data_prep.store.store import FeatureStore
 from face_strnn.cli.program import main
 from face_strnn.cli.saliency import print_saliency
-from face_strnn.evaluation.run_folder import read_saliency
+from face_strnn.evaluation.run import Run
 from face_strnn.saliency.held_out import HeldOut
+from face_strnn.saliency.saliency_file import read_saliency
 
 FACE_GREYS = 20
 """Different greys along a line: a face has more, both across and down; a map of 7 x 7 nodes in greys, or the strip that
@@ -51,7 +52,7 @@ def shows_a_face(svg: Path) -> bool:
 
 
 def test_each_test_sequence_is_asked_of_the_networks_that_never_saw_its_subject(run, features):
-    held_out = HeldOut(run, FeatureStore.open(features))
+    held_out = HeldOut(Run(run), FeatureStore.open(features))
     predictions = pd.read_csv(run / "predictions.csv").set_index("sequence")
     assert held_out.sequences == sorted(predictions.index)
     roles = pd.read_csv(run / "folds.csv")
@@ -72,7 +73,7 @@ def test_a_run_whose_fold_learned_from_its_test_subject_is_refused(tmp_path, run
     leak = folds[folds["role"] == "test"].head(1).assign(role="train")
     pd.concat([folds, leak]).to_csv(copy / "folds.csv", index=False)
     with pytest.raises(BadInput, match=r"folds.csv: fold \d both learns from and tests subject S\d+"):
-        HeldOut(copy, FeatureStore.open(features))
+        HeldOut(Run(copy), FeatureStore.open(features))
 
 
 def test_other_features_than_the_runs_are_refused(tmp_path, run, features):
@@ -81,7 +82,7 @@ def test_other_features_than_the_runs_are_refused(tmp_path, run, features):
     for file in sorted((tmp_path / store.folder.name).glob("*_rot*.safetensors"))[:3]:
         file.unlink()
     with pytest.raises(BadInput, match=r"not the features that .* was made with"):
-        HeldOut(run, FeatureStore.open(tmp_path))
+        HeldOut(Run(run), FeatureStore.open(tmp_path))
 
 
 def test_the_command_writes_maps_attributions_truth_and_scores(explained):
@@ -193,7 +194,7 @@ def test_figures_are_written_in_three_formats_and_name_synthetic_data(explained)
 def test_no_subjects_face_is_in_a_figure_unless_the_option_asks_for_it(tmp_path, run, features, standin):
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
-    name = HeldOut(run, FeatureStore.open(features)).sequences[0]
+    name = HeldOut(Run(run), FeatureStore.open(features)).sequences[0]
     of_sequence = ["heatmap", str(copy), "--sequence", name, "--features", str(features)]
     assert main(of_sequence) == 0
     assert main(["saliency", str(copy), "--features", str(features), "--steps", "2"]) == 0
@@ -222,7 +223,7 @@ def test_options_of_one_sequence_that_do_not_go_together_are_named(tmp_path, run
 
 
 def test_images_that_are_not_those_of_the_features_are_refused(tmp_path, run, features, standin, capsys):
-    name = HeldOut(run, FeatureStore.open(features)).sequences[0]
+    name = HeldOut(Run(run), FeatureStore.open(features)).sequences[0]
     shutil.copytree(standin, tmp_path / "data")
     subject, number = name.split("_")
     first = sorted((tmp_path / "data" / "cohn-kanade-images" / subject / number).glob("*.png"))[0]

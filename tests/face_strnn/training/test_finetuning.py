@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from literal import literal_logits, small_network
+from runs import cross_validated
 from safetensors import safe_open
 from small_network import SMALL_NETWORK
 from torch import nn
@@ -18,7 +19,6 @@ from data_prep.store import crops as stored_crops
 from data_prep.store.store import FeatureStore
 from face_strnn import STRNN
 from face_strnn.config import Config, FinetuningConfig, NetworkConfig, TrainingConfig
-from face_strnn.evaluation.finetuned import Finetuning, finetuned_cross_validation
 from face_strnn.models.strnn import MapBatch, logits
 from face_strnn.models.time_steps import time_steps
 from face_strnn.training.from_crops import augmented as variants_module
@@ -206,13 +206,17 @@ def test_no_crop_of_a_held_out_subject_is_read_in_the_training_of_its_fold(
         read.append(entry)
         return stored_crops.read_crops(of, entry)
 
-    def after_epoch(done, _):
-        by_fold.setdefault(done.fold, []).extend(read)
-        read.clear()
+    def after_epoch(stage, history, _):
+        if stage == "fine-tuning":
+            by_fold.setdefault(history[-1].fold, []).extend(read)
+            read.clear()
 
     monkeypatch.setattr(variants_module, "read_crops", counted)
-    plan = Finetuning("last-block", FinetuningConfig(epochs=2, frames=2, variants=0), str(vgg_file()))
-    finetuned_cross_validation(store, tmp_path / "run", CONFIG, plan, n_folds=3, watch=after_epoch)
+    finetuning = FinetuningConfig(epochs=2, frames=2, variants=0)
+    cross_validated(
+        store, tmp_path / "run", CONFIG, after_epoch, str(vgg_file()),
+        folds=3, finetune="last-block", finetuning=finetuning,
+    )  # fmt: skip
     roles = pd.read_csv(tmp_path / "run" / "folds.csv")
     for fold in (1, 2, 3):
         tested = set(roles.query("fold == @fold and role == 'test'")["subject"])
@@ -282,7 +286,10 @@ def test_an_ablation_is_finetuned_too(store, vgg_file, tmp_path):
     config = replace(
         CONFIG, network=replace(CONFIG.network, variant="trnn"), training=replace(CONFIG.training, epochs=1)
     )
-    plan = Finetuning("last-block", FinetuningConfig(epochs=1, frames=2, backbone_rate=1e-3), str(vgg_file()))
-    summary = finetuned_cross_validation(store, tmp_path / "run", config, plan, n_folds=2)
-    assert summary["variant"] == "trnn"
+    finetuning = FinetuningConfig(epochs=1, frames=2, backbone_rate=1e-3)
+    summary = cross_validated(
+        store, tmp_path / "run", config, weights=str(vgg_file()),
+        folds=2, finetune="last-block", finetuning=finetuning,
+    )  # fmt: skip
+    assert summary.variant == "trnn"
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["finetune"] == "last-block"

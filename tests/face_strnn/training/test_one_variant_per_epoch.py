@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from runs import cross_validated
 from safetensors import safe_open
 from variants_store import CONFIG, SUBJECTS, VARIANTS, write_store
 
 from data_prep.faces.variants import Variant
 from face_strnn.audit.audit import audit_run
 from face_strnn.cli.program import main
-from face_strnn.evaluation.crossval import cross_validate
+from face_strnn.evaluation.run import Run
 from face_strnn.training import stack as training
 from face_strnn.training.samples import Samples, channel_moments, names_sha256
 from face_strnn.training.stack import Member, draw_one_of_each, train
@@ -106,8 +107,8 @@ def test_networks_of_several_seeds_are_not_trained_on_the_same_draws(store, tmp_
     with pytest.raises(ValueError, match="several seeds"):
         trained(samples, [*fold_members(samples), *fold_members(samples, seed=1)])
     both = tmp_path / "both"
-    cross_validate(store, both, CONFIG, n_folds=2, n_seeds=2, augmentation="one")
-    cross_validate(store, tmp_path / "second", CONFIG, n_folds=2, seed=1, augmentation="one")
+    cross_validated(store, both, CONFIG, folds=2, seeds=2, augmentation="one")
+    cross_validated(store, tmp_path / "second", CONFIG, folds=2, seed=1, augmentation="one")
     of_second = pd.read_csv(both / "history.csv").query("seed == 1").reset_index(drop=True)
     pd.testing.assert_frame_equal(of_second, pd.read_csv(tmp_path / "second" / "history.csv"))
 
@@ -133,7 +134,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_draws_of_its_next_epoch(store, 
 
 def test_a_run_says_that_all_variants_of_its_training_subjects_may_be_taught_and_passes_its_audit(store, tmp_path):
     out = tmp_path / "run"
-    cross_validate(store, out, CONFIG, n_folds=2, augmentation="one")
+    cross_validated(store, out, CONFIG, folds=2, augmentation="one")
     summary = json.loads((out / "summary.json").read_text())
     assert (summary["augmentation"], summary["tested"], summary["n_samples"]) == ("one", "unrotated", 36)
     assert summary["features"]["rotations"] == [0, 2.5] and summary["features"]["flipped"] == [0]
@@ -145,8 +146,8 @@ def test_a_run_says_that_all_variants_of_its_training_subjects_may_be_taught_and
     with safe_open(out / "checkpoints" / "fold-01.safetensors", framework="pt") as file:
         said = file.metadata()["taught_sha256"]
     assert said == names_sha256(zip(taught["sequence"], map(Variant, taught["rotation"], taught["flip"]), strict=True))
-    assert audit_run(out, store).verdict == "14 of 14 checks passed"
-    assert audit_run(out).failed == ()
+    assert audit_run(Run(out), store).verdict == "14 of 14 checks passed"
+    assert audit_run(Run(out)).failed == ()
 
 
 def test_it_is_refused_where_the_features_have_one_variant(tmp_path, capsys):
@@ -158,7 +159,7 @@ def test_it_is_refused_where_the_features_have_one_variant(tmp_path, capsys):
 
 
 def test_all_variants_are_the_default_and_the_former_name_is_no_choice(store, tmp_path, capsys):
-    cross_validate(store, tmp_path / "run", replace(CONFIG, training=replace(CONFIG.training, epochs=1)), n_folds=2)
+    cross_validated(store, tmp_path / "run", replace(CONFIG, training=replace(CONFIG.training, epochs=1)), folds=2)
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["augmentation"] == "all"
     with pytest.raises(SystemExit) as ended:
         main(["cv", "--features", str(store.folder), "--out", str(tmp_path / "b"), "--augmentation", "rotations"])

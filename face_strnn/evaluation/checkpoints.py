@@ -1,0 +1,115 @@
+"""The checkpoints of a run: one network for each fold and seed."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from data_prep.errors import BadInput
+from face_strnn.evaluation.settings import RunSettings
+from face_strnn.evaluation.summary import RESUME
+from face_strnn.models.strnn import STRNN
+
+FOLDER = "checkpoints"
+
+FACTS = frozenset({
+    "fold", "seed", "selection", "epoch", "taught_sha256", "watched_sha256", "samples_sha256", "history", "classes",
+    "features", "data", "interpolation",
+})  # fmt: skip
+"""What the header of every network says beside its sizes."""
+
+_BACKBONE_SUFFIX = ".backbone.safetensors"
+
+
+def checkpoint_name(fold: int, seed: int, first_seed: int) -> str:
+    """Return the name of the file that holds the network of a fold, from 1, and a seed."""
+    of_seed = "" if seed == first_seed else f"-seed-{seed}"
+    return f"fold-{fold:02d}{of_seed}.safetensors"
+
+
+def checkpoint_paths(run: Path, settings: RunSettings) -> dict[tuple[int, int], Path]:
+    """Return where the network of each (fold, seed) is, or will be: seed by seed, in order of the folds."""
+    return {
+        (fold, seed): run / FOLDER / checkpoint_name(fold, seed, settings.seed)
+        for seed in settings.all_seeds
+        for fold in range(1, settings.folds + 1)
+    }
+
+
+def backbone_file(checkpoint: Path) -> Path:
+    """Return where the trained weights of a fine-tuned network's backbone are: beside its checkpoint."""
+    return checkpoint.with_suffix(_BACKBONE_SUFFIX)
+
+
+def checkpoint_files(run: Path) -> list[Path]:
+    """Return the checkpoints that are in a run, in order of their names, without the weights of backbones."""
+    files = sorted((run / FOLDER).glob("fold-*.safetensors"))
+    return [file for file in files if not file.name.endswith(_BACKBONE_SUFFIX)]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedNetwork:
+    """A network of a run, and what its file says of it.
+
+    Attributes:
+        path: the file.
+        fold, seed: by the file's name.
+        model: the network; the header's facts are in ``model.facts``.
+        history: one row per epoch, as the header has it.
+        classes: the class names in the order of the network's outputs.
+    """
+
+    path: Path
+    fold: int
+    seed: int
+    model: STRNN
+    history: pd.DataFrame
+    classes: list[str]
+
+    @classmethod
+    def load(cls, path: Path, fold: int, seed: int) -> "TrainedNetwork":
+        """Load a network.
+
+        Raises:
+            BadInput: the file is missing, damaged or edited.
+        """
+        model = STRNN.load(path)
+        if lacking := sorted(FACTS - model.facts.keys()):
+            raise BadInput(f"{path}: its header lacks {', '.join(lacking)}; delete it and {RESUME}")
+        try:
+            history = pd.DataFrame(json.loads(model.facts["history"]))
+            classes = json.loads(model.facts["classes"])
+            history[["fold", "seed", "epoch", "watched_accuracy"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadInput(f"{path}: its header has no history or classes ({error}); the file was edited") from error
+        if len(classes) != model.config.n_classes:
+            raise BadInput(
+                f"{path}: names {len(classes)} classes and has {model.config.n_classes}; the file was edited"
+            )
+        return cls(path, fold, seed, model, history, classes)
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.path.name
+
+
+def load_networks(run: Path, settings: RunSettings) -> tuple[list[TrainedNetwork], list[str]]:
+    """Load every network of a run.
+
+    Returns:
+        The networks that are whole, in the order of :func:`checkpoint_paths`, and what is wrong with the others and
+        with files that belong to none.
+    """
+    paths = checkpoint_paths(run, settings)
+    known = {*paths.values(), *(map(backbone_file, paths.values()) if settings.is_finetuned else ())}
+    strays = sorted(path.name for path in (run / FOLDER).glob("*.safetensors") if path not in known)
+    problems = [f"{run / FOLDER}: {', '.join(strays)} belong to no fold and seed of config.yaml"] if strays else []
+    networks = []
+    for (fold, seed), path in paths.items():
+        try:
+            networks.append(TrainedNetwork.load(path, fold, seed))
+        except BadInput as error:
+            problems.append(str(error))
+    return networks, problems

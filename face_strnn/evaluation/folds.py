@@ -1,0 +1,109 @@
+"""The folds of a cross-validation: which samples train each fold's networks, choose their epoch, and test them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from data_prep.errors import BadInput
+from data_prep.store.store import StoredSequence
+from face_strnn.config import Selection
+from face_strnn.evaluation.protocols import splitter
+from face_strnn.evaluation.settings import Plan
+from face_strnn.training.samples import Samples
+
+FOLD_COLUMNS = ["fold", "sequence", "subject", "emotion", "rotation", "flip", "role"]
+"""Of ``folds.csv``; ``flip`` is left out where no variant is flipped."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """One fold.
+
+    Attributes:
+        number: from 1.
+        train: numbers of the samples that its networks are trained on, all variants among them.
+        validation: numbers of the original samples that choose the epoch; None where the last one is kept. With
+            ``"oracle"`` these are the test samples.
+        test: numbers of the tested samples, which are all variants where predictions are averaged over them.
+    """
+
+    number: int
+    train: np.ndarray
+    validation: np.ndarray | None
+    test: np.ndarray
+
+
+def make_folds(samples: Samples, tested: Samples, plan: Plan) -> list[Fold]:
+    """Split the samples as the protocol has it: all variants of a sequence are on the same side.
+
+    Args:
+        samples: those to learn from; ``train`` and ``validation`` are numbers in them.
+        tested: those to test on; ``test`` are numbers in them.
+        plan: the protocol, its number of folds, and the selection.
+
+    Raises:
+        BadInput: fewer subjects than folds; one subject; too few folds for inner selection.
+    """
+    originals = samples.originals()
+    subjects = originals.subjects
+    if len(set(subjects)) < 2:
+        raise BadInput(f"{samples.store.folder}: holds one subject; a subject-independent test needs at least 2")
+    split = splitter(plan.protocol, plan.folds, subjects.tolist(), originals.given_folds.tolist())
+    names = np.array([entry.sequence for entry in originals.entries])
+    held_out = [names[test] for _, test in split.split(names, groups=subjects)]
+    return [_fold(samples, tested, held_out, number, plan.selection) for number in range(len(held_out))]
+
+
+def _fold(
+    samples: Samples, tested: Samples, held_out: Sequence[np.ndarray], number: int, selection: Selection
+) -> Fold:
+    sequences = np.array([entry.sequence for entry in samples.entries])
+    is_original = np.array([entry.variant.is_original for entry in samples.entries])
+    train = ~np.isin(sequences, held_out[number])
+    validation = None
+    if selection != "last":
+        # Inner selection: the test sequences of the following fold, none of whose variants is then trained on.
+        chooses = held_out[number if selection == "oracle" else (number + 1) % len(held_out)]
+        validation = np.flatnonzero(np.isin(sequences, chooses) & is_original)
+        train &= ~np.isin(sequences, chooses)
+        if not train.any():
+            raise BadInput(
+                "--selection inner needs at least 3 folds: one to test, one to choose the epoch, one to learn"
+            )
+    test = np.flatnonzero(np.isin([entry.sequence for entry in tested.entries], held_out[number]))
+    return Fold(number + 1, np.flatnonzero(train), validation, test)
+
+
+def fold_table(folds: Sequence[Fold], samples: Samples, tested: Samples, selection: Selection) -> pd.DataFrame:
+    """Return ``folds.csv``: every sample's role in every fold, ``train``, ``test`` or ``validation``."""
+    rows = []
+    for fold in folds:
+        roles = {"train": samples.subset(fold.train), "test": tested.subset(fold.test)}
+        if selection == "inner":
+            roles["validation"] = samples.subset(fold.validation)
+        rows += [_row(fold.number, entry, role) for role, part in roles.items() for entry in part.entries]
+    table = pd.DataFrame(rows, columns=FOLD_COLUMNS)
+    return table if table["flip"].any() else table.drop(columns="flip")
+
+
+def _row(fold: int, entry: StoredSequence, role: str) -> tuple[object, ...]:
+    return fold, entry.sequence, entry.subject, entry.emotion, entry.rotation, entry.flip, role
+
+
+def missing_classes(folds: Sequence[Fold], samples: Samples) -> list[str]:
+    """Name the classes of which a fold has no training sample: its networks cannot learn them."""
+    labels = samples.labels.numpy()
+    names = {
+        fold.number: [name for label, name in enumerate(samples.class_names) if label not in labels[fold.train]]
+        for fold in folds
+    }
+    said = {
+        number: f"no training sequence shows {', '.join(lacking)}; its network cannot learn it"
+        for number, lacking in names.items()
+        if lacking
+    }
+    if len(said) == len(folds) and len(set(said.values())) == 1:
+        return [f"all folds: {next(iter(said.values()))}"]
+    return [f"fold {number}: {what}" for number, what in said.items()]

@@ -1,0 +1,1 @@
+"""The methods that a cross-validation can train and test."""

@@ -1,0 +1,140 @@
+"""Learning from face crops: each fold's network is trained on together with a backbone of its own, fold by fold."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data_prep.backbones.recorded import recorded_backbone
+from data_prep.errors import BadInput
+from data_prep.faces.variants import ORIGINAL
+from data_prep.store.crops import require_crops
+from face_strnn.evaluation.checkpoints import TrainedNetwork, backbone_file, checkpoint_paths
+from face_strnn.evaluation.folds import Fold
+from face_strnn.evaluation.learners.learner import Progress
+from face_strnn.evaluation.run import FROZEN
+from face_strnn.evaluation.settings import RunSettings
+from face_strnn.models.strnn import STRNN
+from face_strnn.training.from_crops.answers import maps_of_crops
+from face_strnn.training.from_crops.augmented import Variants
+from face_strnn.training.from_crops.backbone_parts import BackboneParts, save_thawed
+from face_strnn.training.from_crops.fold import FoldProgress, finetune_fold
+from face_strnn.training.from_crops.joint import JointNetwork
+from face_strnn.training.probabilities import probabilities
+from face_strnn.training.samples import Samples, channel_moments, names_sha256
+from face_strnn.training.standardisation import Standardisation
+
+SCRATCH = "scratch"
+
+
+class FoldOnCrops:
+    """Fine-tunes the networks of a frozen run, in the run's folder ``frozen``, each with the backbone's last layers.
+
+    Args:
+        settings: of the run.
+        samples: those that the frozen networks learned from; of their originals the crops are stored.
+        weights: file of the backbone's weights, where the features' came from a local file.
+        device: where the networks are trained.
+
+    Raises:
+        BadInput: the store has no crops, its maps are not of float32 arithmetic or are of two pooling layers, or the
+            backbone's weights are not at hand.
+    """
+
+    def __init__(
+        self, settings: RunSettings, samples: Samples, weights: str | None, device: torch.device | str = "cpu"
+    ) -> None:
+        store = samples.store
+        require_crops(store, samples.originals().entries)
+        if "precision" in store.recipe:
+            raise BadInput(f"{store.folder}: its maps are of {store.recipe['precision']}; --finetune takes float32's")
+        backbone = recorded_backbone(store.recipe, store.folder, weights, device)
+        self._settings, self._samples = settings, samples
+        self._parts = BackboneParts.of(backbone, settings.finetune)
+
+    def fit(self, folds: Sequence[Fold], out: Path, progress: Progress | None = None) -> None:
+        """Fine-tune what is not fine-tuned yet; see :class:`face_strnn.evaluation.learners.learner.Learner`."""
+        of_number = {fold.number: fold for fold in folds}
+        variants: Variants | None = None
+        for (number, seed), path in checkpoint_paths(out, self._settings).items():
+            if path.is_file() and backbone_file(path).is_file():
+                continue
+            variants = variants or self._variants(out)
+            self._finetune(of_number[number], seed, path, variants, progress)
+        shutil.rmtree(out / SCRATCH, ignore_errors=True)
+
+    def is_fitted(self, network: TrainedNetwork) -> bool:
+        """A network is two files: the STRNN, which was loaded whole, and its backbone's trained weights."""
+        if not backbone_file(network.path).is_file():
+            return False
+        self._parts.load(backbone_file(network.path))
+        return True
+
+    def probabilities(self, network: TrainedNetwork, samples: Samples) -> np.ndarray:
+        """See :class:`face_strnn.evaluation.learners.learner.Learner`; only original samples have crops."""
+        backbone = self._parts.load(backbone_file(network.path))
+        maps = [maps_of_crops(samples.store, entry, backbone) for entry in samples.entries]
+        return probabilities(network.model, maps, self._settings.training.interpolation)
+
+    def _finetune(
+        self, fold: Fold, seed: int, path: Path, variants: Variants, progress: Progress | None
+    ) -> None:
+        settings, samples = self._settings, self._samples
+        begun_from = path.parent.parent / FROZEN / path.parent.name / path.name
+        start = STRNN.load(begun_from)
+        network = JointNetwork(start, self._standardisation(fold), self._parts, settings.config, settings.finetuning)
+        originals = samples.subset(fold.train).originals()
+        state_file = path.with_suffix(".finetuning")
+
+        def watch(done: FoldProgress) -> None:
+            if progress:
+                progress("fine-tuning", done.history, settings.finetuning.epochs)
+
+        done = finetune_fold(
+            network,
+            (fold.number, seed),
+            originals.entries,
+            originals.labels.tolist(),
+            variants,
+            settings.config,
+            settings.finetuning,
+            state_file,
+            watch,
+        )
+        save_thawed(
+            backbone_file(path),
+            network.weights(),
+            finetune=settings.finetune,
+            features=samples.store.fingerprint,
+            weights_sha256=self._parts.whole.weights.sha256,
+            fold=str(fold.number),
+            seed=str(seed),
+            # What an audit holds against the protocol: whose crops were really read.
+            read_sha256=names_sha256((name, ORIGINAL) for name in done.read),
+            start_sha256=sha256(begun_from.read_bytes()).hexdigest(),
+        )
+        history = json.dumps([asdict(epoch) for epoch in done.history])
+        network.model().save(path, **start.facts | {"epoch": str(done.epochs_done), "history": history})
+        state_file.unlink(missing_ok=True)
+
+    @cached_property
+    def _moments(self) -> Tensor:
+        return channel_moments(self._samples)
+
+    def _standardisation(self, fold: Fold) -> Standardisation:
+        """That of the fold's training on frozen maps, fitted to the same samples."""
+        train = torch.zeros(1, len(self._samples), dtype=torch.bool)
+        train[0, fold.train] = True
+        return Standardisation.fit(self._moments, train)
+
+    def _variants(self, out: Path) -> Variants:
+        finetuning = self._settings.finetuning
+        scratch = out / SCRATCH if finetuning.variants else None
+        return Variants(self._samples.store, self._parts, finetuning.frames, scratch)

@@ -1,0 +1,55 @@
+"""What a cross-validation asks of a method that learns: train the networks of folds, and give probabilities."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+
+from face_strnn.evaluation.checkpoints import TrainedNetwork
+from face_strnn.evaluation.folds import Fold
+from face_strnn.training.samples import Samples
+from face_strnn.training.stack import Epoch
+
+Stage = Literal["training", "fine-tuning"]
+
+
+class Progress(Protocol):
+    """Called after every epoch."""
+
+    def __call__(self, stage: Stage, history: Sequence[Epoch], epochs: int) -> None:
+        """Take the state of a training.
+
+        Args:
+            stage: what is being done.
+            history: of the networks that are trained together, from their first epoch to the one that just ended.
+            epochs: number of epochs of the stage.
+        """
+
+
+class Learner(Protocol):
+    """Trains the networks of folds and asks them for probabilities; knows neither tables nor figures of merit."""
+
+    def fit(self, folds: Sequence[Fold], out: Path, progress: Progress | None = None) -> None:
+        """Train one network per fold and seed and write it to ``out/checkpoints``.
+
+        Networks that are there are kept; an interrupted training resumes after the last epoch that it finished.
+
+        Args:
+            folds: all folds of the run.
+            out: the run folder.
+            progress: called after every epoch.
+
+        Raises:
+            BadInput: damaged features or files.
+        """
+
+    def is_fitted(self, network: TrainedNetwork) -> bool:
+        """Whether all files of a network are there and whole."""
+
+    def probabilities(self, network: TrainedNetwork, samples: Samples) -> np.ndarray:
+        """Return the probability of each class: float64 (samples, classes).
+
+        Raises:
+            BadInput: damaged features or files.
+        """

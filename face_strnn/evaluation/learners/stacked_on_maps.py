@@ -1,0 +1,148 @@
+"""Learning on pooling maps as stored: the networks of many folds are trained together, as one stack."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from face_strnn.evaluation.checkpoints import FOLDER, TrainedNetwork, checkpoint_paths
+from face_strnn.evaluation.folds import Fold
+from face_strnn.evaluation.learners.learner import Progress
+from face_strnn.evaluation.settings import RunSettings
+from face_strnn.models.strnn import STRNN
+from face_strnn.training.gpu_memory import networks_that_fit
+from face_strnn.training.probabilities import probabilities
+from face_strnn.training.samples import Samples, channel_moments, names_sha256
+from face_strnn.training.stack import Epoch, Member, Stack, train
+
+NETWORKS_PER_STACK = 10
+"""Networks that are trained together on a CPU. Their states take about 30 MB each per batch of 16 sequences."""
+
+
+class StackedOnMaps:
+    """Trains STRNNs on the maps of a store.
+
+    Args:
+        settings: of the run.
+        samples: those to learn from.
+        device: where the networks are trained.
+    """
+
+    def __init__(self, settings: RunSettings, samples: Samples, device: torch.device | str = "cpu") -> None:
+        self._settings, self._samples, self._device = settings, samples, torch.device(device)
+
+    def fit(self, folds: Sequence[Fold], out: Path, progress: Progress | None = None) -> None:
+        """Train what is not trained yet; see :class:`face_strnn.evaluation.learners.learner.Learner`."""
+        settings, folder = self._settings, out / FOLDER
+        members = [self._member(fold, seed) for seed in settings.all_seeds for fold in folds]
+        paths = list(checkpoint_paths(out, settings).values())
+        draws_variants = settings.augmentation == "one"
+        # What an epoch takes is drawn by seed: networks of another one would read other maps.
+        apart = len(folds) if draws_variants else len(members)
+        moments: Tensor | None = None
+        for first, last in deal_to_stacks(len(members), self._stack_size(), folder, apart):
+            if all(path.is_file() for path in paths[first:last]):
+                continue
+            moments = channel_moments(self._samples) if moments is None else moments
+            state_file = folder / f"networks-{first + 1:02d}-{last:02d}.training"
+            stack = train(
+                members[first:last],
+                self._samples,
+                self._samples.labels,
+                moments,
+                settings.config,
+                state_file,
+                _on_stacks(progress),
+                self._device,
+                sequences=self._samples.sequence_numbers if draws_variants else None,
+            )
+            for path, member, model in zip(paths[first:last], stack.members, stack.models(), strict=True):
+                self._save(path, member, model, stack.history)
+            state_file.unlink()
+
+    def is_fitted(self, network: TrainedNetwork) -> bool:
+        """A network is one file, which was loaded whole."""
+        return network.path.is_file()
+
+    def probabilities(self, network: TrainedNetwork, samples: Samples) -> np.ndarray:
+        """See :class:`face_strnn.evaluation.learners.learner.Learner`."""
+        return probabilities(network.model, samples, self._settings.training.interpolation)
+
+    def _member(self, fold: Fold, seed: int) -> Member:
+        validation = None if fold.validation is None else self._mask(fold.validation)
+        return Member(fold.number, seed, self._mask(fold.train), validation)
+
+    def _mask(self, numbers: np.ndarray) -> np.ndarray:
+        mask = np.zeros(len(self._samples), bool)
+        mask[numbers] = True
+        return mask
+
+    def _stack_size(self) -> int:
+        if self._device.type == "cpu":
+            return NETWORKS_PER_STACK
+        config = self._settings.config
+        longest = sorted(entry.frames for entry in self._samples.entries)[-config.training.batch_size :]
+        return networks_that_fit(config, sum(longest), torch.cuda.mem_get_info(self._device)[0])
+
+    def _save(self, path: Path, member: Member, model: STRNN, history: Sequence[Epoch]) -> None:
+        settings, samples = self._settings, self._samples
+        history = [epoch for epoch in history if (epoch.fold, epoch.seed) == (member.fold, member.seed)]
+        validation = () if member.watched is None else samples.subset(np.flatnonzero(member.watched)).names()
+        model.save(
+            path,
+            # What an audit holds against the protocol: who this network is and what it was really trained on.
+            fold=str(member.fold),
+            seed=str(member.seed),
+            selection=settings.selection,
+            epoch=str(_kept_epoch(history)),
+            taught_sha256=names_sha256(samples.subset(np.flatnonzero(member.taught)).names()),
+            watched_sha256=names_sha256(validation) if validation else "",
+            samples_sha256=settings.features["samples_sha256"],
+            history=json.dumps([asdict(epoch) for epoch in history]),
+            classes=json.dumps(samples.class_names),
+            features=settings.features["fingerprint"],
+            data=settings.data,
+            interpolation=settings.training.interpolation,
+        )
+
+
+def deal_to_stacks(n_networks: int, size: int, folder: Path, apart: int) -> list[tuple[int, int]]:
+    """Deal networks to stacks of ``size``, but leave stacks together whose training was begun.
+
+    Args:
+        n_networks: how many there are.
+        size: of a stack.
+        folder: where the states of begun stacks lie.
+        apart: no stack reaches over a multiple of this number.
+
+    Returns:
+        The (first, last + 1) network of each stack, from 0.
+    """
+    begun = {}
+    for file in folder.glob("networks-*.training"):
+        first, last = map(int, file.stem.split("-")[1:])
+        begun[first - 1] = last
+    stacks, first = [], 0
+    while first < n_networks:
+        following = (first // apart + 1) * apart
+        end = min([first + size, n_networks, following, *(other for other in begun if other > first)])
+        last = begun.get(first, end)
+        stacks.append((first, last))
+        first = last
+    return stacks
+
+
+def _on_stacks(progress: Progress | None) -> Callable[[Stack], None] | None:
+    if progress is None:
+        return None
+    return lambda stack: progress("training", stack.history, stack.config.training.epochs)
+
+
+def _kept_epoch(history: Sequence[Epoch]) -> int:
+    if history[-1].watched_accuracy is None:
+        return history[-1].epoch
+    return max(history, key=lambda epoch: (epoch.watched_accuracy, -(epoch.watched_cross_entropy or 0.0))).epoch

@@ -1,0 +1,185 @@
+"""What a run was asked to do and what it was made from: ``config.yaml``."""
+
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from data_prep.errors import BadInput
+from face_strnn.config import (
+    Augmentation,
+    Config,
+    Finetune,
+    FinetuningConfig,
+    NetworkConfig,
+    Protocol,
+    Selection,
+    TrainingConfig,
+)
+from face_strnn.training.samples import Samples
+
+SETTINGS_FILE = "config.yaml"
+RESTART = "run `face-strnn cv` again with another --out"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a cross-validation is asked to do.
+
+    Attributes:
+        protocol: how subjects are dealt to folds.
+        folds: number of folds of the protocols that have one.
+        selection: which epoch is tested: ``"last"``; ``"inner"``: the best on a share of the training subjects (those
+            of the following fold), which the network is then not trained on; ``"oracle"``: the best on the test
+            subjects themselves, not comparable with anything.
+        seed: of the initial parameters; the first one where there are several.
+        seeds: number of times that every fold is trained, with seeds from ``seed`` upwards.
+        augmentation: ``"all"`` takes every variant that the features hold in every epoch, ``"one"`` one of each
+            sequence, drawn anew for every epoch, ``"none"`` only the original sequences.
+        test_average: the prediction for a test sequence is the mean over all its variants.
+        ensemble: the prediction is the mean over the networks of all seeds.
+        network, training: the settings of the networks; sizes that are None become those of the features.
+        finetune: which part of the backbone is trained on with each network, from the stored crops.
+        finetuning: how.
+
+    Raises:
+        BadInput: settings that exclude each other.
+    """
+
+    protocol: Protocol = "interleaved"
+    folds: int = 10
+    selection: Selection = "last"
+    seed: int = 0
+    seeds: int = 1
+    augmentation: Augmentation = "all"
+    test_average: bool = False
+    ensemble: bool = False
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    finetune: Finetune = "none"
+    finetuning: FinetuningConfig = field(default_factory=FinetuningConfig)
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise BadInput(f"--seeds {self.seeds}: every fold is trained at least once")
+        if self.ensemble and self.seeds == 1:
+            raise BadInput("--ensemble: --seeds 1 has one network for a fold; give --seeds 2 or more, or leave it out")
+        if self.is_finetuned and self.selection != "last":
+            raise BadInput("--finetune: only the last epoch is tested; omit --selection")
+        if self.is_finetuned and (self.test_average or self.ensemble):
+            raise BadInput("--finetune: each network predicts alone, from crops; omit --test-average and --ensemble")
+
+    @property
+    def is_finetuned(self) -> bool:
+        """Whether the networks' backbones are trained on with them."""
+        return self.finetune != "none"
+
+    @property
+    def config(self) -> Config:
+        """The settings of a network and its training."""
+        return Config(self.network, self.training)
+
+    @property
+    def all_seeds(self) -> range:
+        """The seeds with which every fold is trained."""
+        return range(self.seed, self.seed + self.seeds)
+
+    def frozen(self) -> Self:
+        """Return the same without fine-tuning: what fine-tuned networks start from."""
+        return replace(self, finetune="none", finetuning=FinetuningConfig())
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings(Plan):
+    """The plan of a run, its sizes and number of folds filled in, and what the run was made from.
+
+    Attributes:
+        data: the data set's name.
+        features: ``fingerprint`` of the store; ``rotations`` and ``flipped`` of its variants that are learned from;
+            ``samples_sha256`` over the facts of all of these samples.
+    """
+
+    data: str
+    features: dict[str, Any]
+
+    @classmethod
+    def of(cls, plan: Plan, samples: Samples, n_folds: int) -> "RunSettings":
+        """Fill in a plan.
+
+        Args:
+            plan: what is asked for.
+            samples: those to learn from.
+            n_folds: number of folds that the protocol gives.
+
+        Raises:
+            BadInput: a size that is set is not that of the samples, or all samples are of one class.
+        """
+        features = {
+            "fingerprint": samples.store.fingerprint,
+            **samples.variant_facts(),
+            "samples_sha256": samples.sha256(),
+        }
+        filled_in = replace(plan, folds=n_folds, network=network_for(samples, plan.network))
+        return cls(data=samples.store.recipe["data"], features=features, **_attributes(filled_in))
+
+    @classmethod
+    def read(cls, run: Path) -> "RunSettings":
+        """Read the settings of a run folder.
+
+        Raises:
+            BadInput: they are missing, are not YAML, or not settings of a run.
+        """
+        path = run / SETTINGS_FILE
+        try:
+            found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise BadInput(f"{path}: does not exist; run `face-strnn cv` again with the same --out") from error
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise BadInput(f"{path}: is not readable as YAML ({' '.join(str(error).split())}); {RESTART}") from error
+        if not isinstance(found, dict):
+            raise BadInput(f"{path}: holds no settings; {RESTART}")
+        lacking = {"protocol", "folds", "selection", "seed", "seeds", "network", "training"} - found.keys()
+        try:
+            settings = _ADAPTER.validate_python(found)
+        except ValidationError as error:
+            wrong = dict.fromkeys(str(one["loc"][0]) for one in error.errors() if one["loc"])
+            lacking |= wrong.keys()
+        if lacking:
+            raise BadInput(f"{path}: {', '.join(sorted(lacking))} missing or of another kind; {RESTART}")
+        return settings
+
+    @cached_property
+    def as_dict(self) -> dict[str, Any]:
+        """The contents of ``config.yaml``; fine-tuning is named only where it was asked for."""
+        values = json.loads(json.dumps(asdict(self)))
+        values = {"data": values.pop("data"), "features": values.pop("features"), **values}
+        if not self.is_finetuned:
+            del values["finetune"], values["finetuning"]
+        return values
+
+
+_ADAPTER = TypeAdapter(RunSettings)
+
+
+def network_for(samples: Samples, network: NetworkConfig) -> NetworkConfig:
+    """Return a network's settings with the sizes that the samples give, where they are None.
+
+    Raises:
+        BadInput: a size that is set is not that of the samples, or all samples are of one class.
+    """
+    if len(samples.class_names) < 2:
+        raise BadInput(
+            f"{samples.store.folder}: all its sequences show {samples.class_names[0]}; a classifier needs two emotions"
+        )
+    try:
+        return network.for_maps(samples[0].shape[1:], len(samples.class_names))
+    except BadInput as error:
+        raise BadInput(f"{samples.store.folder}: {error}") from error
+
+
+def _attributes(plan: Plan) -> dict[str, Any]:
+    return {field.name: getattr(plan, field.name) for field in fields(Plan)}
