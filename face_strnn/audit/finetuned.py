@@ -15,7 +15,7 @@ from face_strnn.audit.run_files import Checkpoint, Evidence, Lacking
 from face_strnn.evaluation.beside_frozen import beside_frozen
 from face_strnn.evaluation.run_folder import FROZEN, backbone_file, read_summary, read_table
 from face_strnn.training.from_crops.answers import answers
-from face_strnn.training.from_crops.backbone_parts import BackboneParts, thawed_facts
+from face_strnn.training.from_crops.thawed import load_thawed, split_for_finetuning, thawed_facts
 from face_strnn.training.samples import names_sha256
 
 
@@ -63,6 +63,6 @@ def finetuned_probabilities(
         backbone = recorded_backbone(store.recipe, store.folder, evidence.weights)
     except BadInput as error:
         raise Lacking(str(error)) from error
-    parts = BackboneParts.of(backbone, evidence.settings["finetune"])
-    thawed = parts.load(backbone_file(evidence.run / "checkpoints" / checkpoint.name))
+    split = split_for_finetuning(backbone, evidence.settings["finetune"])
+    thawed = load_thawed(backbone_file(evidence.run / "checkpoints" / checkpoint.name), split)
     return answers(store, entries, thawed, checkpoint.model, evidence.settings["training"]["interpolation"])

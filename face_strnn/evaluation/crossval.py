@@ -36,7 +36,7 @@ from face_strnn.models.spatial import scan_path
 from face_strnn.models.strnn import STRNN
 from face_strnn.training.gpu_memory import networks_that_fit
 from face_strnn.training.samples import Samples, channel_moments, names_sha256
-from face_strnn.training.stack import Epoch, Member, Stack, train
+from face_strnn.training.stack import Epoch, Stack, StackedNetwork, TrainingSamples, train
 
 NETWORKS_PER_STACK = 10
 """Networks that are trained together on a CPU. Their states take about 30 MB each per batch of 16 sequences."""
@@ -209,7 +209,7 @@ def _assign(samples: Samples, folds: BaseCrossValidator) -> list[tuple[np.ndarra
     return assignment
 
 
-def _is_finished(out: Path, members: Sequence[Member], ensemble: bool) -> bool:
+def _is_finished(out: Path, members: Sequence[StackedNetwork], ensemble: bool) -> bool:
     """Whether a run with these settings has been here to its end, and its models are whole."""
     names = ["summary.json", "predictions.csv", "history.csv", "folds.csv", *([MEMBERS_FILE] if ensemble else [])]
     tables = [out / name for name in names]
@@ -223,9 +223,9 @@ def _is_finished(out: Path, members: Sequence[Member], ensemble: bool) -> bool:
 
 def _member(
     samples: Samples, assignment: Sequence[tuple[np.ndarray, np.ndarray]], fold: int, seed: int, selection: Selection
-) -> Member:
+) -> StackedNetwork:
     taught, watched = _roles(samples, assignment, fold, selection)
-    return Member(fold + 1, seed, taught, watched)
+    return StackedNetwork(fold + 1, seed, taught, watched)
 
 
 def _roles(
@@ -251,7 +251,7 @@ def _roles(
 
 
 def _train_members(
-    members: Sequence[Member],
+    members: Sequence[StackedNetwork],
     samples: Samples,
     config: Config,
     folder: Path,
@@ -275,14 +275,11 @@ def _train_members(
         state_file = folder / f"networks-{first + 1:02d}-{last:02d}.training"
         stack = train(
             members[first:last],
-            samples,
-            samples.labels,
-            moments,
+            TrainingSamples(samples, samples.labels, moments, sequences),
             config,
             state_file,
             progress,
             device,
-            sequences=sequences,
         )
         for checkpoint, member, model in zip(checkpoints[first:last], stack.members, stack.models(), strict=True):
             history = [epoch for epoch in stack.history if (epoch.fold, epoch.seed) == (member.fold, member.seed)]
@@ -332,7 +329,7 @@ def _stacks(n_members: int, size: int, folder: Path, apart: int | None = None) -
     return stacks
 
 
-def _lacking_classes(samples: Samples, members: Sequence[Member]) -> list[str]:
+def _lacking_classes(samples: Samples, members: Sequence[StackedNetwork]) -> list[str]:
     """Say by name which classes a fold's network is never shown: it cannot recognise them."""
     said = []
     labels = samples.labels.numpy()
@@ -363,7 +360,7 @@ def _test(
     samples: Samples,
     tested: Samples,
     assignment: Sequence[tuple[np.ndarray, np.ndarray]],
-    members: Sequence[Member],
+    members: Sequence[StackedNetwork],
     models: Sequence[STRNN],
     config: Config,
 ) -> pd.DataFrame:

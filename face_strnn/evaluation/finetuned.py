@@ -21,6 +21,7 @@ from torch import Tensor
 
 from data_prep.atomic_files import write_text_whole
 from data_prep.backbones.recorded import recorded_backbone
+from data_prep.backbones.split import SplitBackbone
 from data_prep.errors import BadInput
 from data_prep.faces.variants import ORIGINAL
 from data_prep.store.crops import require_crops
@@ -41,9 +42,9 @@ from face_strnn.evaluation.run_folder import (
 from face_strnn.models.strnn import STRNN
 from face_strnn.training.from_crops.answers import answers
 from face_strnn.training.from_crops.augmented import Variants
-from face_strnn.training.from_crops.backbone_parts import BackboneParts, save_thawed
 from face_strnn.training.from_crops.fold import FoldProgress, finetune_fold
 from face_strnn.training.from_crops.joint import JointNetwork
+from face_strnn.training.from_crops.thawed import load_thawed, save_thawed, split_for_finetuning
 from face_strnn.training.samples import Samples, channel_moments, names_sha256
 from face_strnn.training.stack import Stack
 from face_strnn.training.standardisation import Standardisation
@@ -110,7 +111,7 @@ def finetuned_cross_validation(
     if "precision" in store.recipe:
         raise BadInput(f"{store.folder}: its maps are of {store.recipe['precision']}; --finetune takes float32's")
     backbone = recorded_backbone(store.recipe, store.folder, finetuning.weights, device)
-    parts = BackboneParts.of(backbone, finetuning.what)
+    split = split_for_finetuning(backbone, finetuning.what)
     own = {"finetune": finetuning.what, "finetuning": asdict(finetuning.settings)}
     _take_folder(out, own)
     frozen = out / FROZEN
@@ -122,7 +123,7 @@ def finetuned_cross_validation(
     )
     write_text_whole(out / "folds.csv", (frozen / "folds.csv").read_text(encoding="utf-8"))
     (out / "checkpoints").mkdir(exist_ok=True)
-    work = _Work(samples, entries, out, config, finetuning, parts, seed)
+    work = _Work(samples, entries, out, config, finetuning, split, seed)
     identities = [(fold + 1, one) for one in range(seed, seed + n_seeds) for fold in range(_n_folds(frozen_summary))]
     if work.is_finished(identities):
         return read_summary(out)
@@ -171,11 +172,11 @@ class _Work:
         out: Path,
         config: Config,
         finetuning: Finetuning,
-        parts: BackboneParts,
+        split: SplitBackbone,
         first_seed: int,
     ) -> None:
         self._samples, self._entries, self._out = samples, entries, out
-        self._config, self._settings, self._what, self._parts = config, finetuning.settings, finetuning.what, parts
+        self._config, self._settings, self._what, self._split = config, finetuning.settings, finetuning.what, split
         self._first_seed = first_seed
         self._roles = read_table(out, "folds.csv", ["fold", "sequence", "subject", "role"])
         self._moments: Tensor | None = None
@@ -189,7 +190,7 @@ class _Work:
             return False
         for one in identities:
             STRNN.load(self._checkpoint(one))
-            self._parts.load(backbone_file(self._checkpoint(one)))
+            load_thawed(backbone_file(self._checkpoint(one)), self._split)
         return True
 
     def finetune(self, identity: tuple[int, int], watch: Callable[[FoldProgress], None]) -> None:
@@ -199,19 +200,17 @@ class _Work:
             return
         begun_from = self._out / FROZEN / "checkpoints" / checkpoint.name
         start, taught = STRNN.load(begun_from), self._names(identity[0], "train")
-        network = JointNetwork(start, self._standardisation(identity[0]), self._parts, self._config, self._settings)
+        network = JointNetwork(start, self._standardisation(identity[0]), self._split, self._config, self._settings)
         entries = [self._entries[name] for name in taught]
         labels = [self._samples.class_names.index(entry.emotion) for entry in entries]
         state_file = checkpoint.with_suffix(".finetuning")
-        done = finetune_fold(
-            network, identity, entries, labels, self._of_variants(), self._config, self._settings, state_file, watch
-        )
+        done = finetune_fold(network, identity, entries, labels, self._of_variants(), state_file, watch)
         save_thawed(
             backbone_file(checkpoint),
-            network.weights(),
+            network.backbone,
             finetune=self._what,
             features=self._samples.store.fingerprint,
-            weights_sha256=self._parts.whole.weights.sha256,
+            weights_sha256=self._split.whole.weights.sha256,
             fold=str(identity[0]),
             seed=str(identity[1]),
             # What an audit holds against the protocol: whose crops were really read.
@@ -232,7 +231,7 @@ class _Work:
         for fold, seed in identities:
             checkpoint = self._checkpoint((fold, seed))
             tested = [self._entries[name] for name in self._names(fold, "test")]
-            backbone, how = self._parts.load(backbone_file(checkpoint)), self._config.training.interpolation
+            backbone, how = load_thawed(backbone_file(checkpoint), self._split), self._config.training.interpolation
             found = answers(self._samples.store, tested, backbone, STRNN.load(checkpoint), how)
             for entry, probabilities in zip(tested, found.tolist(), strict=True):
                 prediction = self._samples.class_names[int(np.argmax(probabilities))]
@@ -260,5 +259,5 @@ class _Work:
     def _of_variants(self) -> Variants:
         if self._variants is None:
             scratch = self._out / SCRATCH if self._settings.variants else None
-            self._variants = Variants(self._samples.store, self._parts, self._settings.frames, scratch)
+            self._variants = Variants(self._samples.store, self._split, self._settings.frames, scratch)
         return self._variants

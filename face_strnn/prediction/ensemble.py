@@ -18,7 +18,7 @@ from data_prep.faces.variants import ORIGINAL, ROOM, cut_variant
 from face_strnn.config import Interpolation
 from face_strnn.evaluation.run_folder import backbone_file, checkpoint_files
 from face_strnn.models.strnn import STRNN, MapBatch, Parameters, logits
-from face_strnn.training.from_crops.backbone_parts import BackboneParts
+from face_strnn.training.from_crops.thawed import load_thawed, split_for_finetuning
 
 _KINDS: dict[str, CropKind] = {"sequence": "per-sequence", "per-frame": "per-frame", "eyes": "eyes"}
 """The crop's name in the recipe of features -> in :mod:`data_prep.faces.crops`."""
@@ -78,8 +78,8 @@ class Ensemble:
         models = _models(run, fingerprint)
         backbones = [recorded_backbone(recipe, run, weights, device)]
         if "finetune" in summary:
-            parts = BackboneParts.of(backbones[0], summary["finetune"])
-            backbones = [parts.load(backbone_file(file)) for file in checkpoint_files(run / "checkpoints")]
+            split = split_for_finetuning(backbones[0], summary["finetune"])
+            backbones = [load_thawed(backbone_file(file), split) for file in checkpoint_files(run / "checkpoints")]
         classes = tuple(json.loads(models[0].facts["classes"]))
         return cls([model.to(device) for model in models], backbones, kind, margin, classes, data)
 

@@ -21,7 +21,7 @@ from face_strnn.models.strnn import STRNN, MapBatch, logits
 from face_strnn.report.page import render_report
 from face_strnn.training.gpu_memory import bytes_of_network, networks_that_fit
 from face_strnn.training.samples import Samples
-from face_strnn.training.stack import Member
+from face_strnn.training.stack import StackedNetwork
 
 SUBJECTS = 8
 NETWORK = NetworkConfig(
@@ -183,7 +183,7 @@ def test_classes_that_training_lacks_are_warned_of_by_name(store, tmp_path):
 def test_a_class_of_one_subject_is_lacking_in_the_fold_that_holds_it_out():
     labels = torch.tensor([0, 1, 0, 1, 2, 0])
     samples = SimpleNamespace(labels=labels, class_names=("anger", "fear", "surprise"))
-    members = [Member(fold, seed, np.arange(6) % 3 != fold - 1) for seed in (0, 1) for fold in (1, 2, 3)]
+    members = [StackedNetwork(fold, seed, np.arange(6) % 3 != fold - 1) for seed in (0, 1) for fold in (1, 2, 3)]
     assert _lacking_classes(samples, members) == [
         "fold 2: no training sequence shows surprise; its network cannot learn it"
     ]
