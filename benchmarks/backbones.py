@@ -16,7 +16,7 @@ import torch
 from machine import describe
 
 from data_prep.backbones.backbone import BLOCK_ON_CPU, PIXELS_PER_CELL
-from data_prep.pretraining.split_backbone import SCRATCH, split_backbone
+from data_prep.backbones.split import SCRATCH, split_backbone
 
 ARCHITECTURES = ("vgg16", "vgg16_thin_bn")
 ROUNDS = 20
@@ -31,12 +31,12 @@ def main() -> None:
     networks = {name: split_backbone(name, SCRATCH, "pool4", 4) for name in ARCHITECTURES}
     times: dict[str, list[float]] = {name: [] for name in networks}
     for network in networks.values():
-        network.upper.eval()
+        network.trained.eval()
     with torch.inference_mode():
         for _ in range(ROUNDS):
             for name, network in networks.items():
                 start = time.process_time()
-                network.maps_of(network.below(images))
+                network.maps(images)
                 times[name].append((time.process_time() - start) / len(images))
     for name, of_network in times.items():
         best = min(of_network)

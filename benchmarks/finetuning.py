@@ -17,8 +17,8 @@ from face_strnn import STRNN
 from face_strnn.config import Config, FinetuningConfig
 from face_strnn.training.from_crops.answers import maps_of_crops
 from face_strnn.training.from_crops.augmented import Variants
-from face_strnn.training.from_crops.backbone_parts import BackboneParts
 from face_strnn.training.from_crops.joint import JointNetwork
+from face_strnn.training.from_crops.thawed import split_for_finetuning
 from face_strnn.training.samples import Samples, channel_moments
 from face_strnn.training.standardisation import Standardisation
 
@@ -35,11 +35,11 @@ def main() -> None:
     samples = Samples.of(store)
     chosen = samples.unrotated[: options.sequences]
     entries = [samples.entries[n] for n in chosen]
-    parts = BackboneParts.of(recorded_backbone(store.recipe, store.folder), options.what)
+    split = split_for_finetuning(recorded_backbone(store.recipe, store.folder), options.what)
     moments = channel_moments([samples[n] for n in chosen])
     standardisation = Standardisation.fit(moments, torch.ones(1, len(chosen), dtype=torch.bool))
-    network = JointNetwork(STRNN(), standardisation, parts, config, settings)
-    variants = Variants(store, parts, settings.frames, None)
+    network = JointNetwork(STRNN(), standardisation, split, config, settings)
+    variants = Variants(store, split, settings.frames, None)
     variants(entries[0], 0)  # libraries prepare themselves
     n_frames = sum(entry.frames for entry in entries) / len(entries)
 
@@ -51,7 +51,7 @@ def main() -> None:
     _print(f"a step, {sum(map(len, inputs)) / len(inputs):.1f} frames a sequence", began, len(entries))
     began = time.process_time()
     for entry in entries:
-        maps_of_crops(store, entry, parts.whole)
+        maps_of_crops(store, entry, split.whole)
     _print(f"maps for a test, {n_frames:.1f} frames a sequence", began, len(entries))
 
 

@@ -23,7 +23,7 @@ from data_prep.datasets.ckplus_list import ckplus_sequences
 from data_prep.faces.variants import ROTATIONS
 from face_strnn.config import Config, TrainingConfig
 from face_strnn.training.samples import channel_moments
-from face_strnn.training.stack import Member, train
+from face_strnn.training.stack import StackedNetwork, TrainingSamples, train
 
 EPOCHS = 60
 
@@ -40,7 +40,7 @@ def main() -> None:
     maps = [torch.randn(one.frames, 7, 7, 512, generator=generator).half() for one in listed]
     labels = torch.randint(7, (len(listed),), generator=generator)
     folds = np.array([one.fold_interleaved for one in listed])
-    members = [Member(fold, 0, folds != fold) for fold in range(1, 11)]
+    members = [StackedNetwork(fold, 0, folds != fold) for fold in range(1, 11)]
     moments = channel_moments(maps)
     needed = EPOCHS * operations(sum(one.frames for one in listed), len(listed), n_networks=9)
     rate = gpu_matrix_rate()
@@ -49,7 +49,8 @@ def main() -> None:
         ended: list[float] = []
         config = Config(NETWORK, TrainingConfig(epochs=EPOCHS, precision=precision))
         started = time.perf_counter()
-        train(members, maps, labels, moments, config, device="cuda", progress=lambda _: ended.append(now()))  # noqa: B023
+        samples = TrainingSamples(maps, labels, moments)
+        train(members, samples, config, device="cuda", progress=lambda _: ended.append(now()))  # noqa: B023
         total = now() - started
         share = f"{100 * needed / total / rate:.0f} %" if precision == "float32" else ""
         table.add_row(f"{precision}, all of it, loading the maps included", f"{total:.1f}", share)

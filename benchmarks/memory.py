@@ -27,7 +27,7 @@ from data_prep.store.store import FeatureStore, StoredSequence
 from face_strnn.config import Config, TrainingConfig
 from face_strnn.evaluation.crossval import config_for
 from face_strnn.training.samples import Samples, channel_moments
-from face_strnn.training.stack import Member, train
+from face_strnn.training.stack import StackedNetwork, TrainingSamples, train
 
 FRAMES = 18
 BYTES_PER_SEQUENCE = FRAMES * 49 * 512 * 2
@@ -79,9 +79,9 @@ def train_on(folder: Path) -> None:
     started = time.perf_counter()
     samples = Samples.of(FeatureStore.open(folder))
     folds = np.arange(len(samples)) % 10
-    members = [Member(fold, 0, folds != fold - 1) for fold in (1, 2)]
+    members = [StackedNetwork(fold, 0, folds != fold - 1) for fold in (1, 2)]
     config = config_for(samples, Config(training=TrainingConfig(epochs=1)))
-    train(members, samples, samples.labels, channel_moments(samples), config)
+    train(members, TrainingSamples(samples, samples.labels, channel_moments(samples)), config)
     print(peak["RssAnon"], peak["RssFile"], f"{time.perf_counter() - started:.0f}")
 
 

@@ -25,7 +25,7 @@ from face_strnn.models.spatial import scan_path
 from face_strnn.models.strnn import STRNN
 from face_strnn.models.time_steps import time_steps
 from face_strnn.training.samples import channel_moments
-from face_strnn.training.stack import Member, train
+from face_strnn.training.stack import StackedNetwork, TrainingSamples, train
 
 BATCH = 32
 FRAMES = 18  # CK+'s mean
@@ -70,11 +70,11 @@ def one_epoch(console: Console, rate: float) -> None:
     maps = [torch.randn(one.frames, 7, 7, 512, generator=generator).half() for one in listed]
     labels = torch.randint(7, (len(listed),), generator=generator)
     folds = np.array([one.fold_interleaved for one in listed])
-    members = [Member(fold, 0, folds != fold) for fold in range(1, 11)]
+    members = [StackedNetwork(fold, 0, folds != fold) for fold in range(1, 11)]
     moments = channel_moments(maps)
     config = Config(NETWORK, TrainingConfig(epochs=1))
     before = peak_memory_mib()
-    ours = seconds(lambda: train(members, maps, labels, moments, config), 2)
+    ours = seconds(lambda: train(members, TrainingSamples(maps, labels, moments), config), 2)
     after = peak_memory_mib()
     # The loops train fold by fold; one step of one fold is measured and the rest is proportion.
     network = STRNN()

@@ -17,7 +17,7 @@ from face_strnn.config import Config, Interpolation, NetworkConfig, Precision, T
 from face_strnn.models.scan import Scan
 from face_strnn.training.probabilities import probabilities
 from face_strnn.training.samples import channel_moments
-from face_strnn.training.stack import Member, train
+from face_strnn.training.stack import StackedNetwork, TrainingSamples, train
 
 MapSequences = Sequence[np.ndarray] | Sequence[Tensor] | np.ndarray | Tensor
 
@@ -129,10 +129,9 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
         nodes = tuple(grid) if self.scan is None else (self.scan.n_nodes, 1)
         sizes = {"input_size": channels, "grid": nodes, "n_classes": len(self.classes_)}
         config = Config(NetworkConfig(**network, **sizes), TrainingConfig(**training))
-        alone = Member(1, self.random_state, np.ones(len(maps), bool))
-        labels = torch.from_numpy(labels)
-        device, moments = compute_device(self.device), channel_moments(maps)
-        stack = train([alone], maps, labels, moments, config, device=device, scan=self.scan)
+        alone = StackedNetwork(1, self.random_state, np.ones(len(maps), bool))
+        samples = TrainingSamples(maps, torch.from_numpy(labels), channel_moments(maps))
+        stack = train([alone], samples, config, device=compute_device(self.device), scan=self.scan)
         self.network_ = stack.models()[0]
         return self
 

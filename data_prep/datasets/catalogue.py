@@ -90,11 +90,6 @@ class Catalogue:
         """The subjects' IDs in ascending order."""
         return tuple(sorted({sequence.subject for sequence in self.sequences}))
 
-    @property
-    def n_frames(self) -> int:
-        """Number of frames of all labelled sequences together, as far as it is known without decoding videos."""
-        return sum(sequence.n_frames for sequence in self.sequences)
-
     def emotion_counts(self) -> Counter[str]:
         """Return the number of sequences of each emotion that occurs."""
         return Counter(sequence.emotion for sequence in self.sequences)

@@ -52,8 +52,9 @@ def crops_of(track: FaceTrack, kind: CropKind = "per-sequence", margin: float = 
         track: a person's face through a recording.
         kind: ``"per-sequence"``: one square for all frames, see :func:`sequence_crop`. ``"per-frame"``: around each
             frame's own box, as large as its longer side and the margin; the detector's jitter of a few pixels comes
-            with it. ``"eyes"``: turned so that the eyes are level, their distance and place the same in all frames, see
-            :func:`eye_places`; where they lie in a frame is smoothed over time (:data:`EYE_SMOOTHING`).
+            with it. ``"eyes"``: turned so that the eyes are level, their distance (:data:`EYE_SIDES`) and place
+            (:data:`EYES_ABOVE`) the same in all frames; where they lie in a frame is smoothed over time
+            (:data:`EYE_SMOOTHING`).
         margin: the square's side is that of the face times 1 + ``margin``, 0 to 2.
 
     Returns:
@@ -92,13 +93,6 @@ def sequence_crop(boxes: Iterable[np.ndarray | None], margin: float = MARGIN) ->
     left, top, right, bottom = np.median(found, axis=0)
     side = max(right - left, bottom - top) * (1 + margin)
     return SquareCrop(float(left + right) / 2, float(top + bottom) / 2, float(side))
-
-
-def eye_places(margin: float = MARGIN) -> np.ndarray:
-    """Return where the eyes lie in a crop of kind ``"eyes"``: (2, 2), x and y of each as shares of its side."""
-    distance = 1 / (EYE_SIDES * (1 + margin))
-    y = 0.5 - EYES_ABOVE * distance
-    return np.array([[0.5 - distance / 2, y], [0.5 + distance / 2, y]])
 
 
 def _eye_crops(eyes: np.ndarray, margin: float) -> list[SquareCrop]:

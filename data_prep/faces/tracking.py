@@ -52,7 +52,8 @@ class FaceFollower:
 
     Example:
         >>> from data_prep.faces.crops import crops_of
-        >>> track = FaceFollower().track(read_frames(Path("clip.mp4")))  # doctest: +SKIP
+        >>> frames = [frame.image for frame in frames_at(Path("clip.mp4"))]  # doctest: +SKIP
+        >>> track = FaceFollower().track(frames)  # doctest: +SKIP
         >>> crops = crops_of(track, "per-sequence")  # doctest: +SKIP
     """
 

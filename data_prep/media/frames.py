@@ -4,8 +4,6 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
-
 from data_prep.errors import BadInput
 from data_prep.media.image_headers import SUFFIXES
 from data_prep.media.images import read_image
@@ -34,15 +32,10 @@ def frames_at(path: Path) -> Iterator[Frame]:
     raise BadInput(f"{path}: no such file or folder; give a video file or a folder of frames")
 
 
-def read_frames(path: Path) -> list[np.ndarray]:
-    """Read all the images of :func:`frames_at` into memory: uint8 (height, width, 3), RGB."""
-    return [frame.image for frame in frames_at(path)]
-
-
 def image_files(entries: Iterable[Path]) -> list[Path]:
     """Return those that are named as images are, and not hidden, in the order of the numbers in their names."""
     files = [file for file in entries if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")]
-    return sorted(files, key=_number_order)
+    return sorted(files, key=lambda file: number_order(file.name))
 
 
 def of_one_size(frames: Iterable[Frame], path: Path) -> Iterator[Frame]:
@@ -57,7 +50,7 @@ def of_one_size(frames: Iterable[Frame], path: Path) -> Iterator[Frame]:
         yield frame
 
 
-def _number_order(file: Path) -> list[int | str]:
-    """frame2 comes before frame10."""
-    parts = re.split(r"(\d+)", file.name)
+def number_order(name: str) -> list[int | str]:
+    """Return the key by which frame2 comes before frame10."""
+    parts = re.split(r"(\d+)", name)
     return [int(part) if place % 2 else part for place, part in enumerate(parts)]

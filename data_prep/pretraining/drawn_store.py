@@ -11,9 +11,9 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from data_prep.backbones.split import SplitBackbone
 from data_prep.pretraining.drawn_people import FACES_OF, DrawnPerson, Movements, Purpose, draw_person
 from data_prep.pretraining.recording_style import Style
-from data_prep.pretraining.split_backbone import SplitBackbone
 from data_prep.tensor_files import write_tensors
 
 PEOPLE_PER_FILE = 8
@@ -107,11 +107,11 @@ class DrawnStore:
             name: torch.from_numpy(np.concatenate([getattr(person, name) for person in people]))
             for name in ("units", "landmarks", "emotions")
         }
-        if backbone.starting is None:
+        if backbone.from_scratch:
             tensors["below"] = images
         else:
-            below = backbone.below(images)
-            tensors["below"], tensors["starting"] = _half(below), _half(backbone.at_first(below))
+            below = backbone.frozen_maps(images)
+            tensors["below"], tensors["starting"] = _half(below), _half(backbone.starting_maps(below))
         write_tensors(path, tensors, {"synthetic": "true"})
 
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from data_prep.backbones.split import SplitBackbone
 from data_prep.pretraining.drawn_store import DrawnBatch, DrawnStore
 from data_prep.pretraining.face_heads import FaceHeads
-from data_prep.pretraining.split_backbone import SplitBackbone
 
 PEOPLE_PER_BATCH = 8
 HELD_OUT_SHARE = 0.1
@@ -39,7 +39,7 @@ class DrawnTask:
         deviation, mean = torch.std_mean(maps, dim=(0, 2, 3))
         # A channel that is silent on these faces must not blow up on others.
         deviation = deviation.clamp(min=float(deviation.median()) / 10)
-        self.heads = FaceHeads(mean, deviation, tuple(maps.shape[2:]), generator).to(backbone.device)
+        self.heads = FaceHeads(mean, deviation, tuple(maps.shape[2:]), generator).to(backbone.whole.device)
 
     def batches(self, epoch: int) -> Iterator[DrawnBatch]:
         """Give all people once, eight at a time, in an order of the epoch's own."""
@@ -51,34 +51,28 @@ class DrawnTask:
         """Return the heads' loss, plus the pull towards the starting maps."""
         if heads_only:
             return self.heads(batch.starting, batch, self.store.faces_each).total
-        maps = self.backbone.maps_of(self._below(batch))
+        maps = self.backbone.maps(batch.below)
         loss = self.heads(maps, batch, self.store.faces_each).total
         if batch.starting is None:
             return loss
         kept = functional.mse_loss(self.heads.standardised(maps), self.heads.standardised(batch.starting))
         return loss + self.keep * kept
 
-    @torch.no_grad()
     def held_out_loss(self) -> float:
         """Return the heads' mean loss on people that nothing is learned from."""
-        learning = self.backbone.upper.training
-        self.backbone.upper.eval()
         total = 0.0
-        for first in range(0, len(self.held_out), PEOPLE_PER_BATCH):
-            people = self.held_out[first : first + PEOPLE_PER_BATCH]
-            batch = self._read(people)
-            maps = self.backbone.maps_of(self._below(batch))
-            total += len(people) * float(self.heads(maps, batch, self.store.faces_each).total)
-        self.backbone.upper.train(learning)
+        with self.backbone.evaluated():
+            for first in range(0, len(self.held_out), PEOPLE_PER_BATCH):
+                people = self.held_out[first : first + PEOPLE_PER_BATCH]
+                batch = self._read(people)
+                maps = self.backbone.maps(batch.below)
+                total += len(people) * float(self.heads(maps, batch, self.store.faces_each).total)
         return total / len(self.held_out)
 
     def _read(self, people: np.ndarray | range) -> DrawnBatch:
         batch = self.store.batch([int(person) for person in people])
         tensors = (batch.below, batch.starting, batch.units, batch.landmarks, batch.emotions)
-        return DrawnBatch(*(None if tensor is None else tensor.to(self.backbone.device) for tensor in tensors))
-
-    def _below(self, batch: DrawnBatch) -> Tensor:
-        return self.backbone.below(batch.below) if batch.below.dtype == torch.uint8 else batch.below
+        return DrawnBatch(*(None if tensor is None else tensor.to(self.backbone.whole.device) for tensor in tensors))
 
     @torch.no_grad()
     def _first_maps(self) -> Tensor:
@@ -86,4 +80,4 @@ class DrawnTask:
         if batch.starting is not None:
             return batch.starting
         # A copy, because statistics of batch norm would count this pass.
-        return deepcopy(self.backbone.upper)(self._below(batch))
+        return deepcopy(self.backbone.trained)(self.backbone.frozen_maps(batch.below))

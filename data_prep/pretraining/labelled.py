@@ -1,22 +1,23 @@
 """Pretraining on labelled images of faces, from the folder to the file."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sklearn.metrics import accuracy_score, recall_score
 
 from data_prep.backbones.own_files import write_backbone
+from data_prep.backbones.split import SplitBackbone
 from data_prep.datasets.emotions import EMOTION_OF_CODE
 from data_prep.datasets.problems import Problem, write_problems
 from data_prep.errors import BadInput
 from data_prep.media.images import read_image
-from data_prep.pretraining.labelled_crops import Faces, LabelledCrops
+from data_prep.preparation.recipe import Faces
+from data_prep.pretraining.labelled_crops import LabelledCrops
 from data_prep.pretraining.labelled_images import LabelledImage, digest_of, find_labelled_images
 from data_prep.pretraining.labelled_task import LabelledTask
-from data_prep.pretraining.learning import Epoch, Schedule, learn, total_steps
-from data_prep.pretraining.split_backbone import SplitBackbone
+from data_prep.pretraining.learning import Epoch, PretrainingOptions, Progress, learn
 from data_prep.pretraining.work_folder import WorkFolder, finished
 
 
@@ -50,14 +51,12 @@ def pretrain_on_images(
     backbone: SplitBackbone,
     out: Path,
     root: Path,
-    schedule: Schedule,
+    options: PretrainingOptions,
     faces: Faces = "mtcnn",
-    keep: float = 0.0,
-    seed: int = 0,
     jobs: int = 1,
-    progress: Callable[[str, int, int], None] = lambda *_: None,
+    progress: Progress = lambda *_: None,
 ) -> LabelledResult:
-    """Let a backbone learn from a folder of labelled images, and write it. An interrupted one is taken up.
+    """Train a backbone on a folder of labelled images, and write it. An interrupted training resumes.
 
     A tenth of the images, chosen by their content, is held out for the accuracy, another tenth chooses the epoch.
 
@@ -65,10 +64,8 @@ def pretrain_on_images(
         backbone: as it starts.
         out: the file, ``.safetensors``; what is kept meanwhile lies beside it.
         root: see :func:`data_prep.pretraining.labelled_images.find_labelled_images`.
-        schedule: how long and how fast.
+        options: how.
         faces: ``"mtcnn"`` finds the largest; ``"given"``: the images are the crops.
-        keep: see :class:`data_prep.pretraining.labelled_task.LabelledTask`.
-        seed: of head, order and disturbances.
         jobs: processes that cut; -1 for one per core.
         progress: told what is being done, how much of it is done, and how much there is.
 
@@ -76,14 +73,11 @@ def pretrain_on_images(
         BadInput: nothing to learn from, too little to hold out, or ``out`` is taken.
     """
     images, problems = find_labelled_images(root)
-    settings = {
-        **backbone.settings(), "images": digest_of(images), "faces": faces, "keep": keep, "seed": seed,
-        **asdict(schedule),
-    }  # fmt: skip
+    settings = {**backbone.settings(), "images": digest_of(images), "faces": faces, **asdict(options)}
     if (facts := finished(out, settings)) is not None:
         return _result(out, root, facts, problems)
     with WorkFolder(out, settings) as work:
-        crops = LabelledCrops(work.folder, images, faces, backbone.crop_pixels)
+        crops = LabelledCrops(work.folder, images, faces, backbone.whole.crop_pixels)
         done = 0
 
         def advance(more: int) -> None:
@@ -94,12 +88,8 @@ def pretrain_on_images(
         crops.cut(jobs, advance)
         places, damaged, faceless = crops.outcomes()
         _check([images[place] for place in places], root, faces)
-        task = LabelledTask(backbone, crops, places, keep, seed)
-        n_steps = total_steps(backbone, task, schedule)
-        history = learn(
-            backbone, task, schedule, work.folder / "checkpoint.safetensors",
-            lambda steps: progress("learning", steps, n_steps),
-        )  # fmt: skip
+        task = LabelledTask(backbone, crops, places, options.keep, options.seed)
+        history = learn(backbone, task, options, work.folder / "checkpoint.pt", progress)
         logits, truth = task.answers("held-out")
         predicted = logits.argmax(dim=1)
         facts = {
@@ -115,7 +105,7 @@ def pretrain_on_images(
             "damaged": json.dumps([str(image.path.relative_to(root)) for image in damaged]),
             **work.facts,
         }
-        write_backbone(out, backbone.architecture, backbone.state(), backbone.preprocessing, facts)
+        write_backbone(out, backbone.whole.architecture, backbone.state(), backbone.whole.preprocessing, facts)
     return _result(out, root, facts, problems)
 
 

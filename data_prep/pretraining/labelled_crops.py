@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 import joblib
 import numpy as np
@@ -16,12 +15,11 @@ from data_prep.errors import BadInput
 from data_prep.faces.crops import cut, sequence_crop, whole
 from data_prep.faces.detection import FaceDetector
 from data_prep.media.images import read_image
+from data_prep.preparation.recipe import Faces
 from data_prep.pretraining.labelled_images import LabelledImage
 from data_prep.tensor_files import write_tensors
 
 IMAGES_PER_FILE = 64
-
-Faces = Literal["mtcnn", "given"]
 
 _DAMAGED, _NO_FACE, _CUT = 0, 1, 2
 

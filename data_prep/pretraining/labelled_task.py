@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from data_prep.backbones.split import SplitBackbone
 from data_prep.datasets.emotions import EMOTION_OF_CODE
 
 # From there, because it keeps albumentations from asking the network for a newer version.
 from data_prep.faces.variants import STEEPEST, albumentations
 from data_prep.pretraining.labelled_crops import LabelledCrops
 from data_prep.pretraining.labelled_images import Part
-from data_prep.pretraining.split_backbone import SplitBackbone
 
 BATCH = 32
 
@@ -42,14 +42,15 @@ class LabelledTask:
         some = learning[:: -(-len(learning) // 64)]  # of all classes, which follow one another
         with torch.no_grad():
             # A copy, because statistics of batch norm would count this pass.
-            maps = deepcopy(backbone.upper)(backbone.below(crops.batch(some)[0]))
+            maps = deepcopy(backbone.trained)(backbone.frozen_maps(crops.batch(some)[0]))
         deviation, self._mean = torch.std_mean(maps, dim=(0, 2, 3), keepdim=True)
         self._deviation = deviation.clamp(min=float(deviation.median()) / 10)
-        self.heads = nn.Linear(backbone.channels, len(EMOTION_OF_CODE))
+        channels = maps.shape[1]
+        self.heads = nn.Linear(channels, len(EMOTION_OF_CODE))
         generator = torch.Generator().manual_seed(seed)
-        nn.init.normal_(self.heads.weight, std=backbone.channels**-0.5, generator=generator)
+        nn.init.normal_(self.heads.weight, std=channels**-0.5, generator=generator)
         nn.init.zeros_(self.heads.bias)
-        self.heads.to(backbone.device)
+        self.heads.to(backbone.whole.device)
 
     def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Give all crops to learn from once, mirrored, moved and relit at random."""
@@ -64,12 +65,12 @@ class LabelledTask:
     def loss(self, batch: tuple[Tensor, Tensor], heads_only: bool) -> Tensor:
         """Return the cross entropy, plus the pull towards the starting maps where one was asked for."""
         crops, codes = batch
-        below = self.backbone.below(crops)
+        below = self.backbone.frozen_maps(crops)
         with torch.set_grad_enabled(not heads_only):
-            maps = self.backbone.maps_of(below)
-        loss = functional.cross_entropy(self._answers(maps), codes.to(self.backbone.device))
-        if self.keep and self.backbone.starting is not None:
-            apart = (maps - self.backbone.at_first(below)) / self._deviation
+            maps = self.backbone.maps(below)
+        loss = functional.cross_entropy(self._answers(maps), codes.to(self.backbone.whole.device))
+        if self.keep and not self.backbone.from_scratch:
+            apart = (maps - self.backbone.starting_maps(below)) / self._deviation
             loss = loss + self.keep * apart.square().mean()
         return loss
 
@@ -78,17 +79,14 @@ class LabelledTask:
         logits, codes = self.answers("choosing")
         return float(functional.cross_entropy(logits, codes))
 
-    @torch.no_grad()
     def answers(self, part: Part) -> tuple[Tensor, Tensor]:
         """Return the logits (n, 8) of a part's crops, undisturbed, and their codes (n,)."""
-        learning = self.backbone.upper.training
-        self.backbone.upper.eval()
         logits, codes = [], []
-        for first in range(0, len(self.places[part]), BATCH):
-            crops, of_crops = self.crops.batch(self.places[part][first : first + BATCH])
-            logits.append(self._answers(self.backbone.maps_of(self.backbone.below(crops))).cpu())
-            codes.append(of_crops)
-        self.backbone.upper.train(learning)
+        with self.backbone.evaluated():
+            for first in range(0, len(self.places[part]), BATCH):
+                crops, of_crops = self.crops.batch(self.places[part][first : first + BATCH])
+                logits.append(self._answers(self.backbone.maps(crops)).cpu())
+                codes.append(of_crops)
         return torch.cat(logits), torch.cat(codes)
 
     def _answers(self, maps: Tensor) -> Tensor:

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from sklearn.linear_model import RidgeClassifierCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from data_prep.backbones.split import SplitBackbone
 from data_prep.pretraining.drawn_store import DrawnStore
-from data_prep.pretraining.split_backbone import SplitBackbone
 
 PENALTIES = np.logspace(2, 7, 11)
 """Of the ridge classifier; leave-one-out error on its own training faces chooses one."""
@@ -53,18 +52,14 @@ def probe(backbone: SplitBackbone, learned: DrawnStore, tested: DrawnStore, unse
     return Probed(apex, change, apex_unseen, change_unseen, len(test["emotion"]))
 
 
-@torch.no_grad()
 def _maps(backbone: SplitBackbone, store: DrawnStore) -> dict[str, np.ndarray]:
     """Maps of all apexes and their change, (n, values), and their emotions (n,)."""
-    learning = backbone.upper.training
-    backbone.upper.eval()
     apexes, changes, emotions = [], [], []
-    for person in range(store.people):
-        batch = store.batch([person])
-        below = backbone.below(batch.below) if batch.below.dtype == torch.uint8 else batch.below
-        maps = backbone.maps_of(below).flatten(1).cpu().numpy()
-        apexes.append(maps[1:])
-        changes.append(maps[1:] - maps[:1])
-        emotions.append(batch.emotions[1:].numpy())
-    backbone.upper.train(learning)
+    with backbone.evaluated():
+        for person in range(store.people):
+            batch = store.batch([person])
+            maps = backbone.maps(batch.below).flatten(1).cpu().numpy()
+            apexes.append(maps[1:])
+            changes.append(maps[1:] - maps[:1])
+            emotions.append(batch.emotions[1:].numpy())
     return {"apex": np.concatenate(apexes), "change": np.concatenate(changes), "emotion": np.concatenate(emotions)}

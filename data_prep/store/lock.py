@@ -1,13 +1,13 @@
 """One writer at a time in a folder: a lock that vanishes with the process that holds it, however that ends."""
 
 import errno
-import fcntl
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+
+from filelock import FileLock, Timeout
 
 from data_prep.errors import BadInput
 
@@ -28,38 +28,26 @@ def sole_writer(folder: Path) -> Iterator[None]:
         BadInput: another process holds it. The message says which.
     """
     path = folder / LOCK_FILE
-    file = _locked(path)
+    lock = FileLock(path, timeout=0, fallback_to_soft=False)
     try:
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
+        lock.acquire()
+    except Timeout as error:
+        holder = ""
+        with suppress(OSError):  # Windows lets nobody else read it
+            holder = path.read_text(encoding="utf-8")
+        raise BadInput(
+            f"{folder}: `face-strnn prepare` is at work in it ({holder or 'another process'}); "
+            "wait until it has ended and run this again, or give another --out"
+        ) from error
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    try:
+        with suppress(PermissionError):  # nor write to it
+            path.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         yield
     finally:
-        # Removed before it is let go of: whoever opened it meanwhile finds that it is no longer the folder's.
-        path.unlink(missing_ok=True)
-        file.close()
-
-
-def _locked(path: Path) -> TextIO:
-    while True:
-        file = path.open("a+", encoding="utf-8")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in _NO_LOCKS:
-                return file
-            file.seek(0)
-            holder = file.read() or "another process"
-            file.close()
-            if not isinstance(error, BlockingIOError):
-                raise
-            raise BadInput(
-                f"{path.parent}: `face-strnn prepare` is at work in it ({holder}); "
-                "wait until it has ended and run this again, or give another --out"
-            ) from error
-        try:
-            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                return file
-        except FileNotFoundError:
-            pass
-        file.close()
+        with suppress(PermissionError):  # nor remove it
+            # While the lock is held: whoever opened the file meanwhile finds that it is no longer the folder's.
+            path.unlink(missing_ok=True)
+        lock.release()

@@ -52,9 +52,9 @@ def pretrain(
         precision: of the convolutions; bfloat16 is coarser, and faster where the processor knows it.
         device: where the network learns; auto takes a GPU where there is one.
     """
+    from data_prep.backbones.split import SCRATCH, split_backbone
     from data_prep.device import compute_device
-    from data_prep.pretraining.learning import Schedule
-    from data_prep.pretraining.split_backbone import SCRATCH, split_backbone
+    from data_prep.pretraining.learning import PretrainingOptions
 
     if (images is None) == (synthetic is None):
         raise BadInput("give either --images, a folder of labelled faces, or --synthetic, a number of faces to draw")
@@ -76,15 +76,13 @@ def pretrain(
         if drawn:
             from data_prep.pretraining.drawn import pretrain_on_drawn_faces
 
-            schedule = Schedule(epochs or 3, rate)
-            result = pretrain_on_drawn_faces(
-                network, out, synthetic, schedule, 0.5 if keep is None else keep, seed, jobs, progress
-            )
+            options = PretrainingOptions(epochs or 3, rate, keep=0.5 if keep is None else keep, seed=seed)
+            result = pretrain_on_drawn_faces(network, out, synthetic, options, jobs, progress)
         else:
             from data_prep.pretraining.labelled import pretrain_on_images
 
-            schedule = Schedule(epochs or 20, rate)
-            result = pretrain_on_images(network, out, images, schedule, faces, keep or 0.0, seed, jobs, progress)
+            options = PretrainingOptions(epochs or 20, rate, keep=keep or 0.0, seed=seed)
+            result = pretrain_on_images(network, out, images, options, faces, jobs, progress)
     if drawn:
         print_pretrained_on_drawn(result)
         return

@@ -1,6 +1,5 @@
 """Subject-independent folds, as scikit-learn splitters."""
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -8,6 +7,7 @@ import numpy as np
 from sklearn.model_selection import BaseCrossValidator, LeaveOneGroupOut
 
 from data_prep.errors import BadInput
+from data_prep.media.frames import number_order
 from face_strnn.config import Protocol
 
 NOT_COMPARABLE = "not comparable"
@@ -102,7 +102,7 @@ class GivenFolds(BaseCrossValidator):
                     f"--protocol given: subject {subject} stands in the folds {self._fold_of[subject]} and {fold}, and "
                     "would be in training and test at once; put the subject into one fold, or take another --protocol"
                 )
-        self._names = sorted(set(self._fold_of.values()), key=_number_order)
+        self._names = sorted(set(self._fold_of.values()), key=number_order)
         if len(self._names) < 2:
             raise BadInput("--protocol given: there is one fold; a cross-validation needs at least 2")
 
@@ -139,9 +139,3 @@ def splitter(
     if protocol == "given":
         return GivenFolds(subjects, folds)
     raise BadInput(f"no protocol named {protocol}; there are interleaved, contiguous, leave-one-subject-out and given")
-
-
-def _number_order(name: str) -> list[int | str]:
-    """Fold 2 comes before fold 10."""
-    parts = re.split(r"(\d+)", name)
-    return [int(part) if place % 2 else part for place, part in enumerate(parts)]

@@ -19,7 +19,7 @@ from face_strnn.config import Interpolation
 from face_strnn.evaluation.checkpoints import backbone_file, checkpoint_files
 from face_strnn.evaluation.run import Run
 from face_strnn.models.strnn import STRNN, MapBatch, Parameters, logits
-from face_strnn.training.from_crops.backbone_parts import BackboneParts
+from face_strnn.training.from_crops.thawed import load_thawed, split_for_finetuning
 
 _KINDS: dict[str, CropKind] = {"sequence": "per-sequence", "per-frame": "per-frame", "eyes": "eyes"}
 """The crop's name in the recipe of features -> in :mod:`data_prep.faces.crops`."""
@@ -73,8 +73,8 @@ class Ensemble:
         models = _models(run, recipe["fingerprint"])
         backbones = [recorded_backbone(recipe, run, weights, device)]
         if summary.is_finetuned:
-            parts = BackboneParts.of(backbones[0], summary.finetune)
-            backbones = [parts.load(backbone_file(file)) for file in checkpoint_files(run)]
+            split = split_for_finetuning(backbones[0], summary.finetune)
+            backbones = [load_thawed(backbone_file(file), split) for file in checkpoint_files(run)]
         classes = tuple(json.loads(models[0].facts["classes"]))
         models = [model.to(device) for model in models]
         return cls(models, backbones, _KINDS[crop["per"]], float(crop["margin"]), classes, summary.data)

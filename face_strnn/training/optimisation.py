@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 import torch
 from torch import Tensor
 
-from face_strnn.config import Config, TrainingConfig
+from face_strnn.config import TrainingConfig
 
 UNDECAYED = ("spatial.b", "spatial.G", "temporal.b", "temporal.G")
 
@@ -35,12 +35,17 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, step: int, n_steps: int,
 
 def learning_rate(step: int, n_steps: int, settings: TrainingConfig) -> float:
     """Return the rate of a step: a linear rise over the share ``warmup`` of all, then constant or half a cosine."""
-    highest, rise = settings.learning_rate, settings.warmup * n_steps
+    if settings.schedule == "constant" and step >= settings.warmup * n_steps:
+        return settings.learning_rate
+    return settings.learning_rate * warmup_cosine(step, n_steps, settings.warmup)
+
+
+def warmup_cosine(step: int, n_steps: int, share: float) -> float:
+    """Return the factor, 0 to 1, on a step's rate: a linear rise over a share of all steps, then half a cosine."""
+    rise = share * n_steps
     if step < rise:
-        return highest * (step + 1) / (rise + 1)
-    if settings.schedule == "constant":
-        return highest
-    return highest * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1.0, n_steps - rise)))
+        return (step + 1) / (rise + 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1.0, n_steps - rise)))
 
 
 def clip(parameters: Collection[Tensor], longest: float) -> None:
@@ -51,20 +56,20 @@ def clip(parameters: Collection[Tensor], longest: float) -> None:
         parameter.grad.mul_(factors.view(-1, *[1] * (parameter.dim() - 1)))
 
 
-def dropout_factors(identity: tuple[int, int], step: int, n_sequences: int, config: Config) -> Tensor:
+def dropout_factors(identity: tuple[int, int], step: int, shape: tuple[int, int], dropout: float) -> Tensor:
     """Draw what one network's temporal projections q are multiplied with: 0, or 1 / (1 - dropout).
 
     Args:
         identity: (seed, fold) of the network. With the number of the step they are all that the draw depends on: not on
             the networks that are trained beside it.
         step: number of the step.
-        n_sequences: of the whole batch, sequences that the network is not taught among them.
-        config: the settings.
+        shape: (sequences, factors): of the whole batch, with the sequences that the network is not trained on, and
+            :attr:`face_strnn.config.NetworkConfig.n_temporal_features`.
+        dropout: probability of 0.
 
     Returns:
-        (n_sequences, factors), see :func:`face_strnn.models.strnn.logits`.
+        float32 of that shape, see :func:`face_strnn.models.strnn.logits`.
     """
     seed, fold = identity
     generator = torch.Generator().manual_seed(((1_000_003 * seed + fold) * 1_000_003 + step) % 2**63)
-    kept = 1 - config.training.dropout
-    return (torch.rand(n_sequences, config.network.n_temporal_features, generator=generator) < kept).float() / kept
+    return (torch.rand(shape, generator=generator) < 1 - dropout).float() / (1 - dropout)

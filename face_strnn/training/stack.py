@@ -6,7 +6,6 @@ Nothing is shared between networks, so that a fold's result is that of training 
 differently shaped matrix products); ``tests/test_training.py`` holds this.
 """
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,22 +13,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from data_prep.errors import BadInput
-from data_prep.tensor_files import write_tensors
+from data_prep.training_state import resumed_state, save_state
 from face_strnn.config import Config
 from face_strnn.models.scan import Scan
 from face_strnn.models.strnn import STRNN, MapBatch, initial_parameters, logits
 from face_strnn.training.gpu_maps import GpuMaps
 from face_strnn.training.optimisation import dropout_factors, optimiser_of, set_learning_rate
 from face_strnn.training.standardisation import Standardisation
-from face_strnn.training.step import DirectStep, RecordedStep, Trained
+from face_strnn.training.step import DirectStep, RecordedStep, StackStep
 
 
 @dataclass(frozen=True)
-class Member:
+class StackedNetwork:
     """One network of a stack.
 
     Attributes:
@@ -68,6 +65,30 @@ class Epoch:
     watched_cross_entropy: float | None = None
 
 
+@dataclass(frozen=True)
+class TrainingSamples:
+    """What a stack is trained on.
+
+    Attributes:
+        maps: N samples, each (frames, h, w, C), of any floating type.
+        labels: int64 (N,).
+        moments: (N, 3, C), see :func:`face_strnn.training.samples.channel_moments`.
+        sequences: int (N,): which sequence each sample is a variant of, from 0 without gaps. An epoch then takes one
+            sample of every sequence, see :func:`draw_one_of_each`; None takes all samples.
+    """
+
+    maps: Sequence[Tensor]
+    labels: Tensor
+    moments: Tensor
+    sequences: np.ndarray | None = None
+
+    def drawn(self, seed: int, epoch: int) -> np.ndarray:
+        """Return the numbers of the samples that an epoch takes."""
+        if self.sequences is None:
+            return np.arange(len(self.maps))
+        return draw_one_of_each(self.sequences, seed, epoch)
+
+
 @dataclass
 class Stack:
     """Networks in training.
@@ -84,7 +105,7 @@ class Stack:
         best_scores: per network (accuracy, minus cross entropy) there; the first of equals counts.
     """
 
-    members: Sequence[Member]
+    members: Sequence[StackedNetwork]
     config: Config
     standardisation: Standardisation
     parameters: dict[str, Tensor]
@@ -112,16 +133,13 @@ class Stack:
 
 
 def train(
-    members: Sequence[Member],
-    maps: Sequence[Tensor],
-    labels: Tensor,
-    moments: Tensor,
+    networks: Sequence[StackedNetwork],
+    samples: TrainingSamples,
     config: Config,
     state_file: Path | None = None,
     progress: Callable[[Stack], None] | None = None,
     device: torch.device | str = "cpu",
     scan: Scan | None = None,
-    sequences: np.ndarray | None = None,
 ) -> Stack:
     """Train a stack of networks to the last epoch.
 
@@ -130,66 +148,52 @@ def train(
     depends on epoch and seed, and not on the fold.
 
     Args:
-        members: the networks; all are watched or none.
-        maps: N samples, each (frames, h, w, C), of any floating type.
-        labels: int64 (N,).
-        moments: (N, 3, C), see :func:`face_strnn.training.samples.channel_moments`.
+        networks: all with samples for validation, or none.
+        samples: those of all networks.
         config: the settings.
-        state_file: where the state is kept after every epoch; a state that is there is taken up.
+        state_file: where the state is kept after every epoch; training resumes from a state that is there.
         progress: called after every epoch.
         device: where the networks are trained.
         scan: of other nodes than those of the configuration's grid; samples are (frames, K, C) then.
-        sequences: int (N,): which sequence each sample is a variant of, from 0; every epoch then takes one sample of
-            each, and all networks must have the same seed. None takes all samples in every epoch.
 
     Raises:
         BadInput: a state file that is damaged.
-        ValueError: ``sequences`` for networks of several seeds.
+        ValueError: ``samples.sequences`` for networks of several seeds.
     """
-    if sequences is not None and len({member.seed for member in members}) > 1:
+    if samples.sequences is not None and len({network.seed for network in networks}) > 1:
         raise ValueError("networks of several seeds draw different samples, and cannot read the same batches")
     device = torch.device(device)
-    settings, stack = config.training, _begin(members, moments, config, device, scan)
+    settings, stack = config.training, _begin(networks, samples.moments, config, device, scan)
     scan = scan or Scan.grid(*config.network.grid)
     optimiser = optimiser_of(stack.parameters, settings)
     if state_file is not None and state_file.is_file():
-        take_up_state(stack, optimiser, state_file)
-    taught = torch.from_numpy(np.stack([member.taught for member in members]))
-    sums = torch.zeros(4, len(members), dtype=torch.float64, device=device)
-    trained = Trained(config, stack.parameters, stack.standardisation, optimiser, scan)
-
-    def batches_of(epoch: int) -> list[np.ndarray]:
-        drawn = np.arange(len(maps)) if sequences is None else draw_one_of_each(sequences, members[0].seed, epoch)
-        return [drawn[batch] for batch in _batches(epoch, len(drawn), config)]
-
+        _resume(stack, optimiser, state_file)
+    taught = torch.from_numpy(np.stack([network.taught for network in networks]))
+    sums = torch.zeros(4, len(networks), dtype=torch.float64, device=device)
+    stack_step = StackStep(config, stack.parameters, stack.standardisation, optimiser, scan)
+    epochs = [_batches(samples.drawn(networks[0].seed, epoch), epoch, config) for epoch in range(settings.epochs)]
     if device.type == "cpu":
-        step, reader = DirectStep(trained, sums), maps
+        step, reader = DirectStep(stack_step, sums), samples.maps
     else:
-        reader = GpuMaps(maps, device)
-        every_batch = [batch for epoch in range(settings.epochs) for batch in batches_of(epoch)]
-        most_frames = max(int(reader.n_frames[batch].sum()) for batch in every_batch)
-        step = RecordedStep(trained, sums, settings.batch_size, most_frames, maps[0])
-    n_steps = settings.epochs * len(batches_of(0))
-    while stack.epochs_done < settings.epochs:
-        batches = batches_of(stack.epochs_done)
+        reader = GpuMaps(samples.maps, device)
+        most_frames = max(int(reader.n_frames[batch].sum()) for batches in epochs for batch in batches)
+        step = RecordedStep(stack_step, sums, settings.batch_size, most_frames, samples.maps[0])
+    n_batches = len(epochs[0])
+    for epoch in range(stack.epochs_done, settings.epochs):
         sums.zero_()
-        for number, batch in enumerate(batches):
-            of_all = stack.epochs_done * len(batches) + number
-            set_learning_rate(optimiser, of_all, n_steps, settings)
-            # What no network of this stack is taught is not read, and yet keeps its place in the order: which samples
-            # share a step must not depend on which networks are trained together.
+        for step_number, batch in enumerate(epochs[epoch], epoch * n_batches):
+            set_learning_rate(optimiser, step_number, settings.epochs * n_batches, settings)
+            # What no network of this stack is trained on is not read, and yet keeps its place in the order: which
+            # samples share a step must not depend on which networks are trained together.
             read = np.flatnonzero(taught[:, batch].any(0).numpy())
-            dropout = None
-            if settings.dropout:
-                drawn = [dropout_factors((one.seed, one.fold), of_all, len(batch), config)[read] for one in members]
-                dropout = torch.stack(drawn).to(device)
+            dropout = _dropout(stack, step_number, len(batch), read, device) if settings.dropout else None
             batch = batch[read]
-            step([reader[n] for n in batch], labels[batch].to(device), taught[:, batch].to(device), dropout)
+            step([reader[n] for n in batch], samples.labels[batch].to(device), taught[:, batch].to(device), dropout)
         stack.epochs_done += 1
-        watched = _watch(stack, reader, labels, scan)
-        stack.history += _epochs(members, stack.epochs_done, sums, watched)
+        watched = _watch(stack, reader, samples.labels, scan)
+        stack.history += _epochs(networks, stack.epochs_done, sums, watched)
         if state_file is not None:
-            keep_state(stack, optimiser, state_file)
+            _save(stack, optimiser, state_file)
         if progress:
             progress(stack)
     return stack
@@ -212,13 +216,20 @@ def draw_one_of_each(sequences: np.ndarray, seed: int, epoch: int) -> np.ndarray
     return by_sequence[first + np.random.default_rng((seed, epoch)).integers(n_variants)]
 
 
-def _batches(epoch: int, n_samples: int, config: Config) -> list[np.ndarray]:
-    order = np.random.default_rng(epoch).permutation(n_samples)
-    return np.array_split(order, math.ceil(n_samples / config.training.batch_size))
+def _batches(drawn: np.ndarray, epoch: int, config: Config) -> list[np.ndarray]:
+    order = np.random.default_rng(epoch).permutation(len(drawn))
+    return [drawn[batch] for batch in np.array_split(order, math.ceil(len(drawn) / config.training.batch_size))]
+
+
+def _dropout(stack: Stack, step: int, n_sequences: int, read: np.ndarray, device: torch.device) -> Tensor:
+    """Factors of all networks, (M, sequences that are read, features)."""
+    shape, share = (n_sequences, stack.config.network.n_temporal_features), stack.config.training.dropout
+    drawn = [dropout_factors((one.seed, one.fold), step, shape, share)[read] for one in stack.members]
+    return torch.stack(drawn).to(device)
 
 
 def _begin(
-    members: Sequence[Member], moments: Tensor, config: Config, device: torch.device, scan: Scan | None
+    members: Sequence[StackedNetwork], moments: Tensor, config: Config, device: torch.device, scan: Scan | None
 ) -> Stack:
     generators = [torch.Generator().manual_seed(1_000_003 * member.seed + member.fold) for member in members]
     n_directions = scan.n_directions if scan else 4
@@ -254,7 +265,7 @@ def _watch(
         accuracy = (answers.argmax(1) == truth).double().mean().item()
         cross_entropy = torch.nn.functional.cross_entropy(answers, truth).item()
         score = (accuracy, -cross_entropy)
-        if score > tuple(stack.best_scores[number]):
+        if score > stack.best_scores[number]:
             stack.best_scores[number] = score
             for name, tensor in stack.parameters.items():
                 stack.best[name][number] = tensor[number]
@@ -263,7 +274,7 @@ def _watch(
 
 
 def _epochs(
-    members: Sequence[Member],
+    members: Sequence[StackedNetwork],
     epoch: int,
     sums: Tensor,
     watched: Sequence[tuple[float, float]] | Sequence[tuple[None, None]],
@@ -274,47 +285,23 @@ def _epochs(
     return [Epoch(member.fold, member.seed, epoch, *of_taught, *after) for member, of_taught, after in rows]
 
 
-def keep_state(stack: Stack, optimiser: torch.optim.Optimizer, path: Path) -> None:
-    """Write everything that the next epochs depend on, whole or not at all."""
-    tensors = {f"parameter/{name}": tensor.detach() for name, tensor in stack.parameters.items()}
-    tensors |= {f"best/{name}": tensor for name, tensor in stack.best.items()}
-    for name, tensor in stack.parameters.items():
-        for key, value in optimiser.state[tensor].items():
-            tensors[f"optimiser/{key}/{name}"] = value
-    header = {
-        "epochs_done": str(stack.epochs_done),
-        "history": json.dumps([asdict(epoch) for epoch in stack.history]),
-        "best_scores": json.dumps(stack.best_scores),
-    }
-    write_tensors(path, tensors, header)
+def _save(stack: Stack, optimiser: torch.optim.Optimizer, path: Path) -> None:
+    save_state(
+        path,
+        optimiser,
+        parameters={name: tensor.detach() for name, tensor in stack.parameters.items()},
+        best=stack.best,
+        best_scores=stack.best_scores,
+        history=[asdict(epoch) for epoch in stack.history],
+        epochs_done=stack.epochs_done,
+    )
 
 
-def take_up_state(stack: Stack, optimiser: torch.optim.Optimizer, path: Path) -> None:
-    """Put a stack and its optimiser into the state that :func:`keep_state` wrote.
-
-    Raises:
-        BadInput: the file is damaged.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata()
-            kept = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-        stack.epochs_done = int(header["epochs_done"])
-        stack.history = [Epoch(**epoch) for epoch in json.loads(header["history"])]
-        stack.best_scores = [tuple(score) for score in json.loads(header["best_scores"])]
-        with torch.no_grad():
-            for name, tensor in stack.parameters.items():
-                tensor.copy_(kept[f"parameter/{name}"])
-            for name, tensor in stack.best.items():
-                tensor.copy_(kept[f"best/{name}"])
-        for key, value in kept.items():
-            if key.startswith("optimiser/"):
-                _, part, name = key.split("/")
-                tensor = stack.parameters[name]
-                # A counter of steps stays on the CPU there, and on the GPU where steps are recorded.
-                on_gpu = tensor.device.type == "cuda"
-                optimiser.state[tensor][part] = value.to(tensor.device) if on_gpu else value
-        if not optimiser.state:
-            raise KeyError("optimiser")
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise BadInput(f"{path}: damaged ({error}); delete it, and these folds are trained anew") from error
+def _resume(stack: Stack, optimiser: torch.optim.Optimizer, path: Path) -> None:
+    with resumed_state(path, optimiser, "delete it, and these folds are trained anew") as state:
+        for kept, tensors in ((state["parameters"], stack.parameters), (state["best"], stack.best)):
+            for name, tensor in tensors.items():
+                tensor.copy_(kept[name])
+        stack.best_scores = state["best_scores"]
+        stack.history = [Epoch(**epoch) for epoch in state["history"]]
+        stack.epochs_done = state["epochs_done"]

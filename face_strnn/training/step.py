@@ -22,7 +22,7 @@ from face_strnn.training.standardisation import Standardisation
 
 
 @dataclass
-class Trained:
+class StackStep:
     """What a step changes or reads of a stack of M networks.
 
     Attributes:
@@ -83,36 +83,36 @@ class DirectStep:
     """A step that is computed as it comes.
 
     Args:
-        trained: the stack.
-        sums: see :meth:`Trained.step`.
+        stack: the stack.
+        sums: see :meth:`StackStep.step`.
     """
 
-    def __init__(self, trained: Trained, sums: Tensor) -> None:
-        self._trained, self._sums, self._workspace = trained, sums, Workspace()
+    def __init__(self, stack: StackStep, sums: Tensor) -> None:
+        self._stack, self._sums, self._workspace = stack, sums, Workspace()
 
     def __call__(
         self, sequences: Sequence[Tensor], labels: Tensor, taught: Tensor, dropout: Tensor | None = None
     ) -> None:
         """Take one step on B sequences of maps, each (frames, h, w, C), labels (B,) and the mask taught (M, B)."""
-        network, settings = self._trained.config.network, self._trained.config.training
+        network, settings = self._stack.config.network, self._stack.config.training
         batch = MapBatch.of(sequences, network.length, settings.interpolation) if sequences else None
-        self._trained.step(batch, labels, taught, self._sums, dropout, self._workspace)
+        self._stack.step(batch, labels, taught, self._sums, dropout, self._workspace)
 
 
 class RecordedStep:
     """A step in memory of one shape, recorded as a CUDA graph where the stack is on a GPU.
 
     Args:
-        trained: the stack.
-        sums: see :meth:`Trained.step`.
+        stack: the stack.
+        sums: see :meth:`StackStep.step`.
         n_sequences: of the largest batch; smaller ones are filled up with sequences that nobody is taught.
         n_frames: of the longest batch, all its sequences together.
         maps: one sample's maps, for their shape and type.
     """
 
-    def __init__(self, trained: Trained, sums: Tensor, n_sequences: int, n_frames: int, maps: Tensor) -> None:
-        self._trained, self._sums = trained, sums
-        network, device = trained.config.network, sums.device
+    def __init__(self, stack: StackStep, sums: Tensor, n_sequences: int, n_frames: int, maps: Tensor) -> None:
+        self._stack, self._sums = stack, sums
+        network, device = stack.config.network, sums.device
         steps, M = n_sequences * network.length, sums.shape[1]
         # One frame more than the longest batch has: it stays zero, for padding and for sequences that are not there.
         self._frames = torch.zeros(n_frames + 1, *maps.shape[1:], dtype=maps.dtype, device=device)
@@ -121,7 +121,7 @@ class RecordedStep:
         self._labels = torch.zeros(n_sequences, dtype=torch.int64, device=device)
         self._taught = torch.zeros(M, n_sequences, dtype=torch.bool, device=device)
         self._dropout = None
-        if trained.config.training.dropout:
+        if stack.config.training.dropout:
             self._dropout = torch.ones(M, n_sequences, network.n_temporal_features, device=device)
         self._graph: torch.cuda.CUDAGraph | None = None
 
@@ -138,7 +138,7 @@ class RecordedStep:
         self._graph.replay()
 
     def _lay_out(self, sequences: Sequence[Tensor], labels: Tensor, taught: Tensor, dropout: Tensor | None) -> None:
-        settings, n, first = self._trained.config.training, len(sequences), 0
+        settings, n, first = self._stack.config.training, len(sequences), 0
         places, weights = [], []
         nothing = len(self._frames) - 1
         for maps in sequences:
@@ -161,11 +161,11 @@ class RecordedStep:
 
     def _step(self) -> None:
         batch = MapBatch(self._frames.flatten(1, 2), self._taps)
-        self._trained.step(batch, self._labels, self._taught, self._sums, self._dropout)
+        self._stack.step(batch, self._labels, self._taught, self._sums, self._dropout)
 
     def _record(self) -> torch.cuda.CUDAGraph:
         """Record the step; what recording and the steps before it change is put back."""
-        optimiser, parameters = self._trained.optimiser, list(self._trained.parameters.values())
+        optimiser, parameters = self._stack.optimiser, list(self._stack.parameters.values())
         before = [tensor.detach().clone() for tensor in (*parameters, self._sums)]
         states = {
             number: {key: value.clone() for key, value in optimiser.state[parameter].items()}

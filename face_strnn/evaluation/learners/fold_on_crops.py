@@ -24,9 +24,9 @@ from face_strnn.evaluation.settings import RunSettings
 from face_strnn.models.strnn import STRNN
 from face_strnn.training.from_crops.answers import maps_of_crops
 from face_strnn.training.from_crops.augmented import Variants
-from face_strnn.training.from_crops.backbone_parts import BackboneParts, save_thawed
 from face_strnn.training.from_crops.fold import FoldProgress, finetune_fold
 from face_strnn.training.from_crops.joint import JointNetwork
+from face_strnn.training.from_crops.thawed import load_thawed, save_thawed, split_for_finetuning
 from face_strnn.training.probabilities import probabilities
 from face_strnn.training.samples import Samples, channel_moments, names_sha256
 from face_strnn.training.standardisation import Standardisation
@@ -57,7 +57,7 @@ class FoldOnCrops:
             raise BadInput(f"{store.folder}: its maps are of {store.recipe['precision']}; --finetune takes float32's")
         backbone = recorded_backbone(store.recipe, store.folder, weights, device)
         self._settings, self._samples = settings, samples
-        self._parts = BackboneParts.of(backbone, settings.finetune)
+        self._split = split_for_finetuning(backbone, settings.finetune)
 
     def fit(self, folds: Sequence[Fold], out: Path, progress: Progress | None = None) -> None:
         """Fine-tune what is not fine-tuned yet; see :class:`face_strnn.evaluation.learners.learner.Learner`."""
@@ -74,12 +74,12 @@ class FoldOnCrops:
         """A network is two files: the STRNN, which was loaded whole, and its backbone's trained weights."""
         if not backbone_file(network.path).is_file():
             return False
-        self._parts.load(backbone_file(network.path))
+        load_thawed(backbone_file(network.path), self._split)
         return True
 
     def probabilities(self, network: TrainedNetwork, samples: Samples) -> np.ndarray:
         """See :class:`face_strnn.evaluation.learners.learner.Learner`; only original samples have crops."""
-        backbone = self._parts.load(backbone_file(network.path))
+        backbone = load_thawed(backbone_file(network.path), self._split)
         maps = [maps_of_crops(samples.store, entry, backbone) for entry in samples.entries]
         return probabilities(network.model, maps, self._settings.training.interpolation)
 
@@ -89,7 +89,7 @@ class FoldOnCrops:
         settings, samples = self._settings, self._samples
         begun_from = path.parent.parent / FROZEN / path.parent.name / path.name
         start = STRNN.load(begun_from)
-        network = JointNetwork(start, self._standardisation(fold), self._parts, settings.config, settings.finetuning)
+        network = JointNetwork(start, self._standardisation(fold), self._split, settings.config, settings.finetuning)
         originals = samples.subset(fold.train).originals()
         state_file = path.with_suffix(".finetuning")
 
@@ -103,17 +103,15 @@ class FoldOnCrops:
             originals.entries,
             originals.labels.tolist(),
             variants,
-            settings.config,
-            settings.finetuning,
             state_file,
             watch,
         )
         save_thawed(
             backbone_file(path),
-            network.weights(),
+            network.backbone,
             finetune=settings.finetune,
             features=samples.store.fingerprint,
-            weights_sha256=self._parts.whole.weights.sha256,
+            weights_sha256=self._split.whole.weights.sha256,
             fold=str(fold.number),
             seed=str(seed),
             # What an audit holds against the protocol: whose crops were really read.
@@ -137,4 +135,4 @@ class FoldOnCrops:
     def _variants(self, out: Path) -> Variants:
         finetuning = self._settings.finetuning
         scratch = out / SCRATCH if finetuning.variants else None
-        return Variants(self._samples.store, self._parts, finetuning.frames, scratch)
+        return Variants(self._samples.store, self._split, finetuning.frames, scratch)

@@ -17,7 +17,7 @@ from face_strnn.models.strnn import STRNN
 from face_strnn.training.gpu_memory import networks_that_fit
 from face_strnn.training.probabilities import probabilities
 from face_strnn.training.samples import Samples, channel_moments, names_sha256
-from face_strnn.training.stack import Epoch, Member, Stack, train
+from face_strnn.training.stack import Epoch, Stack, StackedNetwork, TrainingSamples, train
 
 NETWORKS_PER_STACK = 10
 """Networks that are trained together on a CPU. Their states take about 30 MB each per batch of 16 sequences."""
@@ -38,30 +38,27 @@ class StackedOnMaps:
     def fit(self, folds: Sequence[Fold], out: Path, progress: Progress | None = None) -> None:
         """Train what is not trained yet; see :class:`face_strnn.evaluation.learners.learner.Learner`."""
         settings, folder = self._settings, out / FOLDER
-        members = [self._member(fold, seed) for seed in settings.all_seeds for fold in folds]
+        networks = [self._network(fold, seed) for seed in settings.all_seeds for fold in folds]
         paths = list(checkpoint_paths(out, settings).values())
-        draws_variants = settings.augmentation == "one"
+        sequences = self._samples.sequence_numbers if settings.augmentation == "one" else None
         # What an epoch takes is drawn by seed: networks of another one would read other maps.
-        apart = len(folds) if draws_variants else len(members)
+        apart = len(networks) if sequences is None else len(folds)
         moments: Tensor | None = None
-        for first, last in deal_to_stacks(len(members), self._stack_size(), folder, apart):
+        for first, last in deal_to_stacks(len(networks), self._stack_size(), folder, apart):
             if all(path.is_file() for path in paths[first:last]):
                 continue
             moments = channel_moments(self._samples) if moments is None else moments
             state_file = folder / f"networks-{first + 1:02d}-{last:02d}.training"
             stack = train(
-                members[first:last],
-                self._samples,
-                self._samples.labels,
-                moments,
+                networks[first:last],
+                TrainingSamples(self._samples, self._samples.labels, moments, sequences),
                 settings.config,
                 state_file,
                 _on_stacks(progress),
                 self._device,
-                sequences=self._samples.sequence_numbers if draws_variants else None,
             )
-            for path, member, model in zip(paths[first:last], stack.members, stack.models(), strict=True):
-                self._save(path, member, model, stack.history)
+            for path, network, model in zip(paths[first:last], stack.members, stack.models(), strict=True):
+                self._save(path, network, model, stack.history)
             state_file.unlink()
 
     def is_fitted(self, network: TrainedNetwork) -> bool:
@@ -72,9 +69,9 @@ class StackedOnMaps:
         """See :class:`face_strnn.evaluation.learners.learner.Learner`."""
         return probabilities(network.model, samples, self._settings.training.interpolation)
 
-    def _member(self, fold: Fold, seed: int) -> Member:
+    def _network(self, fold: Fold, seed: int) -> StackedNetwork:
         validation = None if fold.validation is None else self._mask(fold.validation)
-        return Member(fold.number, seed, self._mask(fold.train), validation)
+        return StackedNetwork(fold.number, seed, self._mask(fold.train), validation)
 
     def _mask(self, numbers: np.ndarray) -> np.ndarray:
         mask = np.zeros(len(self._samples), bool)
@@ -88,18 +85,18 @@ class StackedOnMaps:
         longest = sorted(entry.frames for entry in self._samples.entries)[-config.training.batch_size :]
         return networks_that_fit(config, sum(longest), torch.cuda.mem_get_info(self._device)[0])
 
-    def _save(self, path: Path, member: Member, model: STRNN, history: Sequence[Epoch]) -> None:
+    def _save(self, path: Path, network: StackedNetwork, model: STRNN, history: Sequence[Epoch]) -> None:
         settings, samples = self._settings, self._samples
-        history = [epoch for epoch in history if (epoch.fold, epoch.seed) == (member.fold, member.seed)]
-        validation = () if member.watched is None else samples.subset(np.flatnonzero(member.watched)).names()
+        history = [epoch for epoch in history if (epoch.fold, epoch.seed) == (network.fold, network.seed)]
+        validation = () if network.watched is None else samples.subset(np.flatnonzero(network.watched)).names()
         model.save(
             path,
             # What an audit holds against the protocol: who this network is and what it was really trained on.
-            fold=str(member.fold),
-            seed=str(member.seed),
+            fold=str(network.fold),
+            seed=str(network.seed),
             selection=settings.selection,
             epoch=str(_kept_epoch(history)),
-            taught_sha256=names_sha256(samples.subset(np.flatnonzero(member.taught)).names()),
+            taught_sha256=names_sha256(samples.subset(np.flatnonzero(network.taught)).names()),
             watched_sha256=names_sha256(validation) if validation else "",
             samples_sha256=settings.features["samples_sha256"],
             history=json.dumps([asdict(epoch) for epoch in history]),

@@ -11,11 +11,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from data_prep.backbones.split import SplitBackbone
 from data_prep.faces.augmentation import CropAugmentation, seed_of
 from data_prep.store.crops import read_crops
 from data_prep.store.store import FeatureStore, StoredSequence
 from data_prep.tensor_files import write_tensors
-from face_strnn.training.from_crops.backbone_parts import BackboneParts
 
 _TENSOR = "inputs"
 
@@ -25,17 +25,17 @@ class Variants:
 
     Args:
         store: where the crops are.
-        parts: the backbone.
+        split: the backbone.
         n_frames: how many frames a variant has at most; 0 for all.
         scratch: folder in which the frozen part's maps are kept; None computes them whenever they are asked for.
     """
 
-    def __init__(self, store: FeatureStore, parts: BackboneParts, n_frames: int, scratch: Path | None) -> None:
-        self._store, self._parts, self._n_frames = store, parts, n_frames
-        self._frozen = parts.frozen()
-        self._augmentation = CropAugmentation(parts.whole.crop_pixels)
+    def __init__(self, store: FeatureStore, split: SplitBackbone, n_frames: int, scratch: Path | None) -> None:
+        self._store, self._split, self._n_frames = store, split, n_frames
+        self._frozen = split.frozen_part()
+        self._augmentation = CropAugmentation(split.whole.crop_pixels)
         # Pixels are quicker to augment again than to read: where nothing is frozen, nothing is kept.
-        self._scratch = scratch if parts.n_frozen else None
+        self._scratch = scratch if len(split.frozen) else None
         if self._scratch:
             self._scratch.mkdir(exist_ok=True)
 
@@ -53,9 +53,9 @@ class Variants:
         Raises:
             BadInput: the crops are not there.
         """
-        device = self._parts.whole.device
-        if not self._parts.n_frozen:
-            return self._parts.whole.preprocessing(self._crops(entry, number).to(device))
+        device = self._split.whole.device
+        if not len(self._split.frozen):
+            return self._split.whole.preprocessing(self._crops(entry, number).to(device))
         maps = self._kept(entry, number)
         if maps is None:
             maps = self._frozen(self._crops(entry, number))

@@ -8,7 +8,7 @@ from skimage.data import astronaut
 
 from data_prep.datasets.ckplus import read_ckplus
 from data_prep.errors import BadInput
-from data_prep.faces.crops import SquareCrop, crops_of, cut, eye_places, sequence_crop
+from data_prep.faces.crops import SquareCrop, crops_of, cut, sequence_crop
 from data_prep.faces.detection import Face
 from data_prep.faces.tracking import FaceFollower, FaceTrack
 from data_prep.faces.variants import ROOM
@@ -123,6 +123,12 @@ def test_wrong_kinds_and_margins_are_refused():
     for margin in (-0.1, 2.1, float("nan")):
         with pytest.raises(BadInput, match="--margin"):
             crops_of(track, "eyes", margin)
+
+
+def eye_places(margin=0.2):
+    """Where the eyes lie in a crop: a third of its side without margin apart, and a third of that above the middle."""
+    distance = 1 / 3 / (1 + margin)
+    return np.array([[0.5 - distance / 2, 0.5 - distance / 3], [0.5 + distance / 2, 0.5 - distance / 3]])
 
 
 def centroids(image):

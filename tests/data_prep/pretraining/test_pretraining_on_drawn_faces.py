@@ -9,13 +9,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from data_prep.backbones.backbone import PIXELS_PER_CELL, load_backbone
+from data_prep.backbones.split import split_backbone
 from data_prep.pretraining import drawn
 from data_prep.pretraining.drawn import pretrain_on_drawn_faces
 from data_prep.pretraining.drawn_people import draw_person
 from data_prep.pretraining.drawn_store import DrawnStore
 from data_prep.pretraining.drawn_task import DrawnTask
-from data_prep.pretraining.learning import Schedule, learn
-from data_prep.pretraining.split_backbone import split_backbone
+from data_prep.pretraining.learning import PretrainingOptions, learn
 from face_strnn.cli.program import main
 
 SIDE = 35
@@ -43,7 +43,7 @@ def twelve_people(tmp_path_factory, start) -> DrawnStore:
 
 def whole_run(start: str, out: Path, progress=lambda *_: None, jobs=1):
     backbone = split_backbone("vgg11", start, "pool4", 1)
-    return pretrain_on_drawn_faces(backbone, out, 64, Schedule(2), 0.5, SEED, jobs, progress)
+    return pretrain_on_drawn_faces(backbone, out, 64, PretrainingOptions(2, keep=0.5, seed=SEED), jobs, progress)
 
 
 @pytest.fixture(scope="session")
@@ -59,16 +59,16 @@ def test_every_head_and_every_learning_layer_gets_a_gradient_and_the_lower_block
     task = DrawnTask(backbone, twelve_people, 0.5, SEED)
     batch = next(task.batches(0))
     task.loss(batch, heads_only=False).backward()
-    learning = {**dict(backbone.upper.named_parameters()), **dict(task.heads.named_parameters())}
+    learning = {**dict(backbone.trained.named_parameters()), **dict(task.heads.named_parameters())}
     assert all(parameter.grad is not None and parameter.grad.abs().max() > 0 for parameter in learning.values())
-    assert all(parameter.grad is None for parameter in backbone.lower.parameters())
+    assert all(parameter.grad is None for parameter in backbone.frozen.parameters())
 
 
 def test_while_the_heads_learn_alone_the_backbone_gets_no_gradient(start, twelve_people):
     backbone = split_backbone("vgg11", start, "pool4", 1)
     task = DrawnTask(backbone, twelve_people, 0.5, SEED)
     task.loss(next(task.batches(0)), heads_only=True).backward()
-    assert all(parameter.grad is None for parameter in backbone.upper.parameters())
+    assert all(parameter.grad is None for parameter in backbone.trained.parameters())
 
 
 def test_the_loss_of_a_change_is_that_of_a_literal_loop(start, twelve_people):
@@ -101,10 +101,10 @@ def test_keeping_near_the_starting_maps_keeps_near_them(start, twelve_people, tm
     def moved(keep: float) -> float:
         backbone = split_backbone("vgg11", start, "pool4", 1)
         task = DrawnTask(backbone, twelve_people, keep, SEED)
-        learn(backbone, task, Schedule(3, rate=1e-3), tmp_path / f"{keep}.safetensors")
+        learn(backbone, task, PretrainingOptions(3, rate=1e-3), tmp_path / f"{keep}.pt")
         batch = twelve_people.batch([11])
         with torch.no_grad():
-            return float((backbone.maps_of(batch.below) - batch.starting).square().mean())
+            return float((backbone.maps(batch.below) - batch.starting).square().mean())
 
     assert moved(100.0) < 0.75 * moved(0.0)
 
@@ -133,7 +133,7 @@ def test_the_header_says_how_it_was_made_and_what_the_probe_told(undisturbed):
 def test_maps_from_the_file_are_those_of_the_network_that_learned(undisturbed, start, small, tmp_path):
     backbone = split_backbone("vgg11", str(undisturbed.path), "pool4", 1)
     images = torch.randint(0, 256, (3, SIDE, SIDE, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    expected = backbone.maps_of(backbone.below(images)).permute(0, 2, 3, 1)
+    expected = backbone.maps(images).permute(0, 2, 3, 1)
     found = load_backbone("vgg11", str(undisturbed.path), "pool4")(images)
     assert torch.equal(found, expected.half())
     assert not torch.equal(found, load_backbone("vgg11", start, "pool4")(images))

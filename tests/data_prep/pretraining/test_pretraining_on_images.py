@@ -12,13 +12,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from data_prep.backbones.backbone import PIXELS_PER_CELL
+from data_prep.backbones.split import split_backbone
 from data_prep.errors import BadInput
 from data_prep.pretraining.drawn_people import draw_person
 from data_prep.pretraining.labelled import pretrain_on_images
 from data_prep.pretraining.labelled_crops import LabelledCrops
 from data_prep.pretraining.labelled_images import LabelledImage, digest_of, find_labelled_images
-from data_prep.pretraining.learning import Schedule
-from data_prep.pretraining.split_backbone import split_backbone
+from data_prep.pretraining.learning import PretrainingOptions
 from data_prep.synthetic.face import draw_face
 from data_prep.synthetic.identity import sample_identity
 from data_prep.synthetic.places import BOX_MIDDLE, BOX_SIDE
@@ -48,7 +48,7 @@ def crops(tmp_path_factory) -> Path:
 
 def taught(root: Path, out: Path, progress=lambda *_: None):
     backbone = split_backbone("vgg16_thin_bn", "scratch", "pool4", 4)
-    return pretrain_on_images(backbone, out, root, Schedule(8, rate=1e-3), "given", seed=1, progress=progress)
+    return pretrain_on_images(backbone, out, root, PretrainingOptions(8, rate=1e-3, seed=1), "given", progress=progress)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from face_strnn import STRNN
 from face_strnn.cli.program import main
 from face_strnn.config import Config, FinetuningConfig, NetworkConfig, TrainingConfig
 from face_strnn.prediction.ensemble import Ensemble
-from face_strnn.training.from_crops.backbone_parts import BackboneParts
+from face_strnn.training.from_crops.thawed import load_thawed, split_for_finetuning
 
 TABLES = ("predictions.csv", "history.csv", "folds.csv", "config.yaml")
 
@@ -182,12 +182,12 @@ def test_predictions_are_the_mean_over_folds_each_with_its_own_backbone(finetune
     crop = SquareCrop(80.0, 80.0, 112.0)
     ensemble = Ensemble.of_run(finetuned_run, str(vgg_file()))
     found = ensemble.probabilities(ensemble.maps(images, [crop] * 3))
-    parts = BackboneParts.of(load_backbone("vgg11", str(vgg_file()), "pool4"), "last-block")
+    split = split_for_finetuning(load_backbone("vgg11", str(vgg_file()), "pool4"), "last-block")
     faces = torch.from_numpy(np.stack([cut(image, crop, 112) for image in images]))
     outputs = []
     for fold in (1, 2):
         checkpoint = finetuned_run / "checkpoints" / f"fold-{fold:02d}.safetensors"
-        maps = parts.load(checkpoint.with_suffix(".backbone.safetensors"))(faces)
+        maps = load_thawed(checkpoint.with_suffix(".backbone.safetensors"), split)(faces)
         outputs.append(STRNN.load(checkpoint).logits_of_sequences([maps])[0].double().softmax(0).detach().numpy())
     np.testing.assert_allclose(found, np.mean(outputs, 0), atol=1e-5)
     frozen = Ensemble.of_run(finetuned_run / "frozen", str(vgg_file()))

@@ -15,6 +15,7 @@ from data_prep.store.store import FeatureStore, StoredSequence
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
 from face_strnn.evaluation.baselines import apex_svm, baseline_predictions
 from face_strnn.evaluation.protocols import SubjectKFold
+from face_strnn.evaluation.settings import Plan
 from face_strnn.experiments import pooled_baselines
 from face_strnn.experiments.nested import INNER_FOLDS, nested_answers
 from face_strnn.experiments.pooled_baselines import (

@@ -17,6 +17,7 @@ from data_prep.backbones.backbone import load_backbone
 from data_prep.errors import BadInput
 from data_prep.store import crops as stored_crops
 from data_prep.store.store import FeatureStore
+from data_prep.tensor_files import write_tensors
 from face_strnn import STRNN
 from face_strnn.config import Config, FinetuningConfig, NetworkConfig, TrainingConfig
 from face_strnn.models.strnn import MapBatch, logits
@@ -24,9 +25,9 @@ from face_strnn.models.time_steps import time_steps
 from face_strnn.training.from_crops import augmented as variants_module
 from face_strnn.training.from_crops.answers import answers, maps_of_crops
 from face_strnn.training.from_crops.augmented import Variants
-from face_strnn.training.from_crops.backbone_parts import BackboneParts, maps_with_gradient, save_thawed
 from face_strnn.training.from_crops.fold import finetune_fold
 from face_strnn.training.from_crops.joint import JointNetwork
+from face_strnn.training.from_crops.thawed import load_thawed, maps_with_gradient, split_for_finetuning
 from face_strnn.training.samples import Samples, channel_moments
 from face_strnn.training.standardisation import Standardisation
 
@@ -49,8 +50,8 @@ def upright(samples):
 
 
 @pytest.fixture(scope="module")
-def parts(vgg_file):
-    return BackboneParts.of(load_backbone("vgg11", str(vgg_file()), "pool4"), "last-block")
+def split(vgg_file):
+    return split_for_finetuning(load_backbone("vgg11", str(vgg_file()), "pool4"), "last-block")
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +60,8 @@ def standardisation(samples):
 
 
 @pytest.fixture
-def joint(parts, standardisation):
-    def make(start=None, of=parts, **settings):
+def joint(split, standardisation):
+    def make(start=None, of=split, **settings):
         torch.manual_seed(0)
         start = start or STRNN(**SMALL_NETWORK)
         return JointNetwork(start, standardisation, of, CONFIG, FinetuningConfig(**settings))
@@ -69,19 +70,19 @@ def joint(parts, standardisation):
 
 
 @pytest.fixture
-def batch(store, parts, upright):
-    return [Variants(store, parts, 2, None)(entry, 0) for entry in upright[:3]]
+def batch(store, split, upright):
+    return [Variants(store, split, 2, None)(entry, 0) for entry in upright[:3]]
 
 
 LABELS = torch.tensor([0, 3, 5])
 
 
-def test_before_any_step_the_answers_are_those_of_the_frozen_networks(finetuned_run, store, upright, parts, joint):
+def test_before_any_step_the_answers_are_those_of_the_frozen_networks(finetuned_run, store, upright, joint):
     """The maps are those of the store to the bit; taking the standardisation out and in again rounds."""
     frozen = finetuned_run / "frozen"
     start = STRNN.load(frozen / "checkpoints" / "fold-01.safetensors")
     network = joint(start)
-    backbone = parts.rejoined(network.thawed)
+    backbone = network.backbone.rejoined()
     for entry in upright:
         assert torch.equal(maps_of_crops(store, entry, backbone), store.maps(entry))
     table = pd.read_csv(frozen / "predictions.csv").query("fold == 1").set_index("sequence")
@@ -103,11 +104,11 @@ def test_taking_the_standardisation_out_undoes_folding_it_in(standardisation):
 @pytest.mark.parametrize("what", ["last-block", "all"])
 def test_thawed_layers_change_and_frozen_ones_stay_to_the_bit(what, vgg_file, joint, store, upright):
     whole = load_backbone("vgg11", str(vgg_file()), "pool4")
-    of = BackboneParts.of(whole, what)
+    of = split_for_finetuning(whole, what)
     before = {name: tensor.clone() for name, tensor in whole.features.state_dict().items()}
     network = joint(of=of, backbone_rate=1e-3)
     network.step([Variants(store, of, 3, None)(entry, 0) for entry in upright[:3]], LABELS, 1.0, None)
-    after = of.rejoined(network.thawed).features.state_dict()
+    after = network.backbone.rejoined().features.state_dict()
     assert after.keys() == before.keys()
     last_block = {"11.weight", "11.bias", "13.weight", "13.bias"}  # vgg11's convolutions between pool3 and pool4
     changed = {name for name in before if not torch.equal(after[name], before[name])}
@@ -116,12 +117,13 @@ def test_thawed_layers_change_and_frozen_ones_stay_to_the_bit(what, vgg_file, jo
 
 
 def test_statistics_of_batch_norm_stay_and_its_weights_are_trained(vgg_file, joint, store, upright):
-    of = BackboneParts.of(load_backbone("vgg11_bn", str(vgg_file("vgg11_bn")), "pool4"), "last-block")
+    of = split_for_finetuning(load_backbone("vgg11_bn", str(vgg_file("vgg11_bn")), "pool4"), "last-block")
     network = joint(of=of, backbone_rate=1e-3)
-    before = {name: tensor.clone() for name, tensor in network.thawed.state_dict().items()}
-    assert not any(layer.training for layer in network.thawed)
+    before = {name: tensor.clone() for name, tensor in network.backbone.trained.state_dict().items()}
+    assert not any(layer.training for layer in network.backbone.trained)
     network.step([Variants(store, of, 3, None)(entry, 0) for entry in upright[:3]], LABELS, 1.0, None)
-    changed = {name for name, tensor in network.thawed.state_dict().items() if not torch.equal(tensor, before[name])}
+    after = network.backbone.trained.state_dict()
+    changed = {name for name in before if not torch.equal(after[name], before[name])}
     statistics = {name for name in before if "running" in name or "num_batches" in name}
     assert statistics and changed == before.keys() - statistics
 
@@ -147,9 +149,9 @@ def test_the_gradient_of_the_maps_is_that_through_the_literal_equations():
 
 
 def test_blocks_that_are_computed_again_give_the_maps_and_gradients_of_plain_layers(vgg_file, store, upright):
-    of = BackboneParts.of(load_backbone("vgg11", str(vgg_file()), "pool4"), "all")
+    of = split_for_finetuning(load_backbone("vgg11", str(vgg_file()), "pool4"), "all")
     images = Variants(store, of, 2, None)(upright[0], 0)
-    found, wanted = of.thawed(), of.thawed()
+    found, wanted = of.anew(), of.anew().trained
     maps = maps_with_gradient(found, images)
     plain = wanted(images).permute(0, 2, 3, 1)
     torch.testing.assert_close(maps, plain)
@@ -157,7 +159,7 @@ def test_blocks_that_are_computed_again_give_the_maps_and_gradients_of_plain_lay
     weights = torch.rand(maps.shape, generator=generator)
     (maps * weights).sum().backward()
     (plain * weights).sum().backward()
-    for one, other in zip(found.parameters(), wanted.parameters(), strict=True):
+    for one, other in zip(found.trained.parameters(), wanted.parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-3 * float(other.grad.abs().max()))
 
 
@@ -188,8 +190,8 @@ def test_the_share_lies_between_the_weights_before_and_those_trained(joint, batc
         torch.testing.assert_close(tensor.detach(), 0.75 * before[name] + 0.25 * trained[name])
 
 
-def test_kept_maps_of_the_frozen_part_are_those_computed_anew(store, parts, upright, tmp_path):
-    kept, anew = Variants(store, parts, 3, tmp_path / "scratch"), Variants(store, parts, 3, None)
+def test_kept_maps_of_the_frozen_part_are_those_computed_anew(store, split, upright, tmp_path):
+    kept, anew = Variants(store, split, 3, tmp_path / "scratch"), Variants(store, split, 3, None)
     for number in (0, 1):
         first = kept(upright[0], number)
         assert torch.equal(first, anew(upright[0], number)) and torch.equal(first, kept(upright[0], number))
@@ -227,19 +229,17 @@ def test_no_crop_of_a_held_out_subject_is_read_in_the_training_of_its_fold(
     assert len(upright) == 11
 
 
-def test_a_training_that_stops_after_an_epoch_goes_on_to_the_same_bits(joint, store, parts, upright, tmp_path):
-    settings = FinetuningConfig(epochs=2, batch_size=2, frames=2, variants=2, backbone_rate=1e-3)
-    variants = Variants(store, parts, 2, tmp_path / "scratch")
+def test_a_training_that_stops_after_an_epoch_goes_on_to_the_same_bits(joint, store, split, upright, tmp_path):
+    settings = {"epochs": 2, "batch_size": 2, "frames": 2, "variants": 2, "backbone_rate": 1e-3}
+    variants = Variants(store, split, 2, tmp_path / "scratch")
 
     def trained(name, stop_after=None):
         def watch(done):
             if done.epochs_done == stop_after:
                 raise KeyboardInterrupt
 
-        network = joint(backbone_rate=1e-3)
-        done = finetune_fold(
-            network, (1, 0), upright[:4], [0, 3, 5, 6], variants, CONFIG, settings, tmp_path / name, watch
-        )
+        network = joint(**settings)
+        done = finetune_fold(network, (1, 0), upright[:4], [0, 3, 5, 6], variants, tmp_path / name, watch)
         return {key: tensor.detach() for key, tensor in network.named()}, done
 
     whole, history = trained("whole")
@@ -250,26 +250,26 @@ def test_a_training_that_stops_after_an_epoch_goes_on_to_the_same_bits(joint, st
     assert (after.history, after.read) == (history.history, history.read)
 
 
-def test_a_damaged_state_and_weights_of_another_backbone_are_refused(joint, store, parts, upright, tmp_path):
+def test_a_damaged_state_and_weights_of_another_backbone_are_refused(joint, store, split, upright, tmp_path):
     (tmp_path / "state").write_bytes(b"not a state")
-    arguments = (upright, [0] * len(upright), Variants(store, parts, 2, None), CONFIG, FinetuningConfig())
+    arguments = (upright, [0] * len(upright), Variants(store, split, 2, None))
     with pytest.raises(BadInput, match="state: damaged"):
         finetune_fold(joint(), (1, 0), *arguments, tmp_path / "state")
     file = tmp_path / "fold-01.backbone.safetensors"
-    save_thawed(file, {"11.weight": torch.zeros(3)})
+    write_tensors(file, {"features.11.weight": torch.zeros(3)}, {})
     with pytest.raises(BadInput, match=r"fold-01.backbone.safetensors: not the thawed weights of this backbone"):
-        parts.load(file)
+        load_thawed(file, split)
     with pytest.raises(BadInput, match="not the thawed weights"):
-        parts.load(tmp_path / "absent")
+        load_thawed(tmp_path / "absent", split)
 
 
-def test_the_files_beside_the_checkpoints_hold_the_thawed_weights_alone(finetuned_run, parts):
+def test_the_files_beside_the_checkpoints_hold_the_thawed_weights_alone(finetuned_run, split):
     for fold in (1, 2):
         path = finetuned_run / "checkpoints" / f"fold-{fold:02d}.backbone.safetensors"
         with safe_open(path, framework="pt") as file:
             assert set(file.keys()) == {f"features.{layer}.{kind}" for layer in (11, 13) for kind in ("weight", "bias")}
             assert file.metadata()["fold"] == str(fold)
-        layers = zip(parts.load(path).features, parts.whole.features, strict=True)
+        layers = zip(load_thawed(path, split).features, split.whole.features, strict=True)
         changed = [not torch.equal(one.weight, other.weight) for one, other in layers if isinstance(one, nn.Conv2d)]
         assert changed == [False] * 4 + [True] * 2
 

@@ -17,7 +17,7 @@ from face_strnn.cli.program import main
 from face_strnn.evaluation.run import Run
 from face_strnn.training import stack as training
 from face_strnn.training.samples import Samples, channel_moments, names_sha256
-from face_strnn.training.stack import Member, draw_one_of_each, train
+from face_strnn.training.stack import StackedNetwork, TrainingSamples, draw_one_of_each, train
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +49,13 @@ def trained(samples, members, config=CONFIG, state_file=None):
 
     moments = channel_moments(samples)
     stack = train(
-        members, watched, samples.labels, moments, config, state_file, note, sequences=samples.sequence_numbers
+        members, TrainingSamples(watched, samples.labels, moments, samples.sequence_numbers), config, state_file, note
     )
     return stack, epochs
 
 
 def fold_members(samples, seed=0, folds=(1, 2)):
-    return [Member(fold, seed, samples.subjects != f"S{fold}") for fold in folds]
+    return [StackedNetwork(fold, seed, samples.subjects != f"S{fold}") for fold in folds]
 
 
 def test_an_epoch_takes_one_variant_of_every_taught_sequence_and_another_epoch_others(store):
@@ -124,9 +124,9 @@ def test_a_run_that_was_stopped_goes_on_with_the_draws_of_its_next_epoch(store, 
         if stack.epochs_done == 2:
             raise Killed
 
-    arguments = (fold_members(samples), samples, samples.labels, channel_moments(samples), CONFIG, state, kill)
+    of_sequences = TrainingSamples(samples, samples.labels, channel_moments(samples), samples.sequence_numbers)
     with pytest.raises(Killed):
-        train(*arguments, sequences=samples.sequence_numbers)
+        train(fold_members(samples), of_sequences, CONFIG, state, kill)
     resumed, rest = trained(samples, fold_members(samples), state_file=state)
     assert rest == read[2:]
     assert all(torch.equal(tensor, whole.parameters[name]) for name, tensor in resumed.parameters.items())

@@ -8,7 +8,7 @@ import torch
 
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
 from face_strnn.training.samples import channel_moments
-from face_strnn.training.stack import Member, train
+from face_strnn.training.stack import StackedNetwork, TrainingSamples, train
 from face_strnn.training.standardisation import Standardisation
 
 N, FOLDS = 18, 3
@@ -38,12 +38,12 @@ def random_maps(seed=0):
 
 def members(folds=range(1, FOLDS + 1), seed=0):
     """Fold f holds out every third sample."""
-    return [Member(fold, seed, np.arange(N) % FOLDS != fold - 1) for fold in folds]
+    return [StackedNetwork(fold, seed, np.arange(N) % FOLDS != fold - 1) for fold in folds]
 
 
 def run(networks=None, maps=None, config=CONFIG, **options):
     maps = maps or random_maps()
-    return train(networks or members(), maps, LABELS, channel_moments(maps), config, **options)
+    return train(networks or members(), TrainingSamples(maps, LABELS, channel_moments(maps)), config, **options)
 
 
 def parameters_of(model):
@@ -93,7 +93,7 @@ def test_labels_of_held_out_samples_do_not_influence_a_folds_model_at_all():
     maps, labels = random_maps(), LABELS.clone()
     labels[::FOLDS] = (labels[::FOLDS] + 3) % 7
     moments = channel_moments(maps)
-    before, after = (train(members(), maps, one, moments, CONFIG) for one in (LABELS, labels))
+    before, after = (train(members(), TrainingSamples(maps, one, moments), CONFIG) for one in (LABELS, labels))
     assert_identical(before.models()[0], after.models()[0])
 
 

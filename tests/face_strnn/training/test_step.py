@@ -12,9 +12,9 @@ from face_strnn.models.strnn import initial_parameters
 from face_strnn.training.gpu_maps import GpuMaps
 from face_strnn.training.optimisation import dropout_factors, optimiser_of, set_learning_rate
 from face_strnn.training.samples import channel_moments
-from face_strnn.training.stack import Member, train
+from face_strnn.training.stack import StackedNetwork, TrainingSamples, train
 from face_strnn.training.standardisation import Standardisation
-from face_strnn.training.step import DirectStep, RecordedStep, Trained
+from face_strnn.training.step import DirectStep, RecordedStep, StackStep
 
 NETWORK = NetworkConfig(
     input_size=5, grid=(2, 3), spatial_hidden=4, spatial_output=3, spatial_projection=2, temporal_hidden=5, length=6,
@@ -37,7 +37,7 @@ def begun(config, device="cpu"):
     parameters = {name: torch.stack([one[name] for one in drawn]).to(device).requires_grad_() for name in drawn[0]}
     standardisation = Standardisation.fit(channel_moments(maps), TAUGHT).to(torch.device(device))
     optimiser = optimiser_of(parameters, config.training)
-    return Trained(config, parameters, standardisation, optimiser, Scan.grid(*config.network.grid))
+    return StackStep(config, parameters, standardisation, optimiser, Scan.grid(*config.network.grid))
 
 
 def steps_taken(kind, config, device="cpu"):
@@ -49,7 +49,8 @@ def steps_taken(kind, config, device="cpu"):
         set_learning_rate(trained.optimiser, number, 3, config.training)
         dropout = None
         if config.training.dropout:
-            drawn = [dropout_factors((0, fold), number, len(batch), config) for fold in (1, 2)]
+            shape = len(batch), config.network.n_temporal_features
+            drawn = [dropout_factors((0, fold), number, shape, config.training.dropout) for fold in (1, 2)]
             dropout = torch.stack(drawn).to(device)
         step([maps[n] for n in batch], LABELS[batch].to(device), TAUGHT[:, batch].to(device), dropout)
     return {name: tensor.detach().cpu() for name, tensor in trained.parameters.items()}, sums.cpu()
@@ -98,11 +99,11 @@ def test_maps_are_the_same_resident_and_streamed(free_bytes):
 
 
 def test_dropout_depends_on_the_network_and_the_step_and_keeps_the_mean():
-    config = replace(CONFIG, training=replace(CONFIG.training, dropout=0.25))
-    draw = dropout_factors((0, 1), 5, 2000, config)
-    assert torch.equal(draw, dropout_factors((0, 1), 5, 2000, config))
+    shape = (2000, 8)
+    draw = dropout_factors((0, 1), 5, shape, 0.25)
+    assert draw.shape == shape and torch.equal(draw, dropout_factors((0, 1), 5, shape, 0.25))
     for other in (((0, 2), 5), ((1, 1), 5), ((0, 1), 6)):
-        assert not torch.equal(draw, dropout_factors(*other, 2000, config))
+        assert not torch.equal(draw, dropout_factors(*other, shape, 0.25))
     assert sorted(draw.unique().tolist()) == pytest.approx([0, 4 / 3])
     assert draw.mean().item() == pytest.approx(1, abs=0.02)
 
@@ -110,12 +111,12 @@ def test_dropout_depends_on_the_network_and_the_step_and_keeps_the_mean():
 def test_a_fold_with_dropout_learns_the_same_alone_and_in_a_stack():
     config = replace(CONFIG, training=replace(CONFIG.training, dropout=0.5))
     maps, folds = random_maps(), np.arange(6) % 3
-    members = [Member(fold + 1, 0, folds != fold) for fold in range(3)]
+    members = [StackedNetwork(fold + 1, 0, folds != fold) for fold in range(3)]
     moments = channel_moments(maps)
-    together = train(members, maps, LABELS, moments, config)
+    together = train(members, TrainingSamples(maps, LABELS, moments), config)
     for number, member in enumerate(members):
-        alone = train([member], maps, LABELS, moments, config)
+        alone = train([member], TrainingSamples(maps, LABELS, moments), config)
         for name, tensor in alone.parameters.items():
             torch.testing.assert_close(together.parameters[name][number], tensor[0], rtol=2e-4, atol=2e-5, msg=name)
-    without = train(members, maps, LABELS, moments, CONFIG)
+    without = train(members, TrainingSamples(maps, LABELS, moments), CONFIG)
     assert not torch.equal(without.parameters["temporal.V"], together.parameters["temporal.V"])

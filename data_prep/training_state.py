@@ -1,0 +1,42 @@
+"""The state of an unfinished training on disk: parameters, optimiser, history."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+
+from data_prep.atomic_files import written_whole
+from data_prep.errors import BadInput
+
+
+def save_state(path: Path, optimiser: torch.optim.Optimizer, **state: Any) -> None:  # noqa: ANN401
+    """Write the optimiser's state and what else the next epochs depend on, whole or not at all.
+
+    Args:
+        path: the file.
+        optimiser: whose moments and counters are written; its settings are not.
+        state: tensors, numbers, strings, and lists and dicts of these.
+    """
+    with written_whole(path) as unfinished:
+        torch.save({**state, "optimiser": optimiser.state_dict()["state"]}, unfinished)
+
+
+@contextmanager
+def resumed_state(path: Path, optimiser: torch.optim.Optimizer, remedy: str) -> Iterator[Mapping[str, Any]]:
+    """Restore an optimiser from what :func:`save_state` wrote, and give the rest, on the CPU, to be put back.
+
+    Raises:
+        BadInput: the file is damaged or of another training, whether found here or in the block; it ends with
+            ``remedy``.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        settings = optimiser.state_dict()["param_groups"]
+        optimiser.load_state_dict({"state": state["optimiser"], "param_groups": settings})
+        with torch.no_grad():
+            yield state
+    except (UnpicklingError, OSError, EOFError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise BadInput(f"{path}: damaged, or the state of another training; {remedy}") from error

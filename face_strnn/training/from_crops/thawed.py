@@ -1,0 +1,93 @@
+"""The thawed part of a backbone in fine-tuning: where it begins, its gradient, and its weights on disk."""
+
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from data_prep.backbones.backbone import Backbone
+from data_prep.backbones.split import SplitBackbone
+from data_prep.errors import BadInput
+from data_prep.tensor_files import write_tensors
+from face_strnn.config import Finetune
+
+_PREFIX = "features."
+"""Before the names of layers in torchvision's state dicts, which the files here follow."""
+
+_AGAIN = "delete it and run `face-strnn cv` again with the same --out: it resumes"
+
+
+def split_for_finetuning(backbone: Backbone, what: Finetune) -> SplitBackbone:
+    """Cut a backbone before the last block of its maps' pooling layer, or before its first layer.
+
+    On a GPU the thawed part computes in bfloat16; its weights stay float32.
+
+    Args:
+        backbone: up to the pooling layer whose maps are taken.
+        what: ``"last-block"`` or ``"all"``.
+
+    Raises:
+        BadInput: the maps are of two pooling layers.
+    """
+    if "+" in backbone.maps:
+        raise BadInput(f"--finetune: maps of two layers, {backbone.maps}, cannot be fine-tuned; take those of one")
+    precision = "bfloat16" if backbone.device.type == "cuda" else "float32"
+    return SplitBackbone.of(backbone, 1 if what == "last-block" else None, precision)
+
+
+def maps_with_gradient(split: SplitBackbone, inputs: Tensor) -> Tensor:
+    """Compute maps through the thawed part, so that a gradient can flow back.
+
+    Of several blocks each is computed again on the way back and only what lies between blocks is kept: the layers
+    within them would take some 30 MB of memory for every frame of 112 x 112 pixels.
+
+    Args:
+        split: the backbone.
+        inputs: (n, channels, height, width), float32, on its device.
+
+    Returns:
+        float32 (n, h, w, C).
+    """
+    blocks = split.blocks()
+    with split.autocast():
+        for block in blocks:
+            inputs = checkpoint(block, inputs, use_reentrant=False) if len(blocks) > 1 else block(inputs)
+    return inputs.float().permute(0, 2, 3, 1)
+
+
+def save_thawed(path: Path, split: SplitBackbone, **facts: str) -> None:
+    """Write the thawed part's parameters, whole or not at all; ``facts`` stand in the file's header."""
+    parameters = split.trained.named_parameters()
+    write_tensors(path, {f"{_PREFIX}{name}": tensor.detach().cpu().contiguous() for name, tensor in parameters}, facts)
+
+
+def load_thawed(path: Path, split: SplitBackbone) -> Backbone:
+    """Return the whole backbone with the parameters that :func:`save_thawed` wrote.
+
+    Raises:
+        BadInput: no such file, damaged, or of another backbone.
+    """
+    split = split.anew()
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = {name.removeprefix(_PREFIX): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        # Statistics of batch norm stay as they are.
+        split.trained.load_state_dict({**dict(split.trained.named_buffers()), **found})
+    except (SafetensorError, OSError, RuntimeError) as error:
+        said = " ".join(str(error).split())
+        raise BadInput(f"{path}: not the thawed weights of this backbone ({said}); {_AGAIN}") from error
+    return split.rejoined()
+
+
+def thawed_facts(path: Path) -> dict[str, str]:
+    """Return the facts that :func:`save_thawed` wrote into a file's header.
+
+    Raises:
+        BadInput: no such file, or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise BadInput(f"{path}: missing or damaged ({error}); {_AGAIN}") from error
