@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from data_prep.backbones.backbone import Backbone
+from data_prep.backbones.backbone import BLOCK_ON_CPU, Backbone
 from data_prep.datasets.catalogue import LabelledSequence
+from data_prep.faces.variants import Variant
 from data_prep.preparation.options import PrepareOptions
 from data_prep.store.crop_store import CropStore
 from data_prep.store.faces import FaceStore
@@ -37,6 +38,16 @@ class Settings:
         return (self.crops, self.maps) if self.maps else (self.crops,)
 
     @property
+    def variants(self) -> tuple[Variant, ...]:
+        """Those whose maps are made."""
+        return self.options.variants if self.maps else ()
+
+    @property
+    def block(self) -> int:
+        """How many frames go through the work together."""
+        return self.backbone.block if self.backbone else BLOCK_ON_CPU
+
+    @property
     def keeps_crops(self) -> bool:
         """Whether crops are stored."""
         return self.options.keep_crops or self.maps is None
@@ -55,14 +66,12 @@ class Missing:
         original: the facts about the unrotated sequence, with its number of frames.
         maps: the variants whose maps are missing.
         crops, thumbnails: whether these are.
-        crops_are_stored: whether they can be read, not cut.
     """
 
     original: StoredSequence
     maps: tuple[StoredSequence, ...]
     crops: bool
     thumbnails: bool
-    crops_are_stored: bool
 
     def __bool__(self) -> bool:
         return bool(self.maps or self.crops or self.thumbnails)
@@ -104,15 +113,12 @@ class SequenceFiles:
             n_frames: number of the frames that are used, which only following the face tells.
         """
         settings, original = self.settings, replace(self.original, frames=n_frames)
-        variants = settings.options.variants if settings.maps else ()
-        wanted = (replace(original, rotation=variant.rotation, flip=variant.flip) for variant in variants)
-        stored = settings.crops.holds(original)
+        wanted = (replace(original, rotation=one.rotation, flip=one.flip) for one in settings.variants)
         return Missing(
             original,
             tuple(entry for entry in wanted if not settings.maps.holds(entry)),
-            settings.keeps_crops and not stored,
+            settings.keeps_crops and not settings.crops.holds(original),
             settings.options.contact_sheet and settings.crops.thumbnails(self.sequence, original.source) is None,
-            stored,
         )
 
     def _remove_crops_and_maps(self, current: StoredSequence | None) -> None:

@@ -1,27 +1,21 @@
 """From one sequence's images to its files in the stores: follow the face, cut crops, vary them, compute maps."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from threading import Event
 
 import numpy as np
-import torch
 
 from data_prep.datasets.catalogue import LabelledSequence
 from data_prep.datasets.problems import Problem
 from data_prep.faces.crops import crops_of, cut, whole
 from data_prep.faces.tracking import FaceFollower
-from data_prep.faces.variants import ORIGINAL, ROOM, cut_variant
-from data_prep.preparation.map_files import MapFiles, Stopped, map_files
+from data_prep.faces.variants import ROOM
 from data_prep.preparation.recording import DamagedRecording, Recording
 from data_prep.preparation.sequence_files import Missing, SequenceFiles, Settings
-from data_prep.store.contact_sheet import thumbnail
+from data_prep.preparation.writers import Stopped, crop_files, map_files
 from data_prep.store.tracks import SequenceTrack
-
-BLOCK_WITHOUT_BACKBONE = 16
-"""Crops that are cut and written together where no backbone says how many it takes."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +79,9 @@ class SequenceWork:
         missing = files.missing(n_used)
         if missing:
             self._make(recording, track, missing)
-        n_wanted, computed = 1, int(missing.crops)
-        if self.settings.maps:
-            n_wanted, computed = len(self.settings.options.variants), len(missing.maps)
-        return Outcome(recording.sequence.name, computed, n_wanted - computed, None, n_frames, n_used)
+        computed = len(missing.maps) if self.settings.maps else int(missing.crops)
+        kept = len(self.settings.variants or [missing.original]) - computed
+        return Outcome(recording.sequence.name, computed, kept, None, n_frames, n_used)
 
     def _track(self, recording: Recording) -> SequenceTrack:
         """First pass over the frames: the face in each, unless it is known."""
@@ -105,33 +98,28 @@ class SequenceWork:
         return track
 
     def _make(self, recording: Recording, track: SequenceTrack, missing: Missing) -> None:
-        """Second pass: blocks of crops, into their file and through the backbone.
+        """Second pass: blocks of crops, into their file and, varied, through the backbone.
 
-        What shows faces appears first, so that whatever has all its maps has its thumbnails too.
+        Crops and thumbnails appear first, so that whatever has all its maps has these too.
         """
-        with self._map_files(missing) as maps, _crop_files(self.settings, missing) as keep:
-            n_cut = 0
-            for crops in self._crops(recording, track, missing):
-                n_cut += len(crops)
-                keep(crops)
-                if maps:
-                    maps.take(crops)
+        n_cut = 0
+        maps, crops = map_files(self.settings, missing, self.pool, self.stop), crop_files(self.settings, missing)
+        with maps as vary, crops as keep:
+            for block in self._crops(recording, track, missing):
+                n_cut += len(block)
+                keep(block)
+                vary(block)
             if n_cut != len(track.usable):
                 what = "changed while it was read; run the same command again"
                 raise DamagedRecording(Problem(recording.sequence.path, what, recording.sequence.name))
 
-    def _map_files(self, missing: Missing) -> AbstractContextManager[MapFiles | None]:
-        if not missing.maps:
-            return nullcontext()
-        return map_files(self.settings.maps, missing.maps, self.settings.backbone, self.pool, self.stop)
-
     def _crops(self, recording: Recording, track: SequenceTrack, missing: Missing) -> Iterator[np.ndarray]:
         """The crops of the usable part in blocks, with room for a rotation: uint8 (n, side, side, 3)."""
-        n = self.settings.backbone.block if self.settings.backbone else BLOCK_WITHOUT_BACKBONE
-        if missing.crops_are_stored:
-            yield from (block.numpy() for block in self.settings.crops.crops(missing.original).split(n))
-            return
-        yield from _blocks(self._cut(recording, track), n)
+        stored, n = self.settings.crops, self.settings.block
+        if stored.holds(missing.original):
+            yield from (block.numpy() for block in stored.crops(missing.original).split(n))
+        else:
+            yield from _blocks(self._cut(recording, track), n)
 
     def _cut(self, recording: Recording, track: SequenceTrack) -> Iterator[np.ndarray]:
         """The same, one at a time, out of the frames."""
@@ -149,34 +137,6 @@ class SequenceWork:
             if self.stop.is_set():
                 raise Stopped
             yield frame
-
-
-@contextmanager
-def _crop_files(settings: Settings, missing: Missing) -> Iterator[Callable[[np.ndarray], None]]:
-    """Give a function that takes blocks of crops for the files that are missing; they appear when the block ends."""
-    store, original = settings.crops, missing.original
-    shown = dict.fromkeys([0, original.frames // 2, original.frames - 1])
-    n_taken = 0
-    with ExitStack() as stack:
-        append = None
-        if missing.crops:
-            append = stack.enter_context(store.write_in_parts(original, (store.side, store.side, 3)))
-
-        def take(crops: np.ndarray) -> None:
-            nonlocal n_taken
-            if missing.thumbnails:
-                for frame in shown:
-                    if n_taken <= frame < n_taken + len(crops):
-                        upright = cut_variant(crops[frame - n_taken][None], ORIGINAL, store.pixels)
-                        shown[frame] = thumbnail(upright[0])
-            if append:
-                append(torch.from_numpy(crops))
-            n_taken += len(crops)
-
-        yield take
-        if missing.thumbnails:
-            pictures = np.stack([shown[frame] for frame in (0, original.frames // 2, original.frames - 1)])
-            store.write_thumbnails(original.sequence, original.source, pictures)
 
 
 def _blocks(images: Iterable[np.ndarray], n: int) -> Iterator[np.ndarray]:
