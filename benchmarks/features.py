@@ -36,6 +36,7 @@ from data_prep.datasets.ckplus import read_ckplus
 from data_prep.faces.crops import crops_of, cut
 from data_prep.faces.tracking import FaceFollower
 from data_prep.faces.variants import ROOM, ROTATIONS, Variant, cut_variant
+from data_prep.preparation.options import PrepareOptions
 from data_prep.preparation.pipeline import prepare
 from data_prep.preparation.recording import Recording
 from data_prep.store.store import FeatureStore, StoredSequence
@@ -96,7 +97,7 @@ def speed(catalogue: Catalogue, backbone: Backbone, rotations: tuple[int, ...]) 
             "bare backbone, all cores on 32 frames": lambda: backbone(crops),
             "bare backbone, a core on 4 frames each": lambda: lone_threads(backbone, crops),
             "prepare, from files to store": lambda: prepare(
-                catalogue, Path(folder) / str(next(count)), backbone, rotations
+                catalogue, Path(folder) / str(next(count)), backbone, PrepareOptions(rotations)
             ),
         }
         walls: dict[str, list[float]] = {way: [] for way in ways}

@@ -9,13 +9,15 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 _HOME = {
+    "FaceStore": "data_prep.store.faces",
     "FeatureStore": "data_prep.store.store",
+    "PrepareOptions": "data_prep.preparation.options",
     "load_backbone": "data_prep.backbones.backbone",
     "prepare": "data_prep.preparation.pipeline",
     "read_dataset": "data_prep.datasets.registry",
 }
 
-__all__ = ["FeatureStore", "load_backbone", "prepare", "read_dataset"]
+__all__ = ["FaceStore", "FeatureStore", "PrepareOptions", "load_backbone", "prepare", "read_dataset"]
 
 
 def __getattr__(name: str) -> object:

@@ -23,15 +23,14 @@ from joblib import Parallel, delayed
 
 from data_prep.datasets.catalogue import LabelledSequence
 from data_prep.faces.tracking import FaceFollower
-from data_prep.preparation.sequence_work import Outcome, SequenceWork, Settings
+from data_prep.preparation.sequence_files import Settings
+from data_prep.preparation.sequence_work import Outcome, SequenceWork
 
 CHUNKS_PER_PROCESS = 8
 """Into how many parts each process's share is cut: a process that is slow is left fewer of them."""
 
 
-def in_threads(
-    sequences: Sequence[LabelledSequence], settings: Settings, threads: int, strict: bool = False
-) -> Iterator[Outcome]:
+def in_threads(sequences: Sequence[LabelledSequence], settings: Settings, threads: int) -> Iterator[Outcome]:
     """Do the work on sequences in the threads of this process.
 
     ``threads`` run the backbone, one on a GPU; one more goes through sequences, each from its first byte to its last
@@ -39,19 +38,18 @@ def in_threads(
 
     Args:
         sequences: what to work on.
-        settings: what to do.
+        settings: what to do; if strict, no other sequence is begun once one is damaged.
         threads: cores to keep busy.
-        strict: begin no other sequence once one is damaged.
 
     Yields:
         What came of each, as they end.
     """
-    of_backbone = threads if settings.backbone.device.type == "cpu" else 1
-    follower = _follower(str(settings.backbone.device)) if settings.faces == "mtcnn" else None
+    on_gpu = settings.backbone is not None and settings.backbone.device.type != "cpu"
+    follower = _follower(settings.device) if settings.options.faces == "mtcnn" else None
     waiting = iter(sequences)
     with (
         _lone_threads(),
-        ThreadPoolExecutor(of_backbone, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+        ThreadPoolExecutor(1 if on_gpu else threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
         ThreadPoolExecutor(threads + 1, initializer=torch.set_num_threads, initargs=(1,)) as workers,
     ):
         work = SequenceWork(settings, follower, pool)
@@ -66,7 +64,7 @@ def in_threads(
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     outcome = future.result()
-                    stopped = stopped or (strict and outcome.problem is not None)
+                    stopped = stopped or (settings.options.strict and outcome.problem is not None)
                     yield outcome
         finally:
             work.stop.set()
@@ -74,12 +72,12 @@ def in_threads(
 
 
 def in_processes(
-    sequences: Sequence[LabelledSequence], settings: Settings, processes: int, threads: int, strict: bool = False
+    sequences: Sequence[LabelledSequence], settings: Settings, processes: int, threads: int
 ) -> Iterator[Outcome]:
     """Do the work on sequences in several processes, each with its own detector and backbone, loaded once.
 
     Args:
-        sequences, settings, strict: as for :func:`in_threads`.
+        sequences, settings: as for :func:`in_threads`.
         processes: how many.
         threads: of each of them.
 
@@ -88,18 +86,16 @@ def in_processes(
     """
     n = max(1, -(-len(sequences) // (processes * CHUNKS_PER_PROCESS)))
     chunks = [sequences[start : start + n] for start in range(0, len(sequences), n)]
-    tasks = (delayed(_chunk)(chunk, settings, threads, strict, os.getpid()) for chunk in chunks)
+    tasks = (delayed(_chunk)(chunk, settings, threads, os.getpid()) for chunk in chunks)
     for outcomes in Parallel(n_jobs=processes, return_as="generator_unordered", batch_size=1)(tasks):
         yield from outcomes
-        if strict and any(outcome.problem for outcome in outcomes):
+        if settings.options.strict and any(outcome.problem for outcome in outcomes):
             return
 
 
-def _chunk(
-    sequences: Sequence[LabelledSequence], settings: Settings, threads: int, strict: bool, parent: int
-) -> list[Outcome]:
+def _chunk(sequences: Sequence[LabelledSequence], settings: Settings, threads: int, parent: int) -> list[Outcome]:
     _die_with(parent)
-    return list(in_threads(sequences, settings, threads, strict))
+    return list(in_threads(sequences, settings, threads))
 
 
 @cache

@@ -1,11 +1,10 @@
-"""From a catalogue of image files to a feature store: the whole job, its checks before and its tables after."""
+"""From a catalogue of image files to crops and maps: the whole job, its checks before and its tables after."""
 
 import errno
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
 
 import joblib
 import torch
@@ -14,16 +13,18 @@ from data_prep.backbones.backbone import Backbone
 from data_prep.datasets.catalogue import Catalogue, LabelledSequence
 from data_prep.datasets.problems import Problem
 from data_prep.errors import BadInput
-from data_prep.faces.crops import MARGIN, MAXIMUM_MARGIN, CropKind
-from data_prep.faces.variants import ROTATIONS, variants_of
+from data_prep.preparation.options import DEFAULT, PrepareOptions
 from data_prep.preparation.parallel import in_processes, in_threads
-from data_prep.preparation.recipe import Faces, recipe, store_name
-from data_prep.preparation.sequence_work import Outcome, Settings
-from data_prep.store.crops import FOLDER as CROPS_FOLDER
-from data_prep.store.crops import remove_outdated_crops
+from data_prep.preparation.recipe import crop_recipe, recipe, store_name
+from data_prep.preparation.sequence_files import SequenceFiles, Settings
+from data_prep.preparation.sequence_work import Outcome
+from data_prep.store.crop_store import CropStore
+from data_prep.store.faces import FaceStore
 from data_prep.store.lock import sole_writer
+from data_prep.store.recipe_folder import RecipeFolder
+from data_prep.store.sequence_store import SequenceStore
 from data_prep.store.store import FeatureStore
-from data_prep.store.tables import write_tables
+from data_prep.store.tables import draw_contact_sheet, write_tables
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -47,133 +48,144 @@ class Prepared:
     """What :func:`prepare` did.
 
     Attributes:
-        store: the feature store.
-        computed: number of files written.
+        store: the feature store; None where crops were made alone.
+        crops: the face crops, in the faces store.
+        keeps_crops: whether they were asked for.
+        computed: number of files of maps, or of crops where they were made alone, that were written.
         kept: number of files that were there and whole.
-        without_face: names of the sequences in which no frame shows a face; they are not in the store.
+        without_face: names of the sequences in which no frame shows a face; they are left out.
         partial: the sequences of which a part is used.
-        problems: what is wrong with the copy, once for each sequence concerned; these are not in the store.
+        problems: what is wrong with the copy, once for each sequence concerned; these are left out.
         contact_sheet: the pages, which show subjects' faces.
-        crops: the folder of the face crops, which show them too; None where they were not asked for.
     """
 
-    store: FeatureStore
+    store: FeatureStore | None
+    crops: CropStore
+    keeps_crops: bool
     computed: int
     kept: int
     without_face: tuple[str, ...]
     partial: tuple[Partial, ...] = ()
     problems: tuple[Problem, ...] = ()
     contact_sheet: tuple[Path, ...] = ()
-    crops: Path | None = None
+
+    @property
+    def made(self) -> SequenceStore:
+        """What was asked for: the maps, or the crops where they were made alone."""
+        return self.store or self.crops
 
 
 def prepare(
     catalogue: Catalogue,
     out: Path,
-    backbone: Backbone,
-    rotations: Sequence[float] = ROTATIONS,
-    margin: float = MARGIN,
-    progress: Callable[[str], None] | None = None,
-    *,
-    crop: CropKind = "per-sequence",
-    faces: Faces = "mtcnn",
+    backbone: Backbone | None,
+    options: PrepareOptions = DEFAULT,
     jobs: int = 1,
-    strict: bool = False,
-    contact_sheet: bool = True,
-    flip: bool = False,
-    keep_crops: bool = False,
+    progress: Callable[[str], None] | None = None,
 ) -> Prepared:
-    """Write the pooling maps of every sequence and variant of a data set.
+    """Follow every sequence's face, cut crops, and write the pooling maps of every variant.
 
-    What is there, whole and made from the same image files, is not computed again. Damaged sequences are left out and
-    listed in the store's ``problems.csv``. Only one process at a time writes to a store.
+    What is there, whole and made from the same image files, is not made again. Damaged sequences are left out and
+    listed in ``problems.csv``. Only one process at a time writes to a store.
 
     Args:
         catalogue: of the data set's copy.
-        out: folder in which the store's folder is made or taken up.
-        backbone: the frozen network.
-        rotations: degrees of the copies beside the unrotated sequence, with up to one decimal; empty for none.
-        margin: see :func:`data_prep.faces.crops.crops_of`.
-        progress: called with the name of each sequence that is done.
-        crop: see :func:`data_prep.faces.crops.crops_of`.
-        faces: ``"mtcnn"``, or ``"given"``: the images are the crops.
+        out: folder in which the stores' folders are made or resumed.
+        backbone: the frozen network; None makes crops of ``options.pixels`` alone.
+        options: which crops and variants.
         jobs: processes, -1 for one per core; the cores are divided among them.
-        strict: stop at the first problem.
-        contact_sheet: draw one.
-        flip: make a flipped copy of the unrotated sequence and of every rotated one, too.
-        keep_crops: also store every sequence's face crops, see :mod:`data_prep.store.crops`: a training that changes
-            the backbone starts from them.
+        progress: called with the name of each sequence that is done.
 
     Raises:
-        BadInput: an option is out of range, no sequence is whole and shows a face, the store holds sequences that the
-            data set does not have, another process writes to it, the disk is full, or, if ``strict``, something is
-            wrong with the copy.
+        BadInput: an option is out of range, no sequence is whole and shows a face, a store holds sequences that the
+            data set does not have, another process writes to it, the disk is full, or, if ``options.strict``,
+            something is wrong with the copy.
     """
-    if strict or not catalogue.sequences:
+    if options.strict or not catalogue.sequences:
         catalogue.usable()
-    _check(margin, crop, faces, jobs)
-    variants = variants_of(rotations, flip)
-    shaping = recipe(catalogue.data, backbone, margin, crop, faces)
+    if (backbone is None) == (options.pixels is None):
+        raise BadInput("--pixels: gives the size of crops that are made alone, and of no others")
+    if jobs < 1 and jobs != -1:
+        raise BadInput(f"--jobs {jobs}: must be a number of processes, or -1 for one per core")
     with _room_on_disk(out):
-        store = FeatureStore.create(out, store_name(catalogue.data, backbone), shaping)
-    settings = Settings(store, backbone, variants, crop, margin, faces, contact_sheet, keep_crops)
-    with _room_on_disk(store.folder), sole_writer(store.folder), _no_halves(store):
+        settings = _begin(catalogue.data, out, backbone, options)
+    with _sole_writer(settings.faces, settings.maps):
         known = [named for problem in catalogue.problems for named in _by_sequence(problem, catalogue)]
         left_out = {problem.sequence for problem in known} - {""}
-        sequences = [sequence for sequence in catalogue.sequences if sequence.name not in left_out]
-        _refuse_strangers(store, catalogue, left_out)
+        _refuse_strangers(settings, catalogue, left_out)
         for name in sorted(left_out):
-            store.remove_outdated(name, [])
-            remove_outdated_crops(store, name)
+            SequenceFiles(settings, name).remove_outdated()
             if progress and any(sequence.name == name for sequence in catalogue.sequences):
                 progress(name)
-        outcomes: dict[str, Outcome] = {}
-        with closing(_work(sequences, settings, jobs, strict)) as done:
-            for outcome in done:
-                outcomes[outcome.sequence] = outcome
-                if progress:
-                    progress(outcome.sequence)
-        in_order = [outcomes[sequence.name] for sequence in sequences if sequence.name in outcomes]
-        damages = [outcome.problem for outcome in in_order if outcome.problem]
-        if strict and damages:
+        sequences = [sequence for sequence in catalogue.sequences if sequence.name not in left_out]
+        outcomes = _outcomes(sequences, settings, jobs, progress)
+        damages = [outcome.problem for outcome in outcomes if outcome.problem]
+        if options.strict and damages:
             raise BadInput(str(damages[0]))
-        problems = (*known, *damages)
-        readable = [sequence for sequence in sequences if not outcomes[sequence.name].problem]
-        pages = write_tables(store, readable, problems, contact_sheet)
-    if not any(outcome.n_used for outcome in in_order):
+        damaged = {outcome.sequence for outcome in outcomes if outcome.problem}
+        readable = [sequence for sequence in sequences if sequence.name not in damaged]
+        pages = _tables(settings, readable, [*known, *damages])
+    return _prepared(catalogue, settings, outcomes, (*known, *damages), pages)
+
+
+def _begin(data: str, out: Path, backbone: Backbone | None, options: PrepareOptions) -> Settings:
+    """Make or resume the stores' folders."""
+    shaping = recipe(data, backbone, options) if backbone else crop_recipe(data, options.pixels, options)
+    faces = FaceStore.begin(out, shaping)
+    crops = faces.begin_crops(shaping)
+    others = tuple(store for store in faces.crop_stores() if store.folder != crops.folder)
+    maps = FeatureStore.create(out, store_name(data, backbone), shaping) if backbone else None
+    return Settings(options, faces, crops, others, backbone, maps)
+
+
+def _outcomes(
+    sequences: Sequence[LabelledSequence], settings: Settings, jobs: int, progress: Callable[[str], None] | None
+) -> list[Outcome]:
+    """Do the work; return what came of each sequence, in their order. If strict, there may be fewer than sequences."""
+    cores, processes = torch.get_num_threads(), joblib.cpu_count() if jobs == -1 else jobs
+    if processes == 1:
+        work = in_threads(sequences, settings, cores)
+    else:
+        work = in_processes(sequences, settings, processes, max(cores // processes, 1))
+    outcomes: dict[str, Outcome] = {}
+    with closing(work):
+        for outcome in work:
+            outcomes[outcome.sequence] = outcome
+            if progress:
+                progress(outcome.sequence)
+    return [outcomes[sequence.name] for sequence in sequences if sequence.name in outcomes]
+
+
+def _tables(settings: Settings, readable: Sequence[LabelledSequence], problems: Sequence[Problem]) -> list[Path]:
+    """Write the stores' tables; return the pages of the contact sheet."""
+    write_tables(settings.faces, settings.stores, readable, problems)
+    if not settings.options.contact_sheet:
+        settings.crops.remove_thumbnails()
+    return draw_contact_sheet(settings.crops, readable)
+
+
+def _prepared(
+    catalogue: Catalogue,
+    settings: Settings,
+    outcomes: Sequence[Outcome],
+    problems: tuple[Problem, ...],
+    pages: Iterable[Path],
+) -> Prepared:
+    if not any(outcome.n_used for outcome in outcomes):
         if problems:
             raise BadInput(f"{catalogue.root}: no sequence can be used; the first problem: {problems[0]}")
         raise BadInput(f"{catalogue.root}: no sequence shows a face; see that its images are upright and of faces")
     return Prepared(
-        store,
-        sum(outcome.computed for outcome in in_order),
-        sum(outcome.kept for outcome in in_order),
-        tuple(outcome.sequence for outcome in in_order if not outcome.n_used and not outcome.problem),
-        tuple(Partial(o.sequence, o.n_used, o.n_frames) for o in in_order if 0 < o.n_used < o.n_frames),
+        settings.maps,
+        settings.crops,
+        settings.keeps_crops,
+        sum(outcome.computed for outcome in outcomes),
+        sum(outcome.kept for outcome in outcomes),
+        tuple(outcome.sequence for outcome in outcomes if not outcome.n_used and not outcome.problem),
+        tuple(Partial(one.sequence, one.n_used, one.n_frames) for one in outcomes if 0 < one.n_used < one.n_frames),
         problems,
         tuple(pages),
-        store.folder / CROPS_FOLDER if keep_crops else None,
     )
-
-
-def _check(margin: float, crop: str, faces: str, jobs: int) -> None:
-    if not 0 <= margin <= MAXIMUM_MARGIN:
-        raise BadInput(f"--margin {margin}: must be from 0 to {MAXIMUM_MARGIN}, as a share of the face's box")
-    for option, value, known in (("--crop", crop, CropKind), ("--faces", faces, Faces)):
-        if value not in get_args(known):
-            raise BadInput(f"{option} {value}: must be one of {', '.join(get_args(known))}")
-    if faces == "given" and (crop, margin) != ("per-sequence", MARGIN):
-        raise BadInput("--faces given: the images are the crops, so that --crop and --margin mean nothing; leave them")
-    if jobs < 1 and jobs != -1:
-        raise BadInput(f"--jobs {jobs}: must be a number of processes, or -1 for one per core")
-
-
-def _work(sequences: Sequence[LabelledSequence], settings: Settings, jobs: int, strict: bool) -> Iterator[Outcome]:
-    cores = torch.get_num_threads()
-    processes = joblib.cpu_count() if jobs == -1 else jobs
-    if processes == 1:
-        return in_threads(sequences, settings, cores, strict)
-    return in_processes(sequences, settings, processes, max(cores // processes, 1), strict)
 
 
 def _by_sequence(problem: Problem, catalogue: Catalogue) -> list[Problem]:
@@ -191,23 +203,28 @@ def _sequences_at(path: Path, catalogue: Catalogue) -> list[str]:
     return [one.name for one in there]
 
 
-def _refuse_strangers(store: FeatureStore, catalogue: Catalogue, left_out: set[str]) -> None:
-    strangers = sorted(store.sequence_names() - {sequence.name for sequence in catalogue.sequences} - left_out)
-    if strangers:
-        raise BadInput(
-            f"{store.folder}: holds {len(strangers)} sequences that {catalogue.root} does not have "
-            f"({', '.join(strangers[:3])}, ...); give another --out, or delete the store"
-        )
+def _refuse_strangers(settings: Settings, catalogue: Catalogue, left_out: set[str]) -> None:
+    known = {sequence.name for sequence in catalogue.sequences} | left_out
+    for store in (settings.maps, settings.faces):
+        strangers = sorted(store.sequence_names() - known) if store else []
+        if strangers:
+            raise BadInput(
+                f"{store.folder}: holds {len(strangers)} sequences that {catalogue.root} does not have "
+                f"({', '.join(strangers[:3])}{', ...' if len(strangers) > 3 else ''}); give another --out, or delete "
+                "the store"
+            )
 
 
 @contextmanager
-def _no_halves(store: FeatureStore) -> Iterator[None]:
-    """Clear away what a killed run left half-written, and what processes leave that are called off."""
-    store.remove_unfinished()
-    try:
+def _sole_writer(*folders: RecipeFolder | None) -> Iterator[None]:
+    """Hold the locks of folders, and clear away what a killed run left half-written and what called-off ones leave."""
+    with ExitStack() as stack:
+        for one in filter(None, folders):
+            stack.enter_context(_room_on_disk(one.folder))
+            stack.enter_context(sole_writer(one.folder))
+            stack.callback(one.remove_unfinished)
+            one.remove_unfinished()
         yield
-    finally:
-        store.remove_unfinished()
 
 
 @contextmanager

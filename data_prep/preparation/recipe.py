@@ -1,46 +1,46 @@
-"""Everything that shapes a feature store's maps, as data; its fingerprint names the store."""
+"""Everything that shapes crops and maps, as data; its fingerprint names the store."""
 
 from pathlib import Path
-from typing import Literal
 
 from data_prep.backbones.backbone import Backbone
-from data_prep.faces.crops import MARGIN, CropKind
 from data_prep.faces.search import EVERY
 from data_prep.faces.tracking import MAX_GAP
 from data_prep.faces.variants import ROOM
-
-Faces = Literal["mtcnn", "given"]
-"""Where the faces come from: found by MTCNN, or the images are the crops."""
+from data_prep.preparation.options import DEFAULT, PrepareOptions
 
 
-def recipe(
-    data: str, backbone: Backbone, margin: float = MARGIN, crop: CropKind = "per-sequence", faces: Faces = "mtcnn"
-) -> dict[str, object]:
+def crop_recipe(data: str, pixels: int, options: PrepareOptions = DEFAULT) -> dict[str, object]:
+    """Return everything that shapes a data set's crops; a crop's margin and kind only where faces are cut out.
+
+    Args:
+        data: the data set's name.
+        pixels: side of the crops.
+        options: say where the faces come from, and how they are cut out.
+    """
+    if options.faces == "given":
+        return {"data": data, "crop": {"detector": "given", "pixels": pixels}}
+    per = "sequence" if options.crop == "per-sequence" else options.crop
+    found = {"detector": "mtcnn", "every": EVERY, "max_gap": MAX_GAP}
+    return {"data": data, "crop": {**found, "per": per, "margin": options.margin, "pixels": pixels}}
+
+
+def recipe(data: str, backbone: Backbone, options: PrepareOptions = DEFAULT) -> dict[str, object]:
     """Return everything that shapes a store's maps.
 
-    The precision is part of it only where it is not float32, and a crop's margin and kind only where faces are cut out.
-    The grid follows from the maps and the crop's pixels.
+    The precision is part of it only where it is not float32. The grid follows from the maps and the crop's pixels.
 
     Args:
         data: the data set's name.
         backbone: the frozen network.
-        margin, crop: see :func:`data_prep.faces.crops.crops_of`.
-        faces: found by MTCNN, or given.
+        options: say how faces are cut out.
     """
-    if faces == "given":
-        square = {"detector": "given", "pixels": backbone.crop_pixels}
-    else:
-        per = "sequence" if crop == "per-sequence" else crop
-        found = {"detector": "mtcnn", "every": EVERY, "max_gap": MAX_GAP}
-        square = {**found, "per": per, "margin": margin, "pixels": backbone.crop_pixels}
     shaping = {
-        "data": data,
+        **crop_recipe(data, backbone.crop_pixels, options),
         "backbone": backbone.architecture,
         "weights": backbone.weights.name,
         "weights_sha256": backbone.weights.sha256,
         "maps": backbone.maps,
         "preprocessing": backbone.preprocessing.as_json(),
-        "crop": square,
         "rotation": {"interpolation": "linear", "room": ROOM},
         "format": 1,
     }

@@ -1,54 +1,21 @@
-"""From one sequence's files to its maps in the store: followed, cut, varied, shown to the backbone."""
+"""From one sequence's images to its files in the stores: follow the face, cut crops, vary them, compute maps."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
 from threading import Event
 
 import numpy as np
-import torch
 
-from data_prep.backbones.backbone import Backbone
 from data_prep.datasets.catalogue import LabelledSequence
 from data_prep.datasets.problems import Problem
-from data_prep.faces.crops import CropKind, crops_of, cut, whole, with_room
+from data_prep.faces.crops import crops_of, cut, whole
 from data_prep.faces.tracking import FaceFollower
-from data_prep.faces.variants import ORIGINAL, ROOM, Variant, cut_variant
-from data_prep.preparation.recipe import Faces
+from data_prep.faces.variants import ROOM
 from data_prep.preparation.recording import DamagedRecording, Recording
-from data_prep.store.contact_sheet import thumbnail
-from data_prep.store.crops import crops_in_parts, holds_crops, remove_outdated_crops
-from data_prep.store.store import FeatureStore, StoredSequence
-from data_prep.store.tracks import Followed, read_followed, write_followed
-
-BLOCKS_AHEAD = 24
-"""Blocks of one sequence that wait for the backbone or are in it: their crops take some megabytes."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is to be done with every sequence.
-
-    Attributes:
-        store: where maps go.
-        backbone: the frozen network.
-        variants: those that are made of every sequence, the original among them.
-        crop, margin: see :func:`data_prep.faces.crops.crops_of`.
-        faces: found by MTCNN, or given: the images are the crops.
-        contact_sheet: keep thumbnails.
-        keep_crops: keep the crops too; those that are there stay in any case.
-    """
-
-    store: FeatureStore
-    backbone: Backbone
-    variants: tuple[Variant, ...]
-    crop: CropKind
-    margin: float
-    faces: Faces
-    contact_sheet: bool
-    keep_crops: bool = False
+from data_prep.preparation.sequence_files import Missing, SequenceFiles, Settings
+from data_prep.preparation.writers import Stopped, crop_files, map_files
+from data_prep.store.tracks import SequenceTrack
 
 
 @dataclass(frozen=True)
@@ -69,10 +36,6 @@ class Outcome:
     problem: Problem | None = None
     n_frames: int = 0
     n_used: int = 0
-
-
-class Stopped(Exception):
-    """The work was called off."""
 
 
 @dataclass(frozen=True)
@@ -98,104 +61,70 @@ class SequenceWork:
             BadInput: the maps do not fit float16.
             Stopped: the work was called off.
         """
-        store = self.settings.store
         try:
-            return self._complete(sequence, Recording(sequence))
+            return self._complete(Recording(sequence))
         except DamagedRecording as damage:
             # What was made before it was damaged must not stand beside what is made now.
-            store.remove_outdated(sequence.name, [])
-            remove_outdated_crops(store, sequence.name)
+            SequenceFiles(self.settings, sequence.name).remove_outdated()
             return Outcome(sequence.name, problem=damage.problem)
 
-    def _complete(self, sequence: LabelledSequence, recording: Recording) -> Outcome:
-        store = self.settings.store
-        wanted = [entry_of(sequence, variant, recording.source) for variant in self.settings.variants]
-        as_taken = entry_of(sequence, ORIGINAL, recording.source)
-        store.remove_outdated(sequence.name, wanted)
-        remove_outdated_crops(store, sequence.name, as_taken)
-        followed = self._follow(recording)
-        n_used = len(followed.usable)
-        outcome = Outcome(sequence.name, n_frames=followed.n_frames, n_used=n_used)
+    def _complete(self, recording: Recording) -> Outcome:
+        files = SequenceFiles.of(self.settings, recording.sequence, recording.source)
+        files.remove_outdated()
+        track = self._track(recording)
+        n_frames, n_used = track.n_frames, len(track.usable)
         if not n_used:
-            store.remove_outdated(sequence.name, [])
-            remove_outdated_crops(store, sequence.name)
-            return outcome
-        # Only now is the number of a video's frames known.
-        missing = [replace(entry, frames=n_used) for entry in wanted if not store.holds(entry)]
-        as_taken = replace(as_taken, frames=n_used)
-        uncut = as_taken if self.settings.keep_crops and not holds_crops(store, as_taken) else None
-        if missing or uncut or (self.settings.contact_sheet and followed.thumbnails is None):
-            self._make(recording, followed, missing, uncut)
-        return replace(outcome, computed=len(missing), kept=len(wanted) - len(missing))
+            files.remove_all_but_track()
+            return Outcome(recording.sequence.name, n_frames=n_frames)
+        missing = files.missing(n_used)
+        if missing:
+            self._make(recording, track, missing)
+        computed = len(missing.maps) if self.settings.maps else int(missing.crops)
+        kept = len(self.settings.variants or [missing.original]) - computed
+        return Outcome(recording.sequence.name, computed, kept, None, n_frames, n_used)
 
-    def _follow(self, recording: Recording) -> Followed:
-        """First pass: the face in every frame."""
-        store, name = self.settings.store, recording.sequence.name
-        known = read_followed(store, name, recording.source)
-        if known is not None:
-            if known.thumbnails is not None and not self.settings.contact_sheet:
-                known = replace(known, thumbnails=None)
-                write_followed(store, known)
-            return known
-        frames = self._until_stopped(recording.frames())
-        if self.follower is None:
-            followed = Followed(name, recording.source, sum(1 for _ in frames), None)
-        else:
-            track = self.follower.track(frames)
-            followed = Followed(name, recording.source, len(track.faces), track)
-        # Where thumbnails are to come the file is written with them; a long recording's faces are not left to chance.
-        if not (self.settings.contact_sheet and recording.is_held and followed.usable):
-            write_followed(store, followed)
-        return followed
+    def _track(self, recording: Recording) -> SequenceTrack:
+        """First pass over the frames: the face in each, unless it is known."""
+        name, faces = recording.sequence.name, self.settings.faces
+        track = faces.track(name, recording.source)
+        if track is None:
+            frames = self._until_stopped(recording.frames())
+            if self.follower is None:
+                track = SequenceTrack(name, recording.source, sum(1 for _ in frames), None)
+            else:
+                found = self.follower.track(frames)
+                track = SequenceTrack(name, recording.source, len(found.faces), found)
+            faces.write_track(track)
+        return track
 
-    def _make(
-        self, recording: Recording, followed: Followed, missing: list[StoredSequence], uncut: StoredSequence | None
-    ) -> None:
-        """Second pass: crops in blocks into their file, where it is to be made, and varied through the backbone."""
-        store, backbone = self.settings.store, self.settings.backbone
-        usable = followed.usable
-        shown = dict.fromkeys([0, len(usable) // 2, len(usable) - 1])
-        ahead: deque[tuple[Callable[[torch.Tensor], None], Future[torch.Tensor]]] = deque()
+    def _make(self, recording: Recording, track: SequenceTrack, missing: Missing) -> None:
+        """Second pass: blocks of crops, into their file and, varied, through the backbone.
+
+        Crops and thumbnails appear first, so that whatever has all its maps has these too.
+        """
         n_cut = 0
-        with ExitStack() as files:
-            files.callback(lambda: [future.cancel() for _, future in ahead])
-            side = with_room(backbone.crop_pixels, ROOM)
-            keep = files.enter_context(crops_in_parts(store, uncut, side)) if uncut else None
-            appends = [files.enter_context(store.write_in_parts(entry, backbone.map_shape)) for entry in missing]
-            for block in _blocks(self._wide_crops(recording, followed), backbone.block):
-                if self.settings.contact_sheet:
-                    for place in shown:
-                        if n_cut <= place < n_cut + len(block):
-                            upright = cut_variant(block[place - n_cut][None], ORIGINAL, backbone.crop_pixels)
-                            shown[place] = thumbnail(upright[0])
+        maps, crops = map_files(self.settings, missing, self.pool, self.stop), crop_files(self.settings, missing)
+        with maps as vary, crops as keep:
+            for block in self._crops(recording, track, missing):
                 n_cut += len(block)
-                if keep:
-                    keep(torch.from_numpy(block))
-                for entry, append in zip(missing, appends, strict=True):
-                    crops = torch.from_numpy(cut_variant(block, entry.variant, backbone.crop_pixels))
-                    ahead.append((append, self.pool.submit(backbone, crops)))
-                    while len(ahead) > BLOCKS_AHEAD:
-                        self._append_first(ahead)
-            if n_cut != len(usable):
+                keep(block)
+                vary(block)
+            if n_cut != len(track.usable):
                 what = "changed while it was read; run the same command again"
                 raise DamagedRecording(Problem(recording.sequence.path, what, recording.sequence.name))
-            # Before the maps appear, so that whatever has all its maps has its faces too.
-            if self.settings.contact_sheet and followed.thumbnails is None:
-                places = [0, len(usable) // 2, len(usable) - 1]
-                write_followed(store, replace(followed, thumbnails=np.stack([shown[place] for place in places])))
-            while ahead:
-                self._append_first(ahead)
 
-    def _append_first(self, ahead: deque[tuple[Callable[[torch.Tensor], None], Future[torch.Tensor]]]) -> None:
-        append, future = ahead.popleft()
-        append(future.result())
-        if self.stop.is_set():
-            raise Stopped
+    def _crops(self, recording: Recording, track: SequenceTrack, missing: Missing) -> Iterator[np.ndarray]:
+        """The crops of the usable part in blocks, with room for a rotation: uint8 (n, side, side, 3)."""
+        stored, n = self.settings.crops, self.settings.block
+        if stored.holds(missing.original):
+            yield from (block.numpy() for block in stored.crops(missing.original).split(n))
+        else:
+            yield from _blocks(self._cut(recording, track), n)
 
-    def _wide_crops(self, recording: Recording, followed: Followed) -> Iterator[np.ndarray]:
-        """The crops of the usable part, one at a time, with room for a rotation: uint8 (n, n, 3)."""
-        pixels, usable = self.settings.backbone.crop_pixels, followed.usable
-        squares = None if followed.track is None else crops_of(followed.track, self.settings.crop, self.settings.margin)
+    def _cut(self, recording: Recording, track: SequenceTrack) -> Iterator[np.ndarray]:
+        """The same, one at a time, out of the frames."""
+        options, pixels, usable = self.settings.options, self.settings.crops.pixels, track.usable
+        squares = None if track.faces is None else crops_of(track.faces, options.crop, options.margin)
         for number, frame in enumerate(self._until_stopped(recording.frames())):
             if number >= usable.stop:
                 return
@@ -208,20 +137,6 @@ class SequenceWork:
             if self.stop.is_set():
                 raise Stopped
             yield frame
-
-
-def entry_of(sequence: LabelledSequence, variant: Variant, source: str) -> StoredSequence:
-    """Return the facts about a sequence's file; the number of frames is that of the whole sequence."""
-    return StoredSequence(
-        sequence.name,
-        sequence.subject,
-        sequence.emotion,
-        variant.rotation,
-        sequence.n_frames,
-        source,
-        sequence.fold,
-        variant.flip,
-    )
 
 
 def _blocks(images: Iterable[np.ndarray], n: int) -> Iterator[np.ndarray]:

@@ -4,10 +4,7 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
 from data_prep.atomic_files import written_whole
-from data_prep.errors import BadInput
 from data_prep.faces.detection import Face
 from data_prep.faces.tracking import FaceTrack
 
@@ -44,47 +41,8 @@ def write_faces(path: Path, tracks: Iterable[tuple[str, FaceTrack]]) -> None:
                 table.writerow([name, number, *_cells(face, "yes" if number - 1 in used else "no")])
 
 
-def read_faces(path: Path) -> dict[str, FaceTrack]:
-    """Read back what :func:`write_faces` wrote: the faces of each sequence, by its name.
-
-    Raises:
-        BadInput: the file cannot be read or is not such a table.
-    """
-    remedy = "delete the file; `face-strnn prepare` writes it anew"
-    faces: dict[str, list[Face | None]] = {}
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            table = csv.DictReader(file)
-            if tuple(table.fieldnames or ()) != COLUMNS:
-                raise BadInput(f"{path}: its columns are not those of a table of faces; {remedy}")
-            for row in table:
-                of_sequence = faces.setdefault(row["sequence"], [])
-                of_sequence.append(_face(row))
-                if int(row["frame"]) != len(of_sequence):
-                    raise ValueError(f"frame {row['frame']} of {row['sequence']} is out of order")
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
-    except (ValueError, TypeError) as error:
-        if isinstance(error, BadInput):
-            raise
-        raise BadInput(f"{path}: line {table.line_num} is damaged ({error}); {remedy}") from error
-    return {name: FaceTrack(tuple(of_sequence)) for name, of_sequence in faces.items()}
-
-
 def _cells(face: Face | None, used: str) -> list[str]:
     if face is None:
         return [NO_FACE, used, *[""] * (len(COLUMNS) - 4)]
     pixels = [[f"{value:.2f}" for value in values] for values in (face.box, face.landmarks.ravel())]
     return [face.how, used, *pixels[0], f"{face.probability:.6f}", *pixels[1]]
-
-
-def _face(row: dict[str, str]) -> Face | None:
-    if row["used"] not in ("yes", "no"):
-        raise ValueError(f"used is {row['used']!r}")
-    if row["how"] == NO_FACE:
-        return None
-    if row["how"] not in ("detected", "checked", "bridged"):
-        raise ValueError(f"how is {row['how']!r}")
-    box = np.array([float(row[name]) for name in BOX])
-    landmarks = np.array([float(row[name]) for name in LANDMARKS]).reshape(5, 2)
-    return Face(box, float(row["probability"]), landmarks, row["how"])

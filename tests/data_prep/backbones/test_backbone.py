@@ -16,7 +16,7 @@ from data_prep.backbones.published import DATA_FOLDER, HED_FILE
 from data_prep.backbones.weights import load_weights
 from data_prep.errors import BadInput
 from data_prep.preparation.recipe import recipe
-from data_prep.store.store import fingerprint
+from data_prep.store.recipe_folder import fingerprint
 
 POOLING_LAYERS = {"vgg11": {"pool4": 15, "pool5": 20}, "vgg11_bn": {"pool4": 21, "pool5": 28}}
 """Places of the fourth and fifth pooling layer in torchvision's feature parts, counted in their printed form."""

@@ -11,7 +11,8 @@ from runs import cross_validated
 from data_prep.backbones.backbone import PIXELS_PER_CELL, grid_of, load_backbone
 from data_prep.errors import BadInput
 from data_prep.preparation.recipe import recipe, store_name
-from data_prep.store.store import FeatureStore, StoredSequence, fingerprint
+from data_prep.store.recipe_folder import fingerprint
+from data_prep.store.store import FeatureStore, StoredSequence
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
 from face_strnn.prediction.ensemble import Ensemble
 

@@ -21,7 +21,7 @@ from data_prep.backbones.published import preprocessing_of, torchvision_entry
 from data_prep.backbones.weights import load_weights
 from data_prep.errors import BadInput
 from data_prep.preparation.recipe import recipe
-from data_prep.store.store import fingerprint
+from data_prep.store.recipe_folder import fingerprint
 from face_strnn.cli.program import main
 
 BLOCKS = {"vgg11": (1, 1, 2, 2, 2)}

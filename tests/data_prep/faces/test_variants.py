@@ -164,7 +164,7 @@ def test_a_store_of_flips_and_fractions_comes_back_with_and_without_its_index(tm
     assert samples.unrotated.tolist() == [2] and samples.as_taken().n_variants == 1 and samples.n_variants == 6
     assert samples.variant_facts() == {"rotations": [-7, 0, 2.5], "flipped": [-7, 0, 2.5]}
     assert store.sequence_names() == {"P1"}
-    store.remove_outdated("P1", [])
+    store.remove_outdated("P1", None)
     assert not list(store.folder.glob("*.safetensors"))
 
 

@@ -19,9 +19,11 @@ from data_prep.backbones.backbone import load_backbone
 from data_prep.faces.crops import crops_of, cut, whole
 from data_prep.faces.variants import ORIGINAL, ROOM, cut_variant
 from data_prep.media.images import read_image
+from data_prep.preparation.options import PrepareOptions
 from data_prep.preparation.recipe import recipe
-from data_prep.store.faces_table import read_faces
-from data_prep.store.store import FeatureStore, fingerprint
+from data_prep.store.faces import FaceStore
+from data_prep.store.recipe_folder import fingerprint
+from data_prep.store.store import FeatureStore
 from face_strnn.cli.program import main
 
 
@@ -44,10 +46,9 @@ def options(copy, vgg_file):
 
 
 def prepared(out, *options):
-    """Run the program; return its status and the folder of the store that it made."""
+    """Run the program; return its status and the folder of the feature store that it made."""
     status = main(["prepare", "--out", str(out), *map(str, options)])
-    (folder,) = out.iterdir()
-    return status, folder
+    return status, FeatureStore.open(out).folder
 
 
 def files_below(folder):
@@ -64,28 +65,43 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
+def faces_of(out):
+    return rows_of(FaceStore.open(out).folder / "faces.csv")
+
+
 def images_of(root, subject, number):
     return sorted((root / "cohn-kanade-images" / subject / number).iterdir())
 
 
 def test_a_store_holds_its_tables_and_one_file_for_each_sequence_and_rotation(features):
-    (folder,) = features.iterdir()
-    names = set(files_below(folder))
-    store = FeatureStore.open(folder)
+    store = FeatureStore.open(features)
     maps = {entry.file_name for entry in store.entries()}
-    tracks = {f"faces/{entry.sequence}.track" for entry in store.entries()}
-    tables = {"store.json", "index.csv", "faces.csv", "problems.csv", "left_out.txt", "contact-sheet-01.png"}
-    assert names == maps | tracks | tables and len(maps) == 33
-    assert (folder / "problems.csv").read_text() == "sequence,path,problem\n" and store.left_out() == []
+    assert set(files_below(store.folder)) == maps | {"store.json", "index.csv", "problems.csv", "left_out.txt"}
+    assert len(maps) == 33 and store.left_out() == []
+    assert (store.folder / "problems.csv").read_text() == "sequence,path,problem\n"
+
+
+def test_what_was_found_of_faces_lies_beside_the_maps(features):
+    store, faces = FeatureStore.open(features), FaceStore.open(features)
+    names = {entry.sequence for entry in store.entries()}
+    assert {path.name for path in features.iterdir()} == {store.folder.name, faces.folder.name}
+    assert faces.folder == FaceStore.beside(store).folder and faces.sequence_names() == names
+    crops = faces.crops(store.recipe).folder
+    kept = {"crops.json", "index.csv", "problems.csv", "left_out.txt", "contact-sheet-01.png"}
+    below = str(crops.relative_to(faces.folder))
+    assert set(files_below(faces.folder)) == {
+        *("faces.json", "faces.csv", *(f"tracks/{name}.track" for name in names)),
+        *(f"{below}/{name}" for name in kept), *(f"{below}/thumbnails/{name}.thumbnails" for name in names),
+    }  # fmt: skip
 
 
 def test_faces_csv_has_a_row_for_every_frame_of_the_data_set(features, standin):
-    (folder,) = features.iterdir()
-    tracks = read_faces(folder / "faces.csv")
-    for entry in FeatureStore.open(folder).entries():
-        assert len(tracks[entry.sequence].faces) == len(images_of(standin, *entry.sequence.split("_")))
-        assert entry.frames == len(tracks[entry.sequence].usable)
-    assert {row["used"] for row in rows_of(folder / "faces.csv")} == {"yes"}
+    rows = faces_of(features)
+    for entry in FeatureStore.open(features).entries():
+        frames = [int(row["frame"]) for row in rows if row["sequence"] == entry.sequence]
+        assert frames == list(range(1, 1 + len(images_of(standin, *entry.sequence.split("_")))))
+        assert entry.frames == len(frames)
+    assert {row["used"] for row in rows} == {"yes"}
 
 
 @pytest.mark.parametrize("kind", ["per-sequence", "per-frame", "eyes"])
@@ -94,14 +110,13 @@ def test_each_crop_kind_ends_in_a_store_with_the_maps_of_these_crops(kind, copy,
     assert status == 0
     store, backbone = FeatureStore.open(folder), load_backbone("vgg11", str(vgg_file()), "pool4")
     assert store.recipe["crop"]["per"] == {"per-sequence": "sequence"}.get(kind, kind)
-    track = read_faces(folder / "faces.csv")["S005_001"]
+    track = FaceStore.open(tmp_path / "out").track("S005_001").faces
     frames = [read_image(path) for path in images_of(copy, "S005", "001")]
     squares = crops_of(track, kind, 0.3)
     wide = np.stack([cut(frame, square, 112, ROOM) for frame, square in zip(frames, squares, strict=True)])
-    expected = backbone(torch.from_numpy(cut_variant(wide, ORIGINAL, 112))).float()
-    stored = maps_in(folder / "S005_001_rot+00.safetensors").float()
-    # The table rounds to a hundredth of a pixel, which may move a crop's edge by one.
-    assert np.corrcoef(stored.flatten(), expected.flatten())[0, 1] > 0.98
+    upright = torch.from_numpy(cut_variant(wide, ORIGINAL, 112))
+    expected = torch.cat([backbone(block) for block in upright.split(backbone.block)])
+    assert torch.equal(maps_in(folder / "S005_001_rot+00.safetensors"), expected)
 
 
 def test_everything_that_shapes_maps_changes_the_fingerprint_and_nothing_else_does(vgg_file):
@@ -109,10 +124,10 @@ def test_everything_that_shapes_maps_changes_the_fingerprint_and_nothing_else_do
     coarse = load_backbone("vgg11", str(vgg_file()), "pool4", precision="bfloat16")
     recipes = [
         recipe("a", backbone),
-        recipe("a", backbone, 0.3),
-        recipe("a", backbone, crop="eyes"),
-        recipe("a", backbone, crop="per-frame"),
-        recipe("a", backbone, faces="given"),
+        recipe("a", backbone, PrepareOptions(margin=0.3)),
+        recipe("a", backbone, PrepareOptions(crop="eyes")),
+        recipe("a", backbone, PrepareOptions(crop="per-frame")),
+        recipe("a", backbone, PrepareOptions(faces="given")),
         recipe("a", coarse),
     ]
     assert len({fingerprint(one) for one in recipes}) == len(recipes)
@@ -153,7 +168,7 @@ def test_given_faces_of_48_pixels_are_taken_whole_without_a_detector(tmp_path, v
     turned = maps_in(folder / "S010_004_rot+12.safetensors")
     assert turned.shape == (3, 7, 7, 512) and not torch.equal(turned, maps_in(folder / "S010_004_rot+00.safetensors"))
     assert FeatureStore.open(folder).recipe["crop"] == {"detector": "given", "pixels": 112}
-    assert rows_of(folder / "faces.csv") == []
+    assert faces_of(tmp_path / "out") == []
     assert main(["prepare", "--out", str(tmp_path / "no"), *map(str, options), "--crop", "eyes"]) == 2
     assert "--faces given: the images are the crops" in capsys.readouterr().err
 
@@ -176,7 +191,7 @@ def rotate_ready(frame):
 
 
 def test_damaged_sequences_are_named_and_the_rest_goes_on(copy, options, tmp_path, capsys):
-    whole_status, undamaged = prepared(tmp_path / "before", *options)
+    whole_status, _ = prepared(tmp_path / "before", *options)
     image = images_of(copy, "S010", "002")[1]
     data = image.read_bytes()
     image.write_bytes(data[: len(data) // 3])
@@ -186,17 +201,19 @@ def test_damaged_sequences_are_named_and_the_rest_goes_on(copy, options, tmp_pat
     assert str(image) in said.out and str(image) in said.err and "problems.csv" in said.err
     (row,) = rows_of(folder / "problems.csv")
     assert row["sequence"] == "S010_002" and row["path"] == str(image) and "restore" in row["problem"]
-    kept = {name: data for name, data in files_below(undamaged).items() if "S010_002" not in name}
-    for name in kept.keys() - {"index.csv", "faces.csv", "problems.csv", "contact-sheet-01.png"}:
-        assert (folder / name).read_bytes() == kept[name]
-    assert {*files_below(folder)} == {*kept}, "nothing of the damaged sequence is there"
+    kept = {name: data for name, data in files_below(tmp_path / "before").items() if "S010_002" not in name}
+    for name in kept:
+        if not name.endswith(("index.csv", "faces.csv", "problems.csv", "contact-sheet-01.png")):
+            assert (tmp_path / "after" / name).read_bytes() == kept[name]
+    assert {*files_below(tmp_path / "after")} == {*kept}, "nothing of the damaged sequence is there"
     # What was damaged since the last time goes too, and comes back when it is restored.
     assert prepared(tmp_path / "before", *options)[0] == 2
-    assert files_below(undamaged) == files_below(folder)
+    assert files_below(tmp_path / "before") == files_below(tmp_path / "after")
     image.write_bytes(data)
     assert prepared(tmp_path / "after", *options)[0] == 0
     assert prepared(tmp_path / "before", *options)[0] == 0
-    assert files_below(undamaged) == files_below(folder) and len(rows_of(folder / "index.csv")) == 3
+    assert files_below(tmp_path / "before") == files_below(tmp_path / "after")
+    assert len(rows_of(folder / "index.csv")) == 3
 
 
 def test_a_sequence_with_a_wrong_label_is_named_and_the_rest_goes_on(copy, options, tmp_path, capsys):
@@ -279,40 +296,38 @@ def test_a_copy_of_which_nothing_can_be_used_is_refused(copy, options, tmp_path,
 
 @pytest.mark.parametrize("arguments", [["--rotations", "[-7]"], ["--rotations", "[]", "--no-contact-sheet"]])
 def test_any_number_of_processes_gives_the_same_bytes(arguments, options, tmp_path):
-    _, one = prepared(tmp_path / "one", *options[:-2], *arguments)
-    _, two = prepared(tmp_path / "two", *options[:-2], *arguments, "--jobs", "2")
+    one, two = tmp_path / "one", tmp_path / "two"
+    prepared(one, *options[:-2], *arguments)
+    prepared(two, *options[:-2], *arguments, "--jobs", "2")
     assert files_below(one) == files_below(two)
-    assert ("contact-sheet-01.png" in files_below(one)) == ("--no-contact-sheet" not in arguments)
+    assert any(one.rglob("contact-sheet-01.png")) == ("--no-contact-sheet" not in arguments)
 
 
 def test_threads_of_the_backbone_do_not_change_a_byte(options, tmp_path):
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        _, one = prepared(tmp_path / "one", *options)
+        prepared(tmp_path / "one", *options)
         torch.set_num_threads(4)
-        _, four = prepared(tmp_path / "four", *options)
+        prepared(tmp_path / "four", *options)
         assert torch.get_num_threads() == 4
     finally:
         torch.set_num_threads(threads)
-    assert files_below(one) == files_below(four)
+    assert files_below(tmp_path / "one") == files_below(tmp_path / "four")
 
 
 def test_without_a_contact_sheet_no_picture_is_in_the_store(options, tmp_path, capsys):
-    _, folder = prepared(tmp_path / "out", *options)
+    out, never = tmp_path / "out", tmp_path / "never"
+    prepared(out, *options)
     assert "faces, a local file" in capsys.readouterr().out
-    with_pictures = sum(len(data) for name, data in files_below(folder).items() if name.startswith("faces/"))
-    assert prepared(tmp_path / "out", *options, "--no-contact-sheet")[0] == 0
+    assert any(out.rglob("*.png")) and len(list(out.rglob("*.thumbnails"))) == 3
+    assert prepared(out, *options, "--no-contact-sheet")[0] == 0
     assert "faces, a local file" not in capsys.readouterr().out
-    without = files_below(folder)
-    assert not [name for name in without if name.endswith(".png")]
-    thumbnails = 3 * 3 * 96 * 96 * 3
-    left = sum(len(data) for name, data in without.items() if name.startswith("faces/"))
-    assert with_pictures - left >= thumbnails
-    _, never = prepared(tmp_path / "never", *options, "--no-contact-sheet")
-    assert files_below(never) == without
-    _, again = prepared(tmp_path / "never", *options)
-    assert (again / "contact-sheet-01.png").is_file()
+    assert not [*out.rglob("*.png"), *out.rglob("*.thumbnails")]
+    prepared(never, *options, "--no-contact-sheet")
+    assert files_below(never) == files_below(out)
+    prepared(never, *options)
+    assert len(list(never.rglob("contact-sheet-01.png"))) == 1
 
 
 def write_video(path, images):
@@ -345,36 +360,36 @@ def test_only_the_usable_part_of_a_video_is_stored_and_this_is_said(gap_video, t
     assert "no frame of P2_blank shows a face: left out" in said
     (row,) = rows_of(folder / "index.csv")
     assert row["frames"] == "8" and maps_in(folder / "P1_gap_rot+00.safetensors").shape == (8, 7, 7, 512)
-    used = "".join(row["used"][0] for row in rows_of(folder / "faces.csv") if row["sequence"] == "P1_gap")
+    faces = faces_of(tmp_path / "out")
+    used = "".join(row["used"][0] for row in faces if row["sequence"] == "P1_gap")
     assert used == "n" * 15 + "y" * 8
-    hows = [row["how"] for row in rows_of(folder / "faces.csv") if row["sequence"] == "P2_blank"]
+    hows = [row["how"] for row in faces if row["sequence"] == "P2_blank"]
     assert hows == ["none"] * 4 and (folder / "left_out.txt").read_text() == "P2_blank\n"
-    before = files_below(folder)
+    before = files_below(tmp_path / "out")
     assert prepared(tmp_path / "out", *options)[0] == 0
-    assert files_below(folder) == before
+    assert files_below(tmp_path / "out") == before
     assert "0 files computed, 1 kept" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("lost", ["maps", "faces", "both", "tables", "one rotation"])
 def test_work_is_taken_up_after_any_stage(features, prepare_options, tmp_path, lost):
-    (whole_store,) = features.iterdir()
-    store = shutil.copytree(whole_store, tmp_path / "features" / whole_store.name)
+    out = shutil.copytree(features, tmp_path / "features")
     patterns = {
         "maps": ["S010_*.safetensors"],
-        "faces": ["faces/S010_*.track"],
-        "both": ["S01*.safetensors", "faces/S01*.track", "index.csv"],
+        "faces": ["S010_*.track", "S011_*.thumbnails"],
+        "both": ["S01*.safetensors", "S01*.track", "index.csv"],
         "tables": ["index.csv", "faces.csv", "problems.csv", "left_out.txt", "contact-sheet-*"],
-        "one rotation": ["S010_002_rot+07.safetensors", "faces/S010_002.track"],
+        "one rotation": ["S010_002_rot+07.safetensors", "S010_002.track"],
     }
     for pattern in patterns[lost]:
-        assert list(store.glob(pattern))
-        for path in store.glob(pattern):
+        assert list(out.rglob(pattern))
+        for path in out.rglob(pattern):
             path.unlink()
-    for half in (".S010_002_rot+00.safetensors.1.unfinished", "faces/.S010_002.track.1.unfinished"):
-        (store / half).write_bytes(b"half")
-    (store / ".prepare.lock").write_text("process 1 on a machine that was switched off")
-    assert main(["prepare", "--out", str(store.parent), *prepare_options]) == 0
-    assert files_below(store) == files_below(whole_store)
+    for folder, half in ((FeatureStore, ".S010_002_rot+00.safetensors"), (FaceStore, "tracks/.S010_002.track")):
+        (folder.open(out).folder / f"{half}.1.unfinished").write_bytes(b"half")
+        (folder.open(out).folder / ".prepare.lock").write_text("process 1 on a machine that was switched off")
+    assert main(["prepare", "--out", str(out), *prepare_options]) == 0
+    assert files_below(out) == files_below(features)
 
 
 def start(out, *options, **keywords):
@@ -409,11 +424,10 @@ def kill_until_done(out, options, delays):
 
 def test_a_run_that_is_killed_at_any_point_ends_in_the_bytes_of_an_undisturbed_one(options, tmp_path):
     options = [*options[:-1], "[-7,7]"]
-    _, undisturbed = prepared(tmp_path / "undisturbed", *options)
+    prepared(tmp_path / "undisturbed", *options)
     delays = np.random.default_rng(0).uniform(0, 0.5, 4).tolist()
     assert kill_until_done(tmp_path / "killed", options, delays) > 0
-    (killed,) = (tmp_path / "killed").iterdir()
-    assert files_below(killed) == files_below(undisturbed)
+    assert files_below(tmp_path / "killed") == files_below(tmp_path / "undisturbed")
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
@@ -421,15 +435,14 @@ def test_an_interrupted_run_leaves_no_halves_and_no_lock(jobs, options, tmp_path
     out = tmp_path / "out"
     process = start(out, *options[:-1], "[-12,-7,7,12]", "--jobs", jobs)
     try:
-        while process.poll() is None and not list(out.glob("*/faces")):
+        while process.poll() is None and not list(out.glob("*/tracks")):
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=60)[1]
     finally:
         process.kill()
     assert process.returncode == 130 and "the same command takes it up again" in said and "Traceback" not in said
-    (folder,) = out.iterdir()
-    assert not [name for name in files_below(folder) if "unfinished" in name or "lock" in name]
+    assert not [name for name in files_below(out) if "unfinished" in name or "lock" in name]
 
 
 def test_a_damaged_image_in_a_folder_of_many_sequences_takes_its_own_with_it(tmp_path, vgg_file):
@@ -449,12 +462,11 @@ def test_a_damaged_image_in_a_folder_of_many_sequences_takes_its_own_with_it(tmp
 def test_many_kills_end_in_the_bytes_of_an_undisturbed_run(features, prepare_options, tmp_path, jobs):
     delays = np.random.default_rng(1).uniform(0, 2.5, 25).tolist()
     assert kill_until_done(tmp_path / "killed", [*prepare_options, "--jobs", jobs], delays) > 3
-    (killed,), (undisturbed,) = (tmp_path / "killed").iterdir(), features.iterdir()
-    assert files_below(killed) == files_below(undisturbed)
+    assert files_below(tmp_path / "killed") == files_below(features)
 
 
 def test_a_second_writer_is_told_who_is_at_work_and_the_first_goes_on(options, tmp_path, capsys):
-    _, undisturbed = prepared(tmp_path / "undisturbed", *options)
+    prepared(tmp_path / "undisturbed", *options)
     out = tmp_path / "out"
     first = start(out, *options)
     try:
@@ -471,12 +483,11 @@ def test_a_second_writer_is_told_who_is_at_work_and_the_first_goes_on(options, t
     finally:
         first.kill()
         first.communicate()
-    (folder,) = out.iterdir()
-    assert files_below(folder) == files_below(undisturbed)
+    assert files_below(out) == files_below(tmp_path / "undisturbed")
 
 
 def test_a_full_disk_is_said_and_the_store_goes_on_later(options, tmp_path):
-    _, undisturbed = prepared(tmp_path / "undisturbed", *options)
+    prepared(tmp_path / "undisturbed", *options)
     out = tmp_path / "out"
     # No file may grow beyond 100 KB, which stops a map file in the middle as a full disk does.
     limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); "
@@ -487,11 +498,10 @@ def test_a_full_disk_is_said_and_the_store_goes_on_later(options, tmp_path):
     assert ended.returncode == 2, ended.stderr
     assert "nothing more can be written" in ended.stderr and "make room" in ended.stderr
     assert len(ended.stderr.strip().splitlines()) == 1
-    (folder,) = out.iterdir()
-    assert not [name for name in files_below(folder) if "unfinished" in name or "lock" in name]
-    assert not list(folder.glob("*.safetensors"))
+    assert not [name for name in files_below(out) if "unfinished" in name or "lock" in name]
+    assert not list(out.rglob("*.safetensors"))
     assert prepared(out, *options)[0] == 0
-    assert files_below(folder) == files_below(undisturbed)
+    assert files_below(out) == files_below(tmp_path / "undisturbed")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device here")
@@ -500,12 +510,12 @@ def test_a_disk_that_was_full_from_the_beginning_leaves_no_lock(options, tmp_pat
         with Path("/dev/full").open("w") as device:
             device.write(text)
 
-    _, undisturbed = prepared(tmp_path / "undisturbed", *options)
+    prepared(tmp_path / "undisturbed", *options)
     with monkeypatch.context() as patch:
-        patch.setattr("data_prep.store.store.write_text_whole", full)
+        patch.setattr("data_prep.store.sequence_store.write_text_whole", full)
         status = main(["prepare", "--out", str(tmp_path / "undisturbed"), *options])
     assert status == 2 and "nothing more can be written (No space left on device)" in capsys.readouterr().err
-    assert not list(undisturbed.glob(".*"))
+    assert not list((tmp_path / "undisturbed").rglob(".*"))
 
 
 @pytest.mark.parametrize("jobs", ["0", "-2"])

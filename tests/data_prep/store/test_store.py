@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 
 from data_prep.atomic_files import write_text_whole, written_whole
 from data_prep.errors import BadInput
-from data_prep.store.store import FeatureStore, StoredSequence, fingerprint
+from data_prep.store.recipe_folder import fingerprint
+from data_prep.store.store import FeatureStore, StoredSequence
 from face_strnn.training.samples import Samples, channel_moments
 
 RECIPE = {"data": "CK+", "backbone": "vgg11", "weights": "w.pth", "weights_sha256": "ab12", "maps": "pool4"}
@@ -81,16 +82,12 @@ def test_a_fold_that_the_data_set_gives_is_kept_and_one_that_it_does_not_give_le
     assert plain.sha256() != Samples.of(store).sha256()
 
 
-def test_the_number_of_frames_may_be_unknown_before_a_video_is_decoded(store):
-    assert store.holds(replace(entries()[0], frames=0)) and not store.holds(replace(entries()[0], source="0" * 64))
-
-
 def test_outdated_files_of_a_sequence_are_not_mistaken_for_those_of_one_with_a_longer_name(tmp_path):
     store = FeatureStore.create(tmp_path, "clips", RECIPE)
     one, other = (StoredSequence(name, "P1", "anger", 0, 2, "0" * 64) for name in ("P1", "P1_rotated"))
     for entry in (one, other):
         store.write(entry, maps_of(entry))
-    store.remove_outdated("P1", [])
+    store.remove_outdated("P1", None)
     assert not store.holds(one) and store.holds(other)
 
 
@@ -152,6 +149,7 @@ def test_what_is_not_exactly_the_wanted_file_is_not_held(store):
     entry = entries()[0]
     assert not store.holds(StoredSequence(**{**vars(entry), "source": "f" * 64})), "made from other image files"
     assert not store.holds(StoredSequence(**{**vars(entry), "emotion": "anger"}))
+    assert not store.holds(StoredSequence(**{**vars(entry), "frames": entry.frames + 1}))
     assert not store.holds(StoredSequence(**{**vars(entry), "rotation": 12}))
     path = store.path_of(entry)
     path.write_bytes(path.read_bytes()[:-10])

@@ -1,9 +1,9 @@
-"""Face crops in a store: those that the maps are of, added without making maps anew, whole or not at all."""
+"""Stored face crops: those that the maps are of, added without making maps anew, whole or not at all."""
 
 import csv
-import shlex
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import pytest
@@ -12,9 +12,9 @@ import torch
 from data_prep.backbones.backbone import load_backbone
 from data_prep.errors import BadInput
 from data_prep.faces.crops import with_room
-from data_prep.faces.variants import ORIGINAL, ROOM
-from data_prep.preparation.recipe import recipe
-from data_prep.store.crops import command_that_keeps_crops, crops_in_parts, holds_crops, read_crops
+from data_prep.faces.variants import ROOM
+from data_prep.store.crops import read_crops
+from data_prep.store.faces import FaceStore
 from data_prep.store.store import FeatureStore
 from face_strnn.cli.program import main
 
@@ -30,8 +30,12 @@ def copied(crop_features, tmp_path):
     return FeatureStore.open(tmp_path / "store")
 
 
+def crops_of(store):
+    return FaceStore.beside(store).crops(store.recipe)
+
+
 def crop_files(store):
-    return {path.name: path for path in (store.folder / "crops").iterdir()}
+    return {path.name: path for path in crops_of(store).folder.glob("*.safetensors")}
 
 
 def upright(store):
@@ -59,7 +63,7 @@ def test_adding_them_leaves_the_maps_as_they_were(features, store):
     before = FeatureStore.open(features).folder
     names = {path.name for path in before.glob("*.safetensors")}
     assert names == {path.name for path in store.folder.glob("*.safetensors")}
-    for name in names | {"index.csv", "faces.csv"}:
+    for name in names | {"index.csv"}:
         assert (before / name).read_bytes() == (store.folder / name).read_bytes()
 
 
@@ -69,24 +73,25 @@ def test_what_is_lost_or_damaged_is_made_again_in_the_same_bytes_and_nothing_els
     lost, cut_short, *kept = sorted(files)
     files[lost].unlink()
     files[cut_short].write_bytes(whole[cut_short][:-1000])
-    (copied.folder / "crops" / f".{kept[0]}.1.unfinished").write_bytes(b"half")
-    written = {path: path.stat().st_mtime_ns for path in copied.folder.rglob("*.safetensors")}
+    half = crops_of(copied).folder / f".{kept[0]}.1.unfinished"
+    half.write_bytes(b"half")
+    written = {path: path.stat().st_mtime_ns for path in copied.folder.parent.rglob("*.safetensors")}
     assert main(["prepare", "--out", str(copied.folder.parent), "--keep-crops", *prepare_options]) == 0
     assert "0 files computed" in " ".join(capsys.readouterr().out.split())
     assert {name: path.read_bytes() for name, path in crop_files(copied).items()} == whole
-    again = {path.name for path in copied.folder.rglob("*.safetensors") if path.stat().st_mtime_ns != written.get(path)}
-    assert again == {lost, cut_short}
+    now = {path: path.stat().st_mtime_ns for path in copied.folder.parent.rglob("*.safetensors")}
+    assert {path.name for path in now if now[path] != written.get(path)} == {lost, cut_short} and not half.exists()
 
 
 def test_a_writer_that_fails_leaves_no_file(copied):
     entry = upright(copied)[0]
     crops = read_crops(copied, entry).clone()
     crop_files(copied)[f"{entry.sequence}.safetensors"].unlink()
-    with pytest.raises(RuntimeError), crops_in_parts(copied, entry, crops.shape[1]) as append:
+    with pytest.raises(RuntimeError), crops_of(copied).write_in_parts(entry, crops.shape[1:]) as append:
         append(crops[:1])
         raise RuntimeError
-    assert not holds_crops(copied, entry)
-    assert not list((copied.folder / "crops").glob(f"*{entry.sequence}*"))
+    assert not crops_of(copied).holds(entry)
+    assert not list(crops_of(copied).folder.glob(f"*{entry.sequence}*"))
 
 
 def test_crops_of_images_that_changed_are_deleted_and_cut_anew(copied, standin, prepare_options, tmp_path):
@@ -107,16 +112,17 @@ def test_crops_of_images_that_changed_are_deleted_and_cut_anew(copied, standin, 
 
 def test_crops_of_other_facts_are_refused(store):
     entry = upright(store)[0]
-    assert holds_crops(store, entry)
+    assert crops_of(store).holds(entry)
     for other in (replace(entry, source="0" * 64), replace(entry, frames=entry.frames + 1)):
-        assert not holds_crops(store, other)
+        assert not crops_of(store).holds(other)
         with pytest.raises(BadInput, match=f"{entry.sequence}.safetensors: damaged, or of other images"):
             read_crops(store, other)
 
 
 def test_the_command_says_that_they_show_faces(prepare_options, copied, capsys):
     assert main(["prepare", "--out", str(copied.folder.parent), "--keep-crops", *prepare_options]) == 0
-    assert "crops/ there: shows subjects' faces, not to be passed on" in " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"crops in {crops_of(copied).folder}: show subjects' faces, not to be passed on" in said
     with (copied.folder / "index.csv").open() as text:
         assert len(list(csv.DictReader(text))) == len(copied.entries())
 
@@ -127,35 +133,21 @@ def test_finetuning_without_crops_says_what_makes_them(features, vgg_file, tmp_p
     said = capsys.readouterr().err
     assert "holds no face crops of 11 of 11 sequences" in said
     assert not (tmp_path / "run").exists()
-    (store,) = (path.parent for path in features.glob("*/store.json"))
-    assert command_that_keeps_crops(FeatureStore.open(store)) in " ".join(said.split())
+    assert "run `face-strnn prepare` as before with --keep-crops" in said and len(said.strip().splitlines()) == 1
+    shutil.rmtree(FaceStore.open(shutil.copytree(features, tmp_path / "moved")).folder)
+    assert main(["cv", "--out", str(tmp_path / "run"), *options, "--features", str(tmp_path / "moved")]) == 2
+    assert "holds no face crops of 11 of 11 sequences" in capsys.readouterr().err
 
 
-def test_the_command_that_is_named_adds_the_crops_to_that_store_and_no_variants(
-    features, standin, vgg_file, tmp_path, capsys
-):
-    out = tmp_path / "of one"  # a path that needs quoting
-    shutil.copytree(features, out)
-    store = FeatureStore.open(out)
-    before = {path.name: path.read_bytes() for path in store.folder.glob("*.safetensors")}
-    program, *arguments = shlex.split(command_that_keeps_crops(store))
-    assert program == "face-strnn"
-    told = {"DATA": str(standin), store.recipe["weights"]: str(vgg_file())}
-    assert main([told.get(argument, argument) for argument in arguments]) == 0
-    assert [path.name for path in out.iterdir()] == [store.folder.name]
-    assert {path.name: path.read_bytes() for path in store.folder.glob("*.safetensors")} == before
-    assert all(holds_crops(store, entry) for entry in store.entries() if entry.variant == ORIGINAL)
+def test_crops_are_listed_by_their_index_and_without_it_by_their_headers(copied):
+    crops = FaceStore.open(copied.folder.parent).crop_stores()[0]
+    assert crops.folder == crops_of(copied).folder and crops.entries() == upright(copied)
+    (crops.folder / "index.csv").unlink()
+    assert crops.entries() == upright(copied)
+    assert crops.left_out() == [] and all(len(crops.crops(entry)) == entry.frames for entry in crops.entries())
 
 
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"crop": "eyes", "margin": 0.3}, "--preprocessing imagenet --crop eyes --margin 0.3 --augment"),
-        ({"faces": "given"}, "--preprocessing imagenet --faces given --augment"),
-    ],
-)
-def test_the_command_repeats_what_shaped_the_store(vgg_file, tmp_path, settings, said):
-    backbone = load_backbone(weights=str(vgg_file()), maps="pool3", grid=14)
-    store = FeatureStore.create(tmp_path, "odd", recipe("CK+", backbone, **settings))
-    command = command_that_keeps_crops(store)
-    assert f"--backbone vgg11 --weights vgg11-0.pth --maps pool3 --grid 14 {said} none --keep-crops" in command
+def test_a_store_that_is_opened_from_within_finds_its_crops(store, monkeypatch):
+    monkeypatch.chdir(store.folder)
+    entry = upright(store)[0]
+    assert torch.equal(read_crops(FeatureStore.open(Path()), entry), read_crops(store, entry))

@@ -62,7 +62,7 @@ def own_run(run, tmp_path):
 
 @pytest.fixture
 def own_store(features, tmp_path):
-    return next(shutil.copytree(features, tmp_path / "own-features").iterdir())
+    return FeatureStore.open(shutil.copytree(features, tmp_path / "own-features")).folder
 
 
 def assert_no_halves(folder):

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from data_prep.backbones.backbone import load_backbone
 from data_prep.datasets.ckplus import read_ckplus
+from data_prep.preparation.options import PrepareOptions
 from data_prep.preparation.pipeline import prepare
 from data_prep.store.store import FeatureStore
 from face_strnn.cli.program import main
@@ -98,7 +99,7 @@ def test_a_run_whose_folds_are_partly_done_keeps_them(run, cv_options, tmp_path)
 def cut_off(features, tmp_path):
     """A copy of the feature store that lacks three files, as if its making had been killed."""
     again = shutil.copytree(features, tmp_path / "features")
-    (store,) = again.iterdir()
+    store = FeatureStore.open(again).folder
     for name in ("S005_001_rot+00", "S010_002_rot+07", "S010_002_rot-07"):
         (store / f"{name}.safetensors").unlink()
     (store / ".S010_002_rot-07.safetensors.4711.unfinished").write_bytes(b"half")
@@ -111,8 +112,8 @@ def test_features_that_were_cut_off_are_completed(features, cut_off, prepare_opt
     capsys.readouterr()
     assert main(["prepare", "--out", str(cut_off.parent), *prepare_options]) == 0
     assert "3 files computed, 30 kept" in " ".join(capsys.readouterr().out.split())
-    assert contents_below(cut_off) == contents_below(features)
-    (whole,) = features.iterdir()
+    whole = FeatureStore.open(features).folder
+    assert contents_below(cut_off) == contents_below(whole)
     assert (cut_off / "index.csv").read_bytes() == (whole / "index.csv").read_bytes()
     assert untouched.stat().st_mtime_ns == before
 
@@ -120,17 +121,17 @@ def test_features_that_were_cut_off_are_completed(features, cut_off, prepare_opt
 def test_features_that_are_made_again_have_the_same_bytes(features, cut_off, prepare_options):
     assert main(["prepare", "--out", str(cut_off.parent), *prepare_options]) == 0
     (cut_off / ".S010_002_rot-07.safetensors.4711.unfinished").unlink(missing_ok=True)
-    (whole,) = features.iterdir()
+    whole = FeatureStore.open(features).folder
     assert contents_below(cut_off) == contents_below(whole)
     assert files_below(cut_off) == files_below(whole), "the same content in another order"
 
 
 def test_a_damaged_file_is_computed_again(features, prepare_options, tmp_path, capsys):
-    (store,) = shutil.copytree(features, tmp_path / "features").iterdir()
+    store = FeatureStore.open(shutil.copytree(features, tmp_path / "features")).folder
     (store / "S011_001_rot+00.safetensors").write_bytes(b"half a file")
     assert main(["prepare", "--out", str(store.parent), *prepare_options]) == 0
     assert "1 files computed, 32 kept" in " ".join(capsys.readouterr().out.split())
-    assert contents_below(store) == contents_below(features)
+    assert contents_below(store) == contents_below(FeatureStore.open(features).folder)
 
 
 @pytest.fixture
@@ -147,7 +148,7 @@ def test_only_what_is_missing_is_computed(one_sequence, tmp_path, vgg_file):
     backbone = load_backbone("vgg11", str(vgg_file()), "pool4")
 
     def work(rotations):
-        return prepare(read_ckplus(one_sequence), tmp_path / "out", backbone, rotations)
+        return prepare(read_ckplus(one_sequence), tmp_path / "out", backbone, PrepareOptions(rotations))
 
     first = work(())
     assert (first.computed, first.kept) == (1, 0)
@@ -163,12 +164,12 @@ def test_only_what_is_missing_is_computed(one_sequence, tmp_path, vgg_file):
 
 def test_a_changed_image_is_computed_again(one_sequence, tmp_path, vgg_file):
     backbone = load_backbone("vgg11", str(vgg_file()), "pool4")
-    first = prepare(read_ckplus(one_sequence), tmp_path / "out", backbone, ())
+    first = prepare(read_ckplus(one_sequence), tmp_path / "out", backbone, PrepareOptions(()))
     (entry,) = first.store.entries()
     before = first.store.maps(entry).clone()
     image = sorted((one_sequence / "cohn-kanade-images/S005/001").iterdir())[-1]
     cv2.imwrite(str(image), cv2.imread(str(image)) // 2)
-    second = prepare(read_ckplus(one_sequence), tmp_path / "out", backbone, ())
+    second = prepare(read_ckplus(one_sequence), tmp_path / "out", backbone, PrepareOptions(()))
     assert (second.computed, second.kept) == (1, 0)
     (entry,) = second.store.entries()
     after = second.store.maps(entry)
@@ -177,10 +178,10 @@ def test_a_changed_image_is_computed_again(one_sequence, tmp_path, vgg_file):
 
 def test_rotated_copies_of_an_image_that_changed_are_not_kept(one_sequence, tmp_path, vgg_file):
     backbone = load_backbone("vgg11", str(vgg_file()), "pool4")
-    prepare(read_ckplus(one_sequence), tmp_path / "out", backbone, (7,))
+    prepare(read_ckplus(one_sequence), tmp_path / "out", backbone, PrepareOptions((7,)))
     image = sorted((one_sequence / "cohn-kanade-images/S005/001").iterdir())[-1]
     cv2.imwrite(str(image), cv2.imread(str(image)) // 2)
-    second = prepare(read_ckplus(one_sequence), tmp_path / "out", backbone, ())
+    second = prepare(read_ckplus(one_sequence), tmp_path / "out", backbone, PrepareOptions(()))
     assert [entry.rotation for entry in second.store.entries()] == [0]
 
 
@@ -197,7 +198,7 @@ def test_a_sequence_without_a_face_is_named_and_left_out(standin, one_sequence, 
         said = " ".join(capsys.readouterr().out.split())
         assert counts in said and "no frame of S011_001 shows a face: left out" in said
         assert FeatureStore.open(tmp_path / "out").left_out() == ["S011_001"]
-    (store,) = (tmp_path / "out").iterdir()
+    store = FeatureStore.open(tmp_path / "out").folder
     assert [file.name for file in store.glob("*.safetensors")] == ["S005_001_rot+00.safetensors"]
 
 
@@ -207,7 +208,7 @@ def test_stored_maps_are_those_of_the_crops(features, standin, vgg_file):
     from facenet_pytorch import MTCNN
 
     backbone = load_backbone("vgg11", str(vgg_file()), "pool4")
-    (store,) = features.iterdir()
+    store = FeatureStore.open(features).folder
     (sequence,) = [one for one in read_ckplus(standin).sequences if one.name == "S005_001"]
     images = [cv2.imread(str(path))[..., ::-1] for path in sequence.frames]
     detector = MTCNN(keep_all=True, min_face_size=min(images[0].shape[:2]) // 8)
@@ -236,7 +237,7 @@ def test_stored_maps_are_those_of_the_crops(features, standin, vgg_file):
 def test_a_store_of_another_data_set_is_not_mixed_in(standin, one_sequence, tmp_path, vgg_file, capsys):
     options = ["--backbone", "vgg11", "--weights", str(vgg_file()), "--maps", "pool4", "--rotations", "[]"]
     assert main(["prepare", "--root", str(one_sequence), "--out", str(tmp_path / "out"), *options]) == 0
-    (store,) = (tmp_path / "out").iterdir()
+    store = FeatureStore.open(tmp_path / "out").folder
     stranger = store / "S010_002_rot+00.safetensors"
     with safe_open(store / "S005_001_rot+00.safetensors", framework="pt") as file:
         header = {**file.metadata(), "sequence": "S010_002", "subject": "S010"}

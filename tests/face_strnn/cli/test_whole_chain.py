@@ -11,6 +11,7 @@ from safetensors import safe_open
 
 from data_prep.datasets.ckplus import read_ckplus
 from data_prep.datasets.emotions import EMOTIONS
+from data_prep.store.store import FeatureStore
 from face_strnn import STRNN
 from face_strnn.cli.program import main
 from face_strnn.evaluation.protocols import SubjectKFold
@@ -80,7 +81,7 @@ def test_the_summary_has_every_key_of_the_contract_and_agrees_with_the_predictio
     assert (summary["n_sequences"], summary["n_subjects"], summary["n_samples"]) == (11, 6, 33)
     assert (summary["protocol"], summary["selection"], summary["seed"]) == ("interleaved", "last", 5)
     assert summary["data"] == "synthetic" and summary["seconds"] > 0
-    (store,) = features.iterdir()
+    store = FeatureStore.open(features).folder
     assert store.name.endswith(summary["features"]["fingerprint"])
     assert summary["features"]["rotations"] == [-7, 0, 7]
     assert {"backbone", "weights", "weights_sha256", "maps", "crop", "rotation"} <= set(summary["features"])
@@ -139,13 +140,13 @@ def test_saved_models_carry_what_is_needed_to_use_them(run, features):
     model = STRNN.load(run / "checkpoints" / "fold-01.safetensors")
     assert model.config.length == 8 and model.config.grid == (7, 7)
     assert json.loads(model.facts["classes"]) == list(EMOTIONS)
-    (store,) = features.iterdir()
+    store = FeatureStore.open(features).folder
     assert store.name.endswith(model.facts["features"])
     assert len(json.loads(model.facts["history"])) == 3
 
 
 def test_predictions_can_be_repeated_from_the_saved_models(run, features, predictions):
-    (store,) = features.iterdir()
+    store = FeatureStore.open(features).folder
     for row in predictions.itertuples():
         with safe_open(store / f"{row.sequence}_rot+00.safetensors", framework="pt") as file:
             maps = file.get_tensor("maps")
@@ -184,7 +185,7 @@ def test_other_protocols_run_to_the_end(cv_options, tmp_path, protocol, n_folds)
 
 def test_the_smallest_data_that_the_folds_allow_can_be_cross_validated(cv_options, features, tmp_path):
     """Two subjects in two folds: each is learned from while the other is tested."""
-    (whole,) = features.iterdir()
+    whole = FeatureStore.open(features).folder
     store = tmp_path / whole.name
     store.mkdir()
     for file in [whole / "store.json", *whole.glob("S010*.safetensors"), *whole.glob("S011*.safetensors")]:
@@ -220,7 +221,7 @@ def test_predict_recognises_a_folder_of_frames(run, standin, features, vgg_file,
     assert set(found) == set(EMOTIONS) and sum(found.values()) == pytest.approx(1, abs=0.004)
     assert "2 models" in said and "synthetic" in said
     # The mean of both folds' answers to the maps in the store, which were made from the same frames.
-    (store,) = features.iterdir()
+    store = FeatureStore.open(features).folder
     with safe_open(store / "S010_002_rot+00.safetensors", framework="pt") as file:
         maps = file.get_tensor("maps")
     models = [STRNN.load(run / "checkpoints" / f"fold-{fold:02d}.safetensors") for fold in (1, 2)]

@@ -15,7 +15,7 @@ from small_network import SMALL_NETWORK
 from data_prep.backbones.backbone import load_backbone
 from data_prep.faces.crops import SquareCrop, cut
 from data_prep.preparation.recipe import recipe
-from data_prep.store.crops import crops_in_parts
+from data_prep.store.faces import FaceStore
 from data_prep.store.store import FeatureStore, StoredSequence
 from face_strnn import STRNN
 from face_strnn.cli.program import main
@@ -140,7 +140,8 @@ def test_maps_of_two_layers_are_refused_before_anything_is_trained(vgg_file, tmp
     for subject in ("S1", "S2"):
         entry = StoredSequence(f"{subject}_1", subject, "anger", 0, 2, "0" * 64, "", False)
         store.write(entry, torch.zeros(2, 7, 7, 1024).half())
-        with crops_in_parts(store, entry, 8) as append:
+        crops = FaceStore.begin(store.folder.parent, store.recipe).begin_crops(store.recipe)
+        with crops.write_in_parts(entry, (8, 8, 3)) as append:
             append(torch.zeros(2, 8, 8, 3, dtype=torch.uint8))
     options = ["--finetune", "last-block", "--weights", str(vgg_file()), "--folds", "2", "--epochs", "1"]
     assert main(["cv", "--features", str(store.folder), "--out", str(tmp_path / "run"), *options]) == 2

@@ -1,0 +1,109 @@
+"""A folder that is named after everything that shaped its files."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from data_prep.atomic_files import UNFINISHED, write_text_whole
+from data_prep.errors import BadInput
+
+
+def fingerprint(recipe: Mapping[str, Any]) -> str:
+    """Return twelve hexadecimal digits that change with anything in the recipe but the name of the weights' file.
+
+    The weights are known by their checksum; a copy under another name gives the same maps.
+    """
+    shaping = {key: value for key, value in recipe.items() if key != "weights"}
+    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:12]
+
+
+class RecipeFolder:
+    """A folder of files of one recipe, which a JSON file in it spells out; its name ends with their fingerprint.
+
+    Args:
+        folder: where it is, or will be.
+        recipe: what shapes the files; values that JSON can hold.
+
+    Attributes:
+        RECIPE_FILE: name of the JSON file, which tells the kinds of folders apart.
+        WHAT: what errors call such a folder.
+    """
+
+    RECIPE_FILE: ClassVar[str]
+    WHAT: ClassVar[str]
+
+    def __init__(self, folder: Path, recipe: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.recipe = dict(recipe)
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits; the end of the folder's name."""
+        return fingerprint(self.recipe)
+
+    @classmethod
+    def create(cls, parent: Path, name: str, recipe: Mapping[str, Any]) -> Self:
+        """Make the folder in ``parent``, or resume with the one that is there.
+
+        Args:
+            parent: folder of such folders.
+            name: first part of the folder's name; the fingerprint follows.
+            recipe: what shapes the files; values that JSON can hold.
+
+        Raises:
+            BadInput: ``parent`` cannot be written to.
+        """
+        # One that was made under another name, of the weights' file say, is the same.
+        begun = sorted(parent.glob(f"*-{fingerprint(recipe)}/{cls.RECIPE_FILE}"))
+        created = cls(begun[0].parent if begun else parent / f"{name}-{fingerprint(recipe)}", recipe)
+        recipe_file = created.folder / cls.RECIPE_FILE
+        try:
+            created.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(f"{created.folder}: cannot be made ({error.strerror}); give another --out") from error
+        if not recipe_file.is_file():
+            write_text_whole(recipe_file, json.dumps(created.recipe, indent=2, sort_keys=True) + "\n")
+        return created
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open it for reading.
+
+        Args:
+            path: the folder, or a folder that holds exactly one such folder.
+
+        Raises:
+            BadInput: there is none, there are several, or the folder's name does not carry the fingerprint of its
+                recipe.
+        """
+        if not path.is_dir():
+            raise BadInput(f"{path}: no such folder; `face-strnn prepare --out {path}` makes a {cls.WHAT} in it")
+        if not (path / cls.RECIPE_FILE).is_file():
+            found = sorted(recipe.parent for recipe in path.glob(f"*/{cls.RECIPE_FILE}"))
+            if not found:
+                raise BadInput(f"{path}: holds no {cls.WHAT}; `face-strnn prepare --out {path}` makes one")
+            if len(found) > 1:
+                names = ", ".join(folder.name for folder in found)
+                raise BadInput(f"{path}: holds several {cls.WHAT}s ({names}); give --features one of them")
+            path = found[0]
+        recipe_file = path / cls.RECIPE_FILE
+        try:
+            recipe = json.loads(recipe_file.read_text(encoding="utf-8"))
+            if not isinstance(recipe, dict):
+                raise ValueError("no recipe")
+        except (OSError, ValueError) as error:
+            raise BadInput(f"{recipe_file}: damaged ({error}); prepare the features again") from error
+        opened = cls(path, recipe)
+        if not path.resolve().name.endswith(f"-{opened.fingerprint}"):
+            raise BadInput(
+                f"{path}: the folder's name must end with {opened.fingerprint}, the fingerprint of its "
+                f"{cls.RECIPE_FILE}; give the store its own name back, or prepare the features again"
+            )
+        return opened
+
+    def remove_unfinished(self) -> None:
+        """Delete what killed writers left half-written. Only whoever is the folder's one writer may call this."""
+        for half in self.folder.rglob(f".*{UNFINISHED}"):
+            half.unlink(missing_ok=True)

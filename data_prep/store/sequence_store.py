@@ -1,0 +1,217 @@
+"""Folders of one safetensors file for each sequence, or each of its variants, with their tables.
+
+Each file carries the facts about its sequence in its header, so that the index is only a convenience and can be rebuilt
+from the files.
+"""
+
+import csv
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from data_prep.atomic_files import write_text_whole
+from data_prep.errors import BadInput
+from data_prep.faces.variants import Variant
+from data_prep.store.recipe_folder import RecipeFolder
+from data_prep.tensor_files import tensor_in_parts
+
+INDEX_FILE = "index.csv"
+LEFT_OUT_FILE = "left_out.txt"
+_OPTIONAL = ("fold", "flip")
+"""Facts that are written only where there is something to say."""
+
+
+@dataclass(frozen=True)
+class StoredSequence:
+    """The facts about one file of a store.
+
+    Attributes:
+        sequence: name of the sequence, for example ``"S005_001"``.
+        subject: the subject's ID.
+        emotion: the label.
+        rotation: degrees, counter-clockwise; 0 for the unrotated sequence. An int where they are whole.
+        frames: number of frames: those of the part in which the face was followed.
+        source: SHA-256 over the files from which it was made, see
+            :func:`data_prep.datasets.sequence_frames.source_sha256`.
+        fold: the fold that the data set itself gives to the sequence; empty where it gives none.
+        flip: whether the sequence was flipped, before it was rotated.
+    """
+
+    sequence: str
+    subject: str
+    emotion: str
+    rotation: float
+    frames: int
+    source: str
+    fold: str = ""
+    flip: bool = False
+
+    @property
+    def variant(self) -> Variant:
+        """The variant of the sequence."""
+        return Variant(self.rotation, self.flip)
+
+    @property
+    def file_name(self) -> str:
+        """``S005_001_rot+00.safetensors``, ``S005_001_rot-12.safetensors``, ``S005_001_rot+02.5_flip.safetensors``."""
+        return f"{self.sequence}_{self.variant.file_part}.safetensors"
+
+    def facts(self) -> dict[str, str | float]:
+        """Return the attributes by name, without a fold that is not given and a flip that was not made.
+
+        So a data set without folds has the headers and checksums that it would have if there were no such facts.
+        """
+        return {name: value for name, value in asdict(self).items() if name not in _OPTIONAL or value}
+
+
+class SequenceStore(RecipeFolder, ABC):
+    """A folder of sequences' tensors, one file each; the first axis is that of the frames.
+
+    Attributes:
+        TENSOR: name of the tensor in each file.
+        DTYPE: its type.
+    """
+
+    TENSOR: ClassVar[str]
+    DTYPE: ClassVar[torch.dtype]
+
+    @abstractmethod
+    def path_of(self, entry: StoredSequence) -> Path:
+        """Return where the file of an entry is, or will be."""
+
+    @abstractmethod
+    def _files_of(self, sequence: str) -> list[Path]:
+        """The files of a sequence that are there."""
+
+    def holds(self, entry: StoredSequence) -> bool:
+        """Whether the file of exactly this entry is there, whole and made from the same images."""
+        return self._try_header(self.path_of(entry)) == entry
+
+    def write_in_parts(
+        self, entry: StoredSequence, shape: Sequence[int]
+    ) -> AbstractContextManager[Callable[[torch.Tensor], None]]:
+        """Write one file some frames at a time, whole or not at all: :func:`data_prep.tensor_files.tensor_in_parts`.
+
+        Args:
+            entry: the facts about it, with the number of frames.
+            shape: of what there is for each frame.
+        """
+        path = self.path_of(entry)
+        return tensor_in_parts(path, self.TENSOR, (entry.frames, *shape), self._header_of(entry), self.DTYPE)
+
+    def entries(self) -> list[StoredSequence]:
+        """Return the facts about every file, in ascending order of sequence, rotation and flip.
+
+        They come from the index; where that is missing or does not list exactly the files that are there, from the
+        files' headers, and the index is written anew.
+
+        Raises:
+            BadInput: a file is damaged or belongs to another store.
+        """
+        entries = self._indexed()
+        if entries is None or sorted(self.path_of(entry).name for entry in entries) != self._file_names():
+            return self.rebuild_index()
+        return entries
+
+    def rebuild_index(self) -> list[StoredSequence]:
+        """Write ``index.csv`` anew from the files' headers and return its entries. Raises as :meth:`entries` does."""
+        headers = (self._header(self.folder / name) for name in self._file_names())
+        entries = sorted(headers, key=lambda entry: (entry.sequence, entry.variant))
+        names = [field.name for field in fields(StoredSequence)]
+        names = [name for name in names if name not in _OPTIONAL or any(getattr(entry, name) for entry in entries)]
+        lines = [",".join(names), *(",".join(str(getattr(entry, name)) for name in names) for entry in entries)]
+        write_text_whole(self.folder / INDEX_FILE, "\n".join(lines) + "\n")
+        return entries
+
+    def _read(self, entry: StoredSequence) -> torch.Tensor:
+        """Return one entry's tensor, mapped from the file, not read into memory.
+
+        Raises:
+            BadInput: the file is damaged, belongs to another store, or is not what the index says.
+        """
+        path = self.path_of(entry)
+        if self._header(path) != entry:
+            raise BadInput(f"{path}: not what {INDEX_FILE} says of it; delete {self.folder / INDEX_FILE}, it is remade")
+        with safe_open(path, framework="pt") as file:
+            return file.get_tensor(self.TENSOR)
+
+    def write_left_out(self, sequences: Sequence[str]) -> None:
+        """Write down, one name a line, the sequences that have no file because no frame shows a face."""
+        write_text_whole(self.folder / LEFT_OUT_FILE, "".join(f"{sequence}\n" for sequence in sequences))
+
+    def left_out(self) -> list[str]:
+        """Return the names that :meth:`write_left_out` wrote down; none before `prepare` has come to its end."""
+        path = self.folder / LEFT_OUT_FILE
+        return path.read_text(encoding="utf-8").split() if path.is_file() else []
+
+    def remove_outdated(self, sequence: str, current: StoredSequence | None) -> None:
+        """Delete a sequence's files that are damaged or of other images or another label than ``current`` says.
+
+        Args:
+            sequence: its name.
+            current: what its files should be, variant and number of frames aside; None deletes them all.
+        """
+        for path in self._files_of(sequence):
+            if current is None or _origin(self._try_header(path)) != _origin(current):
+                path.unlink()
+
+    def _header_of(self, entry: StoredSequence) -> dict[str, str]:
+        return {name: str(value) for name, value in entry.facts().items()} | {"fingerprint": self.fingerprint}
+
+    def _file_names(self) -> list[str]:
+        return sorted(path.name for path in self.folder.glob("*.safetensors"))
+
+    def _indexed(self) -> list[StoredSequence] | None:
+        try:
+            with (self.folder / INDEX_FILE).open(encoding="utf-8", newline="") as text:
+                return [_entry(row) for row in csv.DictReader(text)]
+        except (OSError, KeyError, TypeError, ValueError):
+            return None
+
+    def _try_header(self, path: Path) -> StoredSequence | None:
+        try:
+            return self._header(path)
+        except BadInput:
+            return None
+
+    def _header(self, path: Path) -> StoredSequence:
+        try:
+            with safe_open(path, framework="pt") as file:
+                header = file.metadata() or {}
+                shape = file.get_slice(self.TENSOR).get_shape()
+            entry = _entry(header)
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            raise BadInput(f"{path}: damaged ({error}); delete it and run `face-strnn prepare` again") from error
+        if header.get("fingerprint") != self.fingerprint:
+            raise BadInput(
+                f"{path}: made by another recipe (fingerprint {header.get('fingerprint')}, this store has "
+                f"{self.fingerprint}); delete it and run `face-strnn prepare` again"
+            )
+        if shape[0] != entry.frames or path.name != self.path_of(entry).name:
+            raise BadInput(f"{path}: not what its header says; delete it and run `face-strnn prepare` again")
+        return entry
+
+
+def _entry(row: Mapping[str, str]) -> StoredSequence:
+    variant = Variant(float(row["rotation"]), {"": False, "False": False, "True": True}[row.get("flip") or ""])
+    return StoredSequence(
+        row["sequence"],
+        row["subject"],
+        row["emotion"],
+        variant.rotation,
+        int(row["frames"]),
+        row["source"],
+        row.get("fold") or "",
+        variant.flip,
+    )
+
+
+def _origin(entry: StoredSequence | None) -> tuple[str, ...] | None:
+    """What all files of a sequence have in common."""
+    return entry and (entry.subject, entry.emotion, entry.source, entry.fold)
