@@ -12,8 +12,8 @@ from data_prep.faces.variants import ORIGINAL
 from data_prep.store.crops import require_crops
 from data_prep.store.store import StoredSequence
 from face_strnn.audit.run_files import Checkpoint, Evidence, Lacking
-from face_strnn.evaluation.beside_frozen import beside_frozen
 from face_strnn.evaluation.run_folder import FROZEN, backbone_file, read_summary, read_table
+from face_strnn.evaluation.significance import beside_frozen
 from face_strnn.training.from_crops.answers import answers
 from face_strnn.training.from_crops.backbone_parts import BackboneParts, thawed_facts
 from face_strnn.training.samples import names_sha256

@@ -26,7 +26,6 @@ from data_prep.faces.variants import ORIGINAL
 from data_prep.store.crops import require_crops
 from data_prep.store.store import FeatureStore, StoredSequence
 from face_strnn.config import Augmentation, Config, Finetune, FinetuningConfig, Protocol
-from face_strnn.evaluation.beside_frozen import beside_frozen
 from face_strnn.evaluation.crossval import cross_validate
 from face_strnn.evaluation.metrics import accuracy, summarise
 from face_strnn.evaluation.run_folder import (
@@ -38,6 +37,7 @@ from face_strnn.evaluation.run_folder import (
     read_table,
     take_folder,
 )
+from face_strnn.evaluation.significance import beside_frozen
 from face_strnn.models.strnn import STRNN
 from face_strnn.training.from_crops.answers import answers
 from face_strnn.training.from_crops.augmented import Variants

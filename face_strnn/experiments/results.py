@@ -18,9 +18,8 @@ from face_strnn.evaluation.metrics import (
     mean_class_recall,
     subject_bootstrap,
 )
-from face_strnn.evaluation.paired import paired_difference
 from face_strnn.evaluation.run_folder import read_summary, read_table
-from face_strnn.evaluation.statistics import holm, spread
+from face_strnn.evaluation.significance import holm, paired_difference, spread
 from face_strnn.experiments.comparison import require_same_test
 from face_strnn.experiments.methods import REFERENCE
 from face_strnn.experiments.reproduction import RESUME, Cell, Reproduction, audit_state

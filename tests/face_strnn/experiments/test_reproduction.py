@@ -19,7 +19,7 @@ from face_strnn.cli.program import main
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
 from face_strnn.evaluation import crossval
 from face_strnn.evaluation.metrics import summarise
-from face_strnn.evaluation.statistics import holm, mcnemar
+from face_strnn.evaluation.significance import holm, mcnemar
 from face_strnn.experiments import pooled_baselines, reproduction
 from face_strnn.experiments.published import PUBLISHED_ABLATIONS
 from face_strnn.experiments.reproduction import Reproduction
