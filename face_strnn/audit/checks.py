@@ -18,7 +18,7 @@ import torch
 from data_prep.datasets.problems import PROBLEMS_FILE, read_damaged
 from face_strnn.audit.finetuned import figures_beside_frozen, finetuned_probabilities, read_in_finetuning
 from face_strnn.audit.run_files import Checkpoint, Evidence, Lacking
-from face_strnn.evaluation.baselines import BASELINES
+from face_strnn.evaluation.baselines import BASELINES, baseline_predictions
 from face_strnn.evaluation.metrics import accuracy, summarise
 from face_strnn.evaluation.predictions import ensemble_answers, member_figures, tested_words
 from face_strnn.evaluation.protocols import NOT_COMPARABLE, splitter
@@ -389,7 +389,7 @@ def _baselines(evidence: Evidence) -> Iterator[str]:
     if claimed.keys() != BASELINES.keys():
         yield f"summary.json has the baselines {'; '.join(claimed)} and not {'; '.join(BASELINES)}"
     for name in (name for name in BASELINES if name in claimed):
-        tested = BASELINES[name](samples, protocol)
+        tested = baseline_predictions(name, samples, protocol)
         found = summarise(tested, samples.class_names)
         # One answer may flip by the rounding of another machine.
         per_class = tested["truth"].value_counts()

@@ -21,7 +21,7 @@ from data_prep.datasets.problems import PROBLEMS_FILE, read_damaged
 from data_prep.errors import BadInput, DataWarning
 from data_prep.store.store import FeatureStore
 from face_strnn.config import Augmentation, Config, Protocol, Selection
-from face_strnn.evaluation.baselines import BASELINES
+from face_strnn.evaluation.baselines import BASELINES, baseline_predictions
 from face_strnn.evaluation.metrics import accuracy, summarise
 from face_strnn.evaluation.predictions import (
     MEMBERS_FILE,
@@ -406,7 +406,7 @@ def _folds_table(
 
 
 def _baselines(samples: Samples, folds: BaseCrossValidator) -> list[dict[str, Any]]:
-    tested = {name: test(samples, folds) for name, test in BASELINES.items()}
+    tested = {name: baseline_predictions(name, samples, folds) for name in BASELINES}
     kept = ("accuracy", "accuracy_interval", "mean_class_recall")
     results = {name: summarise(predictions, samples.class_names) for name, predictions in tested.items()}
     return [{"name": name, **{key: result[key] for key in kept}} for name, result in results.items()]

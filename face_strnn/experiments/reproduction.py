@@ -22,6 +22,7 @@ from data_prep.errors import BadInput
 from data_prep.store.store import FeatureStore
 from face_strnn.audit.audit import audit_run, standing_audit, write_audit
 from face_strnn.config import Config, Protocol, Selection
+from face_strnn.evaluation.baselines import fold_table
 from face_strnn.evaluation.crossval import config_for, cross_validate
 from face_strnn.evaluation.protocols import splitter
 from face_strnn.evaluation.run_folder import read_table, take_folder
@@ -213,37 +214,27 @@ class Reproduction:
         )
         if cell.is_finished:
             return
-        answers = None
-        folds = []
+        predict, tables = None, []
         for fold, (train, test) in enumerate(self._folds(), start=1):
             kept = cell.folder / f"fold-{fold:02d}.csv"
             if not kept.is_file():
                 started = time.perf_counter()
-                answers = answers or cell.experiment.baseline(
+                predict = predict or cell.experiment.baseline(
                     self.samples, self.config_of(cell), cell.seed or 0, self.device
                 )
-                table = self._answers(fold, cell.seed, train, np.intersect1d(test, self.samples.unrotated), answers)
-                table["seconds"] = round(time.perf_counter() - started, 2)
-                write_text_whole(kept, table.to_csv(index=False))
-            folds.append(read_table(cell.folder, kept.name, COLUMNS, resume=RESUME))
+                test = np.intersect1d(test, self.samples.unrotated)
+                labels, setting = predict(train, test)
+                table = fold_table(self.samples, fold, test, labels).assign(
+                    seed=cell.seed or 0, setting=json.dumps(setting), seconds=round(time.perf_counter() - started, 2)
+                )
+                write_text_whole(kept, table[COLUMNS].to_csv(index=False))
+            tables.append(read_table(cell.folder, kept.name, COLUMNS, resume=RESUME))
             if watch_fold:
                 watch_fold(fold)
-        predictions = pd.concat(folds).sort_values("sequence", kind="stable")
+        predictions = pd.concat(tables).sort_values("sequence", kind="stable")
         write_text_whole(cell.folder / "predictions.csv", predictions[COLUMNS].to_csv(index=False))
         for kept in cell.folder.glob("fold-*.csv"):
             kept.unlink()
-
-    def _answers(
-        self, fold: int, seed: int | None, train: np.ndarray, test: np.ndarray, answers: Callable[..., Any]
-    ) -> pd.DataFrame:
-        labels, setting = answers(train, test)
-        rows = []
-        for n, label in zip(test, labels, strict=True):
-            entry = self.samples.entries[n]
-            prediction = self.samples.class_names[label]
-            row = (entry.sequence, entry.subject, fold, seed or 0, entry.emotion, prediction, json.dumps(setting))
-            rows.append((*row, 0.0))
-        return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def audit_state(cell: Cell) -> str:

@@ -11,11 +11,12 @@ from sklearn.svm import SVC
 
 from data_prep.datasets.emotions import EMOTIONS
 from data_prep.store.store import FeatureStore, StoredSequence
-from face_strnn.evaluation.baselines import COSTS, INNER_FOLDS, apex_svm, most_frequent
+from face_strnn.evaluation.baselines import BASELINES, COSTS, INNER_FOLDS, baseline_predictions
 from face_strnn.evaluation.protocols import SubjectKFold
 from face_strnn.training.samples import Samples
 
 N_SUBJECTS, PER_SUBJECT = 12, 3
+SVM, CHANCE = BASELINES
 
 
 def samples_in(folder, wild=()):
@@ -54,7 +55,7 @@ def unrotated(samples):
 @pytest.mark.parametrize("protocol", [SubjectKFold(3), SubjectKFold(4, "contiguous"), LeaveOneGroupOut()], ids=str)
 def test_the_svm_is_scikit_learns_with_everything_fitted_inside_the_training_folds(samples, protocol):
     apex, labels, subjects = unrotated(samples)
-    found = apex_svm(samples, protocol)
+    found = baseline_predictions(SVM, samples, protocol)
     assert list(found.columns) == ["sequence", "subject", "fold", "truth", "prediction"]
     for fold, (train, test) in enumerate(protocol.split(labels, groups=subjects), start=1):
         scaler = StandardScaler().fit(apex[train])
@@ -70,7 +71,7 @@ def test_the_svm_is_scikit_learns_with_everything_fitted_inside_the_training_fol
 
 
 def test_the_svm_learns_what_the_apex_shows(samples):
-    found = apex_svm(samples, SubjectKFold(4))
+    found = baseline_predictions(SVM, samples, SubjectKFold(4))
     assert len(found) == N_SUBJECTS * PER_SUBJECT
     assert (found["truth"] == found["prediction"]).mean() > 0.75
     apex, labels, _ = unrotated(samples)
@@ -79,8 +80,8 @@ def test_the_svm_learns_what_the_apex_shows(samples):
 
 def test_held_out_maps_do_not_reach_the_svm(samples, tmp_path):
     """Subjects 0, 4 and 8 make up the first of four folds; one of them is blown up."""
-    disturbed = apex_svm(samples_in(tmp_path, wild={4}), SubjectKFold(4))
-    found = apex_svm(samples, SubjectKFold(4))
+    disturbed = baseline_predictions(SVM, samples_in(tmp_path, wild={4}), SubjectKFold(4))
+    found = baseline_predictions(SVM, samples, SubjectKFold(4))
     others = (found["fold"] == 1) & (found["subject"] != "S004")
     assert others.sum() == 2 * PER_SUBJECT
     pd.testing.assert_frame_equal(found[others], disturbed[others])
@@ -88,7 +89,7 @@ def test_held_out_maps_do_not_reach_the_svm(samples, tmp_path):
 
 def test_chance_is_the_most_frequent_emotion_of_the_training_folds(samples):
     _, labels, subjects = unrotated(samples)
-    found = most_frequent(samples, SubjectKFold(3))
+    found = baseline_predictions(CHANCE, samples, SubjectKFold(3))
     for fold, (train, _) in enumerate(SubjectKFold(3).split(labels, groups=subjects), start=1):
         expected = EMOTIONS[int(np.bincount(labels[train]).argmax())]
         assert set(found.loc[found["fold"] == fold, "prediction"]) == {expected}
@@ -100,4 +101,4 @@ def test_few_subjects_with_few_emotions_can_still_be_compared(tmp_path):
     for number, emotion in enumerate(["anger", "fear", "fear", "anger"]):
         entry = StoredSequence(f"S00{number}_001", f"S00{number}", emotion, 0, 2, "0" * 64)
         store.write(entry, torch.randn(2, 2, 2, 3).half())
-    assert len(apex_svm(Samples.of(store), SubjectKFold(2))) == 4
+    assert len(baseline_predictions(SVM, Samples.of(store), SubjectKFold(2))) == 4
