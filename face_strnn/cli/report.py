@@ -74,9 +74,9 @@ def print_summary(summary: dict, console: Console) -> None:
     for warning in summary.get("warnings", []):
         console.print(f"Warning: {warning}.", style="bold yellow", markup=False)
     if summary["left_out"]:
-        console.print(f"Left out, for no frame shows a face: {', '.join(summary['left_out'])}.", style="bold yellow")
+        console.print(f"Left out because no frame shows a face: {', '.join(summary['left_out'])}.", style="bold yellow")
     if summary["damaged"]:
-        text = f"Left out, for the copy of the data is damaged: {', '.join(summary['damaged'])}."
+        text = f"Left out because the copy of the data is damaged: {', '.join(summary['damaged'])}."
         console.print(text, style="bold yellow", markup=False)
     if summary["seeds"] > 1:
         each = ", ".join(percent(value) for value in summary["seed_accuracies"])

@@ -82,10 +82,10 @@ def reproduce(
         console.print(f"{number} of {len(cells)}: {cell.title}{kept}", markup=False, highlight=False)
         if cell.experiment.baseline:
             with progress_bar("folds", whole.n_tested_folds) as update:
-                whole.carry_out(cell, watch_fold=lambda done, update=update: update(completed=done))
+                whole.run(cell, watch_fold=lambda done, update=update: update(completed=done))
         else:
             with training_progress(whole.config_of(cell).training.epochs) as watch:
-                whole.carry_out(cell, watch)
+                whole.run(cell, watch)
             if not (cell.folder / "report.html").is_file():
                 render_report(cell.folder)
     table = results_of(whole)

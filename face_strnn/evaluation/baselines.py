@@ -10,6 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from face_strnn.evaluation.nested import FoldPredictions, LinearKernel, Setting, nested_predictions
+from face_strnn.evaluation.predictions import ENSEMBLE_COLUMNS
 from face_strnn.training.samples import Samples
 
 COSTS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
@@ -81,4 +82,4 @@ def fold_table(samples: Samples, fold: int, test: np.ndarray, labels: Sequence[i
         (entry.sequence, entry.subject, fold, entry.emotion, samples.class_names[label])
         for entry, label in zip((samples.entries[n] for n in test), labels, strict=True)
     ]
-    return pd.DataFrame(rows, columns=["sequence", "subject", "fold", "truth", "prediction"])
+    return pd.DataFrame(rows, columns=ENSEMBLE_COLUMNS)

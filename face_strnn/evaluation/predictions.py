@@ -12,6 +12,15 @@ from face_strnn.evaluation.metrics import accuracy
 from face_strnn.models.strnn import STRNN
 from face_strnn.training.samples import Samples
 
+PREDICTION_COLUMNS = ["sequence", "subject", "fold", "seed", "truth", "prediction"]
+"""Of ``predictions.csv``, a row per sequence and seed; a column ``p_CLASS`` for each class follows."""
+
+ENSEMBLE_COLUMNS = [name for name in PREDICTION_COLUMNS if name != "seed"]
+"""The same where there are no seeds, or one prediction for all of them: a row per sequence."""
+
+FOLD_COLUMNS = ["fold", "sequence", "subject", "emotion", "rotation", "flip", "role"]
+"""Of ``folds.csv``, a row per sample and fold that it has a role in."""
+
 UNROTATED = "unrotated"
 """What ``summary.json`` says was tested where the protocol was followed: the sequences as they were taken."""
 

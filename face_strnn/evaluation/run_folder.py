@@ -215,7 +215,7 @@ def read_saliency(run: Path) -> dict[str, Any] | None:
 
 
 def _are_scores(rows: Any) -> bool:  # noqa: ANN401
-    """Whether this is what :func:`face_strnn.saliency.explanation.localisation` gives, or null."""
+    """Whether this is what :func:`face_strnn.saliency.localisation.localisation` gives, or null."""
     if rows is None:
         return True
     return isinstance(rows, list) and all(

@@ -10,7 +10,7 @@ import pandas as pd
 from data_prep.errors import BadInput
 from face_strnn.audit.audit import standing_audit
 from face_strnn.evaluation.metrics import accuracy, subject_bootstrap
-from face_strnn.evaluation.predictions import averaging_words
+from face_strnn.evaluation.predictions import ENSEMBLE_COLUMNS, PREDICTION_COLUMNS, averaging_words
 from face_strnn.evaluation.protocols import NOT_COMPARABLE
 from face_strnn.evaluation.run_folder import read_summary, read_table
 from face_strnn.evaluation.significance import Spread, holm, paired_difference, spread
@@ -90,10 +90,9 @@ def compare_runs(runs: Sequence[Path]) -> list[ComparedRun]:
 
 def _predictions(run: Path) -> pd.DataFrame:
     summary = read_summary(run)
-    columns = ["sequence", "subject", "fold", "truth", "prediction"]
     if summary.get("ensemble"):
-        return read_table(run, "predictions.csv", columns).assign(seed=summary["seed"])
-    return read_table(run, "predictions.csv", [*columns, "seed"])
+        return read_table(run, "predictions.csv", ENSEMBLE_COLUMNS).assign(seed=summary["seed"])
+    return read_table(run, "predictions.csv", PREDICTION_COLUMNS)
 
 
 def _require_same_protocol(first_run: Path, run: Path) -> None:

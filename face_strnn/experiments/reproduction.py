@@ -1,7 +1,7 @@
 """The paper's experiments under one protocol, cell by cell: a cell is one method with one seed, in a folder of its own.
 
 The cells of an STRNN are run folders, those of a baseline hold ``predictions.csv`` and ``settings.yaml``. What is
-finished is kept, what was interrupted is taken up.
+finished is kept, what was interrupted is resumed.
 """
 
 import json
@@ -24,6 +24,7 @@ from face_strnn.audit.audit import audit_run, standing_audit, write_audit
 from face_strnn.config import Config, Protocol, Selection
 from face_strnn.evaluation.baselines import fold_table
 from face_strnn.evaluation.crossval import config_for, cross_validate
+from face_strnn.evaluation.predictions import PREDICTION_COLUMNS
 from face_strnn.evaluation.protocols import splitter
 from face_strnn.evaluation.run_folder import read_table, take_folder
 from face_strnn.experiments.methods import REFERENCE, Experiment, chosen_experiments, experiments
@@ -32,7 +33,7 @@ from face_strnn.training.stack import Stack
 
 SETTINGS_FILE = "reproduction.yaml"
 RESUME = "run `face-strnn reproduce` again with the same --out: it resumes"
-COLUMNS = ["sequence", "subject", "fold", "seed", "truth", "prediction", "setting", "seconds"]
+COLUMNS = [*PREDICTION_COLUMNS, "setting", "seconds"]
 """Of a baseline's predictions; ``setting`` is the one chosen inside the fold, ``seconds`` what the fold took."""
 
 
@@ -131,7 +132,7 @@ class Reproduction:
         return [Cell(experiment, seed, folder / f"seed-{seed}") for seed in range(self.seed, self.seed + self.n_seeds)]
 
     def begin(self) -> None:
-        """Begin the folder, or take it up.
+        """Begin the folder, or resume in it.
 
         Raises:
             BadInput: it holds results of other features, folds or settings, or something else; no seed, an unknown
@@ -169,7 +170,7 @@ class Reproduction:
         """Return a cell's settings."""
         return cell.experiment.configured(self.sized_config, self.samples.n_variants)
 
-    def carry_out(
+    def run(
         self,
         cell: Cell,
         watch: Callable[[Stack], None] | None = None,

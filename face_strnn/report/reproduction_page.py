@@ -50,7 +50,7 @@ def about(reproduction: Reproduction) -> str:
     sentences = [
         f"Facial expressions, {data}, {n_sequences} sequences of {n_subjects} subjects.",
         f"{n_folds} subject-independent folds, {reproduction.protocol}: {PROTOCOLS[reproduction.protocol]}.",
-        f"Tested is {SELECTIONS[reproduction.selection]}, networks by {n_seeds} seed{'s' * (n_seeds != 1)}.",
+        f"Tested: {SELECTIONS[reproduction.selection]}; {n_seeds} seed{'s' * (n_seeds != 1)} for each network.",
     ]
     if data == "synthetic":
         sentences.insert(1, SYNTHETIC)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from face_strnn.evaluation.metrics import accuracy, subject_bootstrap
-from face_strnn.evaluation.predictions import averaging_words
+from face_strnn.evaluation.predictions import ENSEMBLE_COLUMNS, averaging_words
 from face_strnn.evaluation.protocols import NOT_COMPARABLE
 from face_strnn.experiments.published import STRNN_CLASS_RECALLS, STRNN_SEVEN_CLASSES, published_for
 from face_strnn.report.formatting import interval, percent
@@ -170,7 +170,7 @@ def sequence_rows(predictions: pd.DataFrame, classes: list[str]) -> list[dict]:
     """
     rows = [
         {
-            **{key: row[key] for key in ("sequence", "subject", "fold", "truth", "prediction")},
+            **{key: row[key] for key in ENSEMBLE_COLUMNS},
             "seed": row.get("seed"),
             "right": row["truth"] == row["prediction"],
             "probabilities": [row[f"p_{name}"] for name in classes],

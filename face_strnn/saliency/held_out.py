@@ -108,7 +108,7 @@ class HeldOut:
         """Return what the store says of a test sequence."""
         return self.samples.entries[self._number_of[name]]
 
-    def taught(self, fold: int) -> list[int]:
+    def training_samples(self, fold: int) -> list[int]:
         """Numbers of the samples that a fold's networks learned from."""
         rows = self._roles[(self._roles["fold"] == fold) & (self._roles["role"] == "train")]
         wanted = set(zip(rows["sequence"], rows["rotation"], rows["flip"], strict=True))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from data_prep.faces.crops import MARGIN
-from face_strnn.drawing import save_figures
+from face_strnn.drawing import FigureSource, save_figures
 from face_strnn.evaluation.run_folder import checkpoints_of, read_summary
 from face_strnn.saliency.drawings import draw_columns, draw_directions, draw_kept_steps
 from face_strnn.saliency.projections import has_projection, has_temporal_projection, kept_steps, projection_saliency
@@ -22,15 +22,15 @@ def write_projection_figures(run: Path) -> list[Path]:
         BadInput: a file of the run is missing or broken.
     """
     summary = read_summary(run)
-    about = {"data": summary["data"], "selection": summary["selection"]}
+    source = FigureSource(summary["data"], summary["selection"])
     checkpoints = checkpoints_of(run, len(summary["fold_accuracies"]) * summary["seeds"])
     drawn = {}
     if has_projection(checkpoints[0]):
         saliency, margin = projection_saliency(checkpoints), crop_margin(summary)
-        drawn["saliency-directions"] = draw_directions(saliency, margin=margin, **about)
-        drawn["saliency-columns"] = draw_columns(saliency, margin=margin, **about)
+        drawn["saliency-directions"] = draw_directions(saliency, source, margin)
+        drawn["saliency-columns"] = draw_columns(saliency, source, margin)
     if has_temporal_projection(checkpoints[0]):
-        drawn["saliency-steps"] = draw_kept_steps(kept_steps(checkpoints), **about)
+        drawn["saliency-steps"] = draw_kept_steps(kept_steps(checkpoints), source)
     return save_figures(run / "figures", drawn, optional={"saliency-directions", "saliency-columns", "saliency-steps"})
 
 

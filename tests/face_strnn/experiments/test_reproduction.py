@@ -199,21 +199,21 @@ def test_an_interrupted_reproduction_is_taken_up_to_the_same_results(store, tmp_
     for one in (straight, cut):
         one.begin()
     for cell in straight.cells:
-        straight.carry_out(cell)
+        straight.run(cell)
     network, lstm = cut.cells
     with pytest.raises(Interrupted):
-        cut.carry_out(network, watch=lambda stack: interrupt(stack.epochs_done + 1))
+        cut.run(network, watch=lambda stack: interrupt(stack.epochs_done + 1))
     with pytest.raises(BadInput, match="strnn: not finished"):
         results_of(cut)
-    cut.carry_out(network)
+    cut.run(network)
     with pytest.raises(Interrupted):
-        cut.carry_out(lstm, watch_fold=interrupt)
+        cut.run(lstm, watch_fold=interrupt)
     first_fold = (lstm.folder / "fold-01.csv").stat().st_mtime_ns
     counted = []
     assert not lstm.is_finished and (lstm.folder / "fold-02.csv").is_file() and first_fold
     again = whole(tmp_path / "cut")
     again.begin()
-    again.carry_out(again.cells[1], watch_fold=counted.append)
+    again.run(again.cells[1], watch_fold=counted.append)
     assert counted == [1, 2, 3] and again.cells[1].is_finished
     tables = [results_of(one).drop(columns="seconds") for one in (straight, again)]
     pd.testing.assert_frame_equal(*tables)
@@ -247,6 +247,31 @@ def test_the_latex_table_is_whole_and_means_what_it_says(done):
     assert "contempt" not in text or "No sequence shows" in text
     for published in PUBLISHED_ABLATIONS:
         assert f"{published.label}, {published.data} & {published.accuracy:.1f}" in text
+
+
+def test_a_line_of_the_latex_table_is_written_as_by_hand():
+    known = {"accuracy": 0.9, "accuracy_low": 0.85, "accuracy_high": 0.95, "uar": 0.8, "uar_low": np.nan}
+    known |= {"mean_over_folds": 0.9, "std_over_folds": 0.05, "std_over_seeds": 0.01, "seed": "mean"}
+    compared = {"difference": -0.05, "difference_low": -0.1, "difference_high": 0.003, "permutation_p": 0.0416}
+    compared |= {"permutation_holm": 0.00001, "uar": 0.85, "uar_low": 0.8, "uar_high": 0.9, "std_over_seeds": np.nan}
+    rows = [
+        {**dict.fromkeys(COLUMNS, np.nan), **known, "label": "STRNN", "group": "STRNN"},
+        {**dict.fromkeys(COLUMNS, np.nan), **known, **compared, "label": "a_b & c", "group": "ablation"},
+    ]
+    lines = latex_table(pd.DataFrame(rows), "CK+.", with_spread=True).splitlines()
+    begin = lines.index(r"\toprule") + 1
+    assert lines[begin : begin + 8] == [
+        r"Method & Accuracy & UAR & Folds & Seeds & Difference & McNemar $p$ & Permutation $p$ & Holm $p$ \\",
+        r"\midrule",
+        "% STRNN",
+        r"STRNN & \textbf{90.0} [$85.0$, $95.0$] & 80.0 & 90.0 $\pm$ 5.0 & 90.0 $\pm$ 1.0 & -- & -- & -- & -- \\",
+        r"\midrule",
+        "% ablation",
+        r"a\_b \& c & \textbf{90.0} [$85.0$, $95.0$] & \textbf{85.0} [$80.0$, $90.0$] & 90.0 $\pm$ 5.0 & -- "
+        r"& $-5.0$ [$-10.0$, $+0.3$] & -- & 0.0416 & $<$ 0.0001 \\",
+        r"\midrule",
+    ]
+    assert lines[begin + 9] == r"STRNN, CK+ & 95.4 & \multicolumn{7}{l}{Table III} \\"
 
 
 def test_what_latex_takes_for_its_own_is_escaped(done):
@@ -314,7 +339,7 @@ def test_a_cell_whose_predictions_are_not_of_the_references_folds_is_refused(sto
     whole = Reproduction(store, tmp_path / "out", CONFIG, n_folds=FOLDS, only=["svm"])
     whole.begin()
     for cell in whole.cells:
-        whole.carry_out(cell)
+        whole.run(cell)
     path = tmp_path / "out" / "svm" / "predictions.csv"
     table = pd.read_csv(path)
     table.assign(fold=FOLDS + 1 - table["fold"]).to_csv(path, index=False)
