@@ -1,6 +1,7 @@
 """What all figures share: a title that names the data, colours, and files in three formats."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -21,20 +22,34 @@ _UNDATED = {
 }
 
 
-def entitle(figure: Figure, title: str, data: str, selection: str, averaging: str = "") -> None:
+@dataclass(frozen=True)
+class FigureSource:
+    """What a figure is drawn from, which stands above it.
+
+    Attributes:
+        data: the data set's name, or "synthetic".
+        selection: how the epoch was chosen; "oracle" is labelled not comparable.
+        averaging: what predictions are averaged over, see :func:`face_strnn.evaluation.predictions.averaging_words`;
+            empty where nothing is averaged, or where the figure shows no predictions.
+    """
+
+    data: str
+    selection: str
+    averaging: str = ""
+
+
+def entitle(figure: Figure, title: str, source: FigureSource) -> None:
     """Name the data above the figure, so that a picture that travels alone still says what it shows.
 
     Args:
         figure: it has one title, which is replaced.
         title: what it shows.
-        data: the data set's name, or "synthetic".
-        selection: how the epoch was chosen; "oracle" is labelled not comparable.
-        averaging: over what the answers are means, see :func:`face_strnn.evaluation.predictions.averaging_words`.
+        source: the data and the selection.
     """
-    title = f"{title}, {averaging}" if averaging else title
-    source = "synthetic data: says nothing about real faces" if data == "synthetic" else data
-    warning = "; epoch chosen by test accuracy (oracle): not comparable" if selection == "oracle" else ""
-    figure.suptitle(f"{title}\n{source}{warning}", fontsize=13)
+    title = f"{title}, {source.averaging}" if source.averaging else title
+    data = "synthetic data: says nothing about real faces" if source.data == "synthetic" else source.data
+    warning = "; epoch chosen by test accuracy (oracle): not comparable" if source.selection == "oracle" else ""
+    figure.suptitle(f"{title}\n{data}{warning}", fontsize=13)
 
 
 def save_figure(figure: Figure, path: Path) -> Path:

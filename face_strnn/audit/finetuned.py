@@ -7,9 +7,9 @@ from typing import Any
 from data_prep.errors import BadInput
 from data_prep.faces.variants import ORIGINAL
 from face_strnn.audit.run_files import NotCheckable, RunFiles
-from face_strnn.evaluation.beside_frozen import beside_frozen
 from face_strnn.evaluation.checkpoints import FOLDER, TrainedNetwork, backbone_file
 from face_strnn.evaluation.run import FROZEN
+from face_strnn.evaluation.significance import beside_frozen
 from face_strnn.training.from_crops.thawed import thawed_facts
 from face_strnn.training.samples import names_sha256
 

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from data_prep.errors import BadInput
 from face_strnn.cli.console import console, progress_bar, unfolded
+from face_strnn.report.formatting import percent
 
 if TYPE_CHECKING:
     from data_prep.backbones.known_weights import KnownWeights
@@ -110,7 +111,7 @@ def print_store_choice(choice: "StoreChoice") -> None:
         table.add_column(heading, justify="right")
     for one in choice.as_json()["stores"]:
         folds = ", ".join(map(str, one["chosen_by_folds"])) or "none"
-        figures = (f"{100 * one['inner_accuracy']:.1f}", f"{100 * one['std_over_inner_folds']:.1f}")
+        figures = (percent(one["inner_accuracy"]), percent(one["std_over_inner_folds"]))
         table.add_row(escape(one["store"]), *figures, folds)
     unfolded().print(table)
     console.print(choice.as_json()["note"], highlight=False)

@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from face_strnn.cli.console import unfolded
+from face_strnn.report.formatting import interval, p_value, percent
 
 if TYPE_CHECKING:
     from face_strnn.experiments.comparison import ComparedRun
@@ -38,37 +39,26 @@ def print_comparison(compared: Sequence["ComparedRun"]) -> None:
     for heading in ("accuracy %\n95 % interval", "difference\n95 % interval", "McNemar p\nHolm", "permutation p\nHolm"):
         table.add_column(heading, justify="right", no_wrap=True)
     for one in compared:
-        difference = "–" if one.difference is None else f"{100 * one.difference:+.1f}"
         table.add_row(
             escape("\n".join(filter(None, (one.run, one.averaging)))),
-            f"{100 * one.accuracy:.1f}\n{_interval(one.accuracy_interval)}",
-            f"{difference}\n{_interval(one.difference_interval, '+.1f')}",
-            f"{_p(one.mcnemar_p)}\n{_p(one.mcnemar_holm)}",
-            f"{_p(one.permutation_p)}\n{_p(one.permutation_holm)}",
+            f"{percent(one.accuracy)}\n{interval(one.accuracy_interval)}",
+            f"{percent(one.difference, '+.1f')}\n{interval(one.difference_interval, '+.1f')}",
+            f"{p_value(one.mcnemar_p)}\n{p_value(one.mcnemar_holm)}",
+            f"{p_value(one.permutation_p)}\n{p_value(one.permutation_holm)}",
             end_section=True,
         )
     wide = unfolded()
     wide.print(table)
     for one in compared:
         spreads = {f"{one.seeds} seeds": one.spread.std_over_seeds, "the folds of a seed": one.spread.std_over_folds}
-        parts = [f"± {100 * std:.1f} over {what}" for what, std in spreads.items() if std is not None]
-        mean = f"{one.run}: {100 * one.spread.mean_over_seeds:.1f} %"
+        parts = [f"± {percent(std)} over {what}" for what, std in spreads.items() if std is not None]
+        mean = f"{one.run}: {percent(one.spread.mean_over_seeds)} %"
         wide.print(", ".join([mean, *parts]), markup=False, highlight=False, soft_wrap=True)
     wide.print(
         "Differences in points, to the first run. Intervals: bootstrap over subjects. Permutation: signs of the "
-        "subjects' differences. McNemar takes sequences for independent, and needs runs of one seed.",
+        "subjects' differences. McNemar treats sequences as independent; single seed only.",
         highlight=False,
     )
     for one in compared:
         if one.warning:
             wide.print(f"{one.run}: {one.warning}", style="bold red", markup=False, soft_wrap=True)
-
-
-def _interval(interval: tuple[float, float] | None, form: str = ".1f") -> str:
-    return "–" if interval is None else f"{100 * interval[0]:{form}} – {100 * interval[1]:{form}}"
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.4f}" if value >= 0.0001 else "< 0.0001"

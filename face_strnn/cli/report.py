@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from face_strnn.cli.console import console
+from face_strnn.report.formatting import interval, percent
 
 if TYPE_CHECKING:
     from face_strnn.audit.audit import Audit
@@ -50,7 +51,7 @@ def print_summary(summary: "Summary", console: Console) -> None:
     """
     from face_strnn.evaluation.predictions import UNROTATED
     from face_strnn.evaluation.protocols import NOT_COMPARABLE
-    from face_strnn.report.page import beside_frozen_in_words, compare, percent, seed_spread
+    from face_strnn.report.tables import beside_frozen_in_words, result_rows, seed_spread
 
     table = Table(
         title=f"{escape(summary.data)}, {summary.n_sequences} sequences of {summary.n_subjects} subjects, "
@@ -61,13 +62,13 @@ def print_summary(summary: "Summary", console: Console) -> None:
     table.add_column("95 % interval", justify="right", no_wrap=True)
     table.add_column("UAR %", justify="right", no_wrap=True)
     table.add_column("data", overflow="fold")
-    rows = compare(summary)
+    rows = result_rows(summary)
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         table.add_row(
             escape(row.method),
-            f"{row.accuracy:.1f}",
-            "–" if row.interval is None else f"{row.interval[0]:.1f} – {row.interval[1]:.1f}",
-            "–" if row.mean_class_recall is None else f"{row.mean_class_recall:.1f}",
+            percent(row.accuracy),
+            interval(row.interval),
+            percent(row.mean_class_recall),
             "CK+, published" if row.kind == "published" else escape(summary.data),
             style="bold" if row.kind == "run" else None,
             end_section=following is not None and following.kind != row.kind,
@@ -85,9 +86,9 @@ def print_summary(summary: "Summary", console: Console) -> None:
     for warning in summary.warnings:
         console.print(f"Warning: {warning}.", style="bold yellow", markup=False)
     if summary.left_out:
-        console.print(f"Left out, for no frame shows a face: {', '.join(summary.left_out)}.", style="bold yellow")
+        console.print(f"Left out because no frame shows a face: {', '.join(summary.left_out)}.", style="bold yellow")
     if summary.damaged:
-        text = f"Left out, for the copy of the data is damaged: {', '.join(summary.damaged)}."
+        text = f"Left out because the copy of the data is damaged: {', '.join(summary.damaged)}."
         console.print(text, style="bold yellow", markup=False)
     if summary.seeds > 1:
         each = ", ".join(percent(value) for value in summary.seed_accuracies)

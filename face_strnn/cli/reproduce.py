@@ -12,6 +12,7 @@ from rich.table import Table
 from data_prep.errors import BadInput, DataWarning
 from face_strnn.cli.console import console, progress_bar, training_progress, unfolded
 from face_strnn.config import NetworkConfig, TrainingConfig
+from face_strnn.report.formatting import interval, p_value, percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,7 +102,6 @@ def reproduce(
 def print_results(table: "pd.DataFrame", console: Console) -> None:
     """Print the means of a results table."""
     from face_strnn.experiments.results import means
-    from face_strnn.report.reproduction_page import interval, p_value, percent
 
     shown = Table("method")
     for heading in (
@@ -110,12 +110,13 @@ def print_results(table: "pd.DataFrame", console: Console) -> None:
     ):  # fmt: skip
         shown.add_column(heading, justify="right", no_wrap=True)
     for row in means(table).to_dict("records"):
+        accuracy, difference = ((row[f"{name}_low"], row[f"{name}_high"]) for name in ("accuracy", "difference"))
         shown.add_row(
             escape(row["label"]),
-            f"{percent(row['accuracy'])}\n{interval(row['accuracy_low'], row['accuracy_high'])}",
+            f"{percent(row['accuracy'])}\n{interval(accuracy)}",
             percent(row["uar"]),
             f"{percent(row['std_over_folds'])}\n{percent(row['std_over_seeds'])}",
-            f"{percent(row['difference'], '+.1f')}\n{interval(row['difference_low'], row['difference_high'], '+.1f')}",
+            f"{percent(row['difference'], '+.1f')}\n{interval(difference, '+.1f')}",
             p_value(row["mcnemar_p"]),
             f"{p_value(row['permutation_p'])}\n{p_value(row['permutation_holm'])}",
             style="bold" if row["group"] == "STRNN" else None,
@@ -124,6 +125,6 @@ def print_results(table: "pd.DataFrame", console: Console) -> None:
     console.print(shown)
     console.print(
         "Differences in points, to the STRNN. Intervals: bootstrap over subjects. Permutation: signs of the subjects' "
-        "differences. McNemar takes sequences for independent, and is of one seed.",
+        "differences. McNemar treats sequences as independent; single seed only.",
         highlight=False,
     )

@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from face_strnn.cli.console import console, progress_bar
+from face_strnn.report.formatting import percent
 
 
 def saliency(
@@ -42,18 +43,18 @@ def print_saliency(found: dict[str, Any]) -> None:
     sparsity.add_column("matrix")
     sparsity.add_column("per cent, mean ± std", justify="right")
     for name, share in found["sparsity"].items():
-        spread = "" if share["std"] is None else f" ± {100 * share['std']:.1f}"
-        sparsity.add_row(name, f"{100 * share['mean']:.1f}{spread}")
+        std = "" if share["std"] is None else f" ± {percent(share['std'])}"
+        sparsity.add_row(name, percent(share["mean"]) + std)
     console.print(sparsity)
     complete = found["completeness"]
     console.print(
-        f"Integrated gradients account for the logits' differences of {complete['mean_absolute_rise']:.2f} on average "
-        f"up to {complete['mean_absolute_residue']:.3f} (at most {complete['largest_absolute_residue']:.3f}).",
+        f"Completeness: mean |logit difference| {complete['mean_absolute_rise']:.2f}, mean |residual| "
+        f"{complete['mean_absolute_residue']:.3f}, max {complete['largest_absolute_residue']:.3f}.",
         highlight=False,
     )
     if found["localisation"] is None:
         console.print(
-            "Which places move is known of drawn faces only: nothing here says how right the maps are.", style="dim"
+            "Which places move is known for synthetic faces only: nothing says how right these maps are.", style="dim"
         )
         return
     emotions = list(found["truth"])

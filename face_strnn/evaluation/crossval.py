@@ -15,7 +15,6 @@ from data_prep.datasets.problems import PROBLEMS_FILE, read_damaged
 from data_prep.errors import BadInput, DataWarning
 from data_prep.store.store import FeatureStore
 from face_strnn.evaluation.baselines import BASELINES, baseline_predictions
-from face_strnn.evaluation.beside_frozen import beside_frozen
 from face_strnn.evaluation.checkpoints import FOLDER, TrainedNetwork, checkpoint_paths, load_networks
 from face_strnn.evaluation.folds import Fold, fold_table, make_folds, missing_classes
 from face_strnn.evaluation.learners.fold_on_crops import FoldOnCrops
@@ -34,6 +33,7 @@ from face_strnn.evaluation.predictions import (
 from face_strnn.evaluation.run import FROZEN, Run
 from face_strnn.evaluation.run_folder import open_run_folder
 from face_strnn.evaluation.settings import Plan, RunSettings
+from face_strnn.evaluation.significance import beside_frozen
 from face_strnn.evaluation.summary import SUMMARY_FILE, BaselineScore, FrozenScore, Summary
 from face_strnn.models.spatial import scan_path
 from face_strnn.training.samples import Samples

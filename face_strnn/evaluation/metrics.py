@@ -4,7 +4,7 @@ All results are fractions from 0 to 1. A value that does not exist (the recall o
 spread over a single fold, an interval over a single subject) is None, never 0 or 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -63,53 +63,68 @@ def mean_class_recall(confusion: np.ndarray) -> float:
     return float(_pooled_mean_class_recall(confusion[None])[0])
 
 
-def subject_bootstrap(
-    predictions: pd.DataFrame,
-    classes: Sequence[str],
-    *,
-    n_resamples: int = RESAMPLES,
-    confidence: float = CONFIDENCE,
-    seed: int = 0,
-) -> dict[str, tuple[float, float] | None]:
-    """Return percentile bootstrap intervals, resampling subjects rather than sequences.
+def bootstrap_interval(
+    statistic: Callable[[np.ndarray], np.ndarray], n_subjects: int, *, n_resamples: int = RESAMPLES, seed: int = 0
+) -> tuple[float, float] | None:
+    """Return the 95 % percentile bootstrap interval of a statistic, resampling subjects rather than sequences.
 
     Sequences of one subject are alike, so resampling sequences would count the same evidence several times. Each
-    resample draws as many subjects as there are, with replacement, and pools all their sequences. The mean class
-    recall of a resample is over the classes that occur in it.
+    resample draws as many subjects as there are, with replacement. (:func:`scipy.stats.bootstrap` draws positions
+    instead of counts: other intervals for the same seed, and many times slower here.)
+
+    Args:
+        statistic: maps draws, an int array (B, S) of how often each resample draws each subject, to (B,) values.
+        n_subjects: S.
+        n_resamples: B.
+        seed: of the draws; the same seed gives the same interval.
+
+    Returns:
+        (low, high); None with fewer than two subjects, whose spread nothing can tell.
+    """
+    if n_subjects < 2:
+        return None
+    draws = np.random.default_rng(seed).multinomial(n_subjects, np.full(n_subjects, 1 / n_subjects), size=n_resamples)
+    low, high = np.quantile(statistic(draws), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
+
+
+def subject_bootstrap(
+    predictions: pd.DataFrame, classes: Sequence[str], *, n_resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, tuple[float, float] | None]:
+    """Return the intervals of accuracy and mean class recall by :func:`bootstrap_interval`.
+
+    A resample pools all sequences of the subjects drawn; its mean class recall is over the classes that occur in it.
 
     Args:
         predictions: one row per tested sequence, columns ``subject``, ``truth``, ``prediction``.
         classes: the C class names.
-        n_resamples: number of resamples.
-        confidence: coverage aimed at, 0 to 1.
-        seed: of the draws; the same seed gives the same intervals.
+        n_resamples, seed: see :func:`bootstrap_interval`.
 
     Returns:
-        ``accuracy_interval`` and ``mean_class_recall_interval``, each (low, high); None with fewer than two
-        subjects, whose spread nothing in the table can tell.
+        ``accuracy_interval`` and ``mean_class_recall_interval``, each (low, high), or None with one subject.
     """
     by_subject = _confusions_by_subject(predictions, classes)  # (S, C, C)
-    n_subjects, n_classes, _ = by_subject.shape
-    if n_subjects < 2:
-        return {"accuracy_interval": None, "mean_class_recall_interval": None}
-    draws = np.random.default_rng(seed).multinomial(
-        n_subjects, np.full(n_subjects, 1 / n_subjects), size=n_resamples
-    )  # (B, S): how often each subject was drawn
-    pooled = (draws @ by_subject.reshape(n_subjects, -1)).reshape(n_resamples, n_classes, n_classes)
+
+    def interval(statistic: Callable[[np.ndarray], np.ndarray]) -> tuple[float, float] | None:
+        def of_draws(draws: np.ndarray) -> np.ndarray:
+            pooled = draws @ by_subject.reshape(len(by_subject), -1)
+            return statistic(pooled.reshape(-1, *by_subject.shape[1:]))
+
+        return bootstrap_interval(of_draws, len(by_subject), n_resamples=n_resamples, seed=seed)
+
     return {
-        "accuracy_interval": _percentiles(_pooled_accuracy(pooled), confidence),
-        "mean_class_recall_interval": _percentiles(_pooled_mean_class_recall(pooled), confidence),
+        "accuracy_interval": interval(_pooled_accuracy),
+        "mean_class_recall_interval": interval(_pooled_mean_class_recall),
     }
 
 
-def summarise(predictions: pd.DataFrame, classes: Sequence[str], *, seed: int = 0) -> dict[str, object]:
+def summarise(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, object]:
     """Return the keys of a run's ``summary.json`` that follow from its predictions, ready for JSON.
 
     Args:
         predictions: one row per tested sequence, columns ``sequence``, ``subject``, ``fold``, ``truth``,
             ``prediction``.
         classes: the C class names, in the network's order.
-        seed: of the bootstrap.
 
     Returns:
         ``accuracy`` (pooled over folds), ``fold_accuracies`` in order of the folds, ``mean_fold_accuracy``,
@@ -119,7 +134,7 @@ def summarise(predictions: pd.DataFrame, classes: Sequence[str], *, seed: int = 
     """
     confusion = confusion_matrix(predictions, classes)
     folds = fold_accuracies(predictions)
-    intervals = subject_bootstrap(predictions, classes, seed=seed)
+    intervals = subject_bootstrap(predictions, classes)
     return {
         "accuracy": accuracy(predictions),
         "fold_accuracies": folds,
@@ -156,8 +171,3 @@ def _pooled_mean_class_recall(confusions: np.ndarray) -> np.ndarray:
     occurrences = confusions.sum(axis=2)  # (B, C)
     recalls = correct / np.maximum(occurrences, 1)  # 0 where a class is absent, which adds nothing to the sum
     return recalls.sum(axis=1) / (occurrences > 0).sum(axis=1)
-
-
-def _percentiles(values: np.ndarray, confidence: float) -> tuple[float, float]:
-    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)

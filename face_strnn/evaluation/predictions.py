@@ -9,6 +9,12 @@ from data_prep.store.store import StoredSequence
 from face_strnn.evaluation.metrics import accuracy
 from face_strnn.evaluation.summary import MemberScores, Summary
 
+PREDICTION_COLUMNS = ["sequence", "subject", "fold", "seed", "truth", "prediction"]
+"""Of ``predictions.csv``, a row per sequence and seed; a column ``p_CLASS`` for each class follows."""
+
+ENSEMBLE_COLUMNS = [name for name in PREDICTION_COLUMNS if name != "seed"]
+"""The same where there are no seeds, or one prediction for all of them: a row per sequence."""
+
 UNROTATED = "unrotated"
 """What ``summary.json`` says was tested where the protocol was followed: the original sequences."""
 
@@ -16,10 +22,6 @@ PREDICTIONS_FILE = "predictions.csv"
 
 MEMBERS_FILE = "members.csv"
 """Of a run of an ensemble: what ``predictions.csv`` is without one, a row per sequence and seed."""
-
-TEST_COLUMNS = ["sequence", "subject", "fold", "truth", "prediction"]
-"""Of every table of predictions; ``seed`` follows ``fold`` where there is a row per seed."""
-
 
 def probability_columns(classes: Iterable[str]) -> list[str]:
     """Return the columns that hold the probabilities of classes."""
@@ -44,7 +46,7 @@ def prediction_table(
         seed: of the network; no such column where it is None.
 
     Returns:
-        Columns :data:`TEST_COLUMNS`, ``seed`` where it is given, and one ``p_CLASS`` per class for probabilities.
+        Columns :data:`ENSEMBLE_COLUMNS`, ``seed`` where it is given, and one ``p_CLASS`` per class for probabilities.
     """
     sequences = [entry.sequence for entry in entries]
     first = [n for n, name in enumerate(sequences) if n == 0 or name != sequences[n - 1]]

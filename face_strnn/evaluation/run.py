@@ -11,7 +11,7 @@ from data_prep.errors import BadInput
 from data_prep.store.store import FeatureStore
 from face_strnn.evaluation.checkpoints import FOLDER, TrainedNetwork, checkpoint_files, load_networks
 from face_strnn.evaluation.folds import FOLD_COLUMNS
-from face_strnn.evaluation.predictions import MEMBERS_FILE, PREDICTIONS_FILE, TEST_COLUMNS, probability_columns
+from face_strnn.evaluation.predictions import ENSEMBLE_COLUMNS, MEMBERS_FILE, PREDICTIONS_FILE, probability_columns
 from face_strnn.evaluation.run_folder import read_table
 from face_strnn.evaluation.settings import SETTINGS_FILE, RunSettings
 from face_strnn.evaluation.summary import RESUME, SUMMARY_FILE, Summary
@@ -65,7 +65,7 @@ class Run:
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """The table ``predictions.csv``: one row per test sequence, and per seed where there is no ensemble."""
-        return self._table(PREDICTIONS_FILE, TEST_COLUMNS, ["fold"])
+        return self._table(PREDICTIONS_FILE, ENSEMBLE_COLUMNS, ["fold"])
 
     @cached_property
     def members(self) -> pd.DataFrame:
@@ -75,7 +75,7 @@ class Run:
         except BadInput:  # one damaged file should not take others with it
             is_ensemble = self.summary.ensemble is not None
         name = MEMBERS_FILE if is_ensemble else PREDICTIONS_FILE
-        return self._table(name, [*TEST_COLUMNS, "seed"], ["fold", "seed"])
+        return self._table(name, [*ENSEMBLE_COLUMNS, "seed"], ["fold", "seed"])
 
     @cached_property
     def history(self) -> pd.DataFrame:

@@ -37,7 +37,7 @@ class FrozenScore(_Part):
     Attributes:
         accuracy, accuracy_interval, mean_class_recall: of the frozen networks.
         difference, difference_interval: of the fine-tuned networks' accuracy to theirs.
-        mcnemar_p, permutation_p: of the paired tests, see :class:`face_strnn.evaluation.paired.PairedDifference`.
+        mcnemar_p, permutation_p: of the paired tests, see :class:`face_strnn.evaluation.significance.PairedDifference`.
     """
 
     accuracy: Fraction

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.dummy import DummyClassifier
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from data_prep.errors import BadInput
 from data_prep.store.store import FeatureStore
 from face_strnn.config import Protocol
+from face_strnn.evaluation.nested import LinearKernel
 from face_strnn.evaluation.protocols import SubjectKFold, splitter
 from face_strnn.training.samples import Samples
 
@@ -131,19 +134,9 @@ def _inner_accuracies(features: np.ndarray, labels: np.ndarray, subjects: np.nda
     n_subjects = len(set(subjects.tolist()))
     if n_subjects < 2:
         raise BadInput("--compare: a training part has one subject; give data of more subjects, or fewer --folds")
-    inner = SubjectKFold(min(INNER_FOLDS, n_subjects))
-    return [
-        float((_answers(features, labels, taught, asked) == labels[asked]).mean())
-        for taught, asked in inner.split(labels, groups=subjects)
-    ]
-
-
-def _answers(features: np.ndarray, labels: np.ndarray, taught: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    if len(set(labels[taught].tolist())) == 1:
-        return np.full(len(asked), labels[taught][0])
-    scaler = StandardScaler().fit(features[taught])
-    known, new = scaler.transform(features[taught]), scaler.transform(features[asked])
-    products = known @ known.T
-    unit = np.diag(products).mean() or 1.0
-    svm = SVC(kernel="precomputed", C=COST).fit(products / unit, labels[taught])
-    return svm.predict(new @ known.T / unit)
+    accuracies = []
+    for fitted, held_out in SubjectKFold(min(INNER_FOLDS, n_subjects)).split(labels, groups=subjects):
+        svm = SVC(kernel="precomputed", C=COST) if len(set(labels[fitted])) > 1 else DummyClassifier()
+        pipeline = make_pipeline(StandardScaler(), LinearKernel(normalised=True), svm)
+        accuracies.append(pipeline.fit(features[fitted], labels[fitted]).score(features[held_out], labels[held_out]))
+    return accuracies

@@ -10,11 +10,10 @@ import pandas as pd
 from data_prep.errors import BadInput
 from face_strnn.audit.audit import standing_audit
 from face_strnn.evaluation.metrics import accuracy, subject_bootstrap
-from face_strnn.evaluation.paired import paired_difference
 from face_strnn.evaluation.predictions import averaging_words
 from face_strnn.evaluation.protocols import NOT_COMPARABLE
 from face_strnn.evaluation.run import Run
-from face_strnn.evaluation.statistics import Spread, holm, spread
+from face_strnn.evaluation.significance import Spread, holm, paired_difference, spread
 
 
 @dataclass(frozen=True)

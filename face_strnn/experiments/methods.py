@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
 
 from data_prep.errors import BadInput
 from face_strnn.config import Augmentation, Config
-from face_strnn.evaluation.baselines import FoldBaseline, apex_svm
-from face_strnn.experiments.pooled_baselines import bidirectional_lstm, logistic_regression, temporal_cnn
+from face_strnn.evaluation.baselines import apex_svm
+from face_strnn.evaluation.nested import FoldPredictions
+from face_strnn.experiments.pooled_baselines import CNNClassifier, LSTMClassifier, logistic_regression, pooled_network
 from face_strnn.training.samples import Samples
 
 Group = Literal["STRNN", "ablation", "baseline"]
@@ -40,7 +42,7 @@ class Experiment:
     network: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     augmentation: Augmentation = "all"
-    baseline: Callable[[Samples, Config, int, torch.device | str], FoldBaseline] | None = None
+    baseline: Callable[[Samples, Config, int, torch.device | str], FoldPredictions] | None = None
 
     def configured(self, config: Config, n_variants: int) -> Config:
         """Return the settings of this experiment.
@@ -75,18 +77,17 @@ def experiments(config: Config, n_variants: int) -> tuple[Experiment, ...]:
     ]
     if n_variants > 1:
         ablations.append(Experiment("no-rotation", "STRNN without augmentation", "ablation", augmentation="none"))
+    lstm, cnn = (partial(pooled_network, kind) for kind in (LSTMClassifier, CNNClassifier))
     return (
         Experiment(REFERENCE, "STRNN", "STRNN"),
         *ablations,
-        Experiment(
-            "svm", "linear SVM, apex maps", "baseline", seeded=False, baseline=lambda s, *_: apex_svm(s)
-        ),
+        Experiment("svm", "linear SVM, apex maps", "baseline", seeded=False, baseline=lambda s, *_: apex_svm(s)),
         Experiment(
             "logistic", "logistic regression, mean maps", "baseline", seeded=False,
             baseline=lambda s, *_: logistic_regression(s),
         ),
-        Experiment("lstm", "bidirectional LSTM, pooled maps", "baseline", baseline=bidirectional_lstm),
-        Experiment("cnn", "temporal CNN, pooled maps", "baseline", baseline=temporal_cnn),
+        Experiment("lstm", "bidirectional LSTM, pooled maps", "baseline", baseline=lstm),
+        Experiment("cnn", "temporal CNN, pooled maps", "baseline", baseline=cnn),
     )  # fmt: skip
 
 

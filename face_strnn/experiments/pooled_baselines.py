@@ -2,44 +2,47 @@
 
 Each is scikit-learn's or PyTorch's own. They learn from the samples that the STRNN learns from, all variants among
 them; channels are scaled by the training subjects' own mean and spread; settings are chosen by
-:mod:`face_strnn.experiments.nested`.
+:mod:`face_strnn.evaluation.nested`.
 """
 
-from collections.abc import Callable
-from functools import partial
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
+from typing import ClassVar
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
-from face_strnn.config import Config
-from face_strnn.evaluation.baselines import FoldBaseline
-from face_strnn.experiments.nested import Setting, nested_answers
+from face_strnn.config import Config, TrainingConfig
+from face_strnn.evaluation.nested import FoldPredictions, Setting, nested_predictions
 from face_strnn.models.time_steps import time_steps
 from face_strnn.training.samples import Samples
 
-LOGISTIC_SETTINGS = tuple({"C": cost} for cost in (1e-3, 1e-2, 1e-1, 1.0))
-LSTM_SETTINGS = tuple({"hidden": hidden, "learning_rate": rate} for hidden, rate in product((32, 96), (1e-3, 4e-3)))
-CNN_SETTINGS = tuple({"kernel": kernel, "learning_rate": rate} for kernel, rate in product((3, 7), (1e-3, 4e-3)))
+COSTS = (1e-3, 1e-2, 1e-1, 1.0)
+"""The logistic regression's C."""
+
+LEARNING_RATES = (1e-3, 4e-3)
 CNN_CHANNELS = 64
 WEIGHT_DECAY = 0.01
 
 
-def logistic_regression(samples: Samples) -> FoldBaseline:
-    """Return a logistic regression on the mean map of a sequence, over all its frames and places."""
+def logistic_regression(samples: Samples) -> FoldPredictions:
+    """Return a logistic regression on the mean map of a sequence, over all its frames and nodes."""
     means = np.stack([maps.float().mean((0, 1, 2)).numpy() for maps in samples])  # (N, C)
-    labels = samples.labels.numpy()
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    settings = [{"logisticregression__C": cost} for cost in COSTS]
 
-    def learn(taught: np.ndarray, asked: np.ndarray, setting: Setting) -> np.ndarray:
-        scaler = StandardScaler().fit(means[taught])
-        regression = LogisticRegression(C=setting["C"], max_iter=2000)
-        regression.fit(scaler.transform(means[taught]), labels[taught])
-        return regression.predict(scaler.transform(means[asked]))
+    def predict(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, Setting]:
+        labels, setting = nested_predictions(pipeline, settings, means, samples, train, test)
+        return labels, {"C": setting["logisticregression__C"]}
 
-    return lambda train, test: nested_answers(samples, train, test, LOGISTIC_SETTINGS, learn)
+    return predict
 
 
 class BidirectionalLSTM(nn.Module):
@@ -83,39 +86,110 @@ class TemporalCNN(nn.Module):
         return self.answer(answers.amax(2))
 
 
-def bidirectional_lstm(samples: Samples, config: Config, seed: int, device: torch.device | str = "cpu") -> FoldBaseline:
-    """Return a bidirectional LSTM on maps pooled over places, brought to the network's L time steps."""
-    learn = _network_on(samples, BidirectionalLSTM, config, seed, device)
-    return lambda train, test: nested_answers(samples, train, test, LSTM_SETTINGS, learn)
+@dataclass(eq=False, repr=False)
+class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):
+    """A network on (N, L, C) time steps behind scikit-learn's interface.
+
+    Channels are scaled by the mean and spread of the samples that it is fitted to. It is trained by AdamW, its rate
+    falling by half a cosine, for the epochs and in the batches of the STRNN.
+
+    Args:
+        training: of which ``epochs`` and ``batch_size`` count.
+        n_classes: number of classes.
+        seed: of the initial parameters and the order of the samples.
+        device: where it is trained.
+        learning_rate: AdamW's.
+
+    Attributes:
+        settings: that :func:`pooled_network` chooses from.
+    """
+
+    settings: ClassVar[tuple[Setting, ...]]
+
+    training: TrainingConfig
+    n_classes: int
+    seed: int = 0
+    device: torch.device | str = "cpu"
+    learning_rate: float = 1e-3
+
+    @abstractmethod
+    def build(self, channels: int) -> nn.Module:
+        """Return the untrained network."""
+
+    def fit(self, steps: np.ndarray, labels: np.ndarray) -> "NetworkClassifier":
+        """Train on (N, L, C) steps and (N,) labels."""
+        self.scaler_ = StandardScaler().fit(steps.reshape(-1, steps.shape[2]))
+        steps, labels = self._scaled(steps), torch.from_numpy(labels).to(self.device)
+        with torch.random.fork_rng(devices=[]):  # layers draw from the global generator
+            torch.manual_seed(self.seed)
+            network = self.build(steps.shape[2]).to(self.device)
+        order = np.random.default_rng(self.seed)
+        optimiser = torch.optim.AdamW(network.parameters(), self.learning_rate, weight_decay=WEIGHT_DECAY)
+        n_batches = -(-len(steps) // self.training.batch_size)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.training.epochs * n_batches)
+        for _ in range(self.training.epochs):
+            for batch in np.array_split(order.permutation(len(steps)), n_batches):
+                optimiser.zero_grad()
+                nn.functional.cross_entropy(network(steps[batch]), labels[batch]).backward()
+                optimiser.step()
+                schedule.step()
+        self.network_ = network.eval()
+        return self
+
+    @torch.inference_mode()
+    def predict(self, steps: np.ndarray) -> np.ndarray:
+        """Return the labels (N,) of steps (N, L, C)."""
+        return self.network_(self._scaled(steps)).argmax(1).cpu().numpy()
+
+    def _scaled(self, steps: np.ndarray) -> Tensor:
+        scaled = self.scaler_.transform(steps.reshape(-1, steps.shape[2])).reshape(steps.shape)
+        return torch.from_numpy(scaled).float().to(self.device)
 
 
-def temporal_cnn(samples: Samples, config: Config, seed: int, device: torch.device | str = "cpu") -> FoldBaseline:
-    """Return a convolutional network over time on the same as :func:`bidirectional_lstm`."""
-    learn = _network_on(samples, TemporalCNN, config, seed, device)
-    return lambda train, test: nested_answers(samples, train, test, CNN_SETTINGS, learn)
+@dataclass(eq=False, repr=False)
+class LSTMClassifier(NetworkClassifier):
+    """Fits a :class:`BidirectionalLSTM` of ``hidden`` units."""
+
+    settings = tuple({"hidden": hidden, "learning_rate": rate} for hidden, rate in product((32, 96), LEARNING_RATES))
+
+    hidden: int = 32
+
+    def build(self, channels: int) -> nn.Module:  # noqa: D102
+        return BidirectionalLSTM(channels, self.n_classes, self.hidden)
 
 
-def _network_on(
-    samples: Samples, kind: Callable[..., nn.Module], config: Config, seed: int, device: torch.device | str
-) -> Callable[[np.ndarray, np.ndarray, Setting], np.ndarray]:
-    how = config.training.interpolation
-    steps = np.stack([_pooled_steps(maps, config.network.length, how) for maps in samples])  # (N, L, C)
-    labels = samples.labels
-    build = partial(kind, steps.shape[2], len(samples.class_names))
+@dataclass(eq=False, repr=False)
+class CNNClassifier(NetworkClassifier):
+    """Fits a :class:`TemporalCNN` whose convolutions read ``kernel`` time steps."""
 
-    def learn(taught: np.ndarray, asked: np.ndarray, setting: Setting) -> np.ndarray:
-        scaler = StandardScaler().fit(steps[taught].reshape(-1, steps.shape[2]))
+    settings = tuple({"kernel": kernel, "learning_rate": rate} for kernel, rate in product((3, 7), LEARNING_RATES))
 
-        def scaled(numbers: np.ndarray) -> Tensor:
-            of_all_steps = scaler.transform(steps[numbers].reshape(-1, steps.shape[2]))
-            return torch.from_numpy(of_all_steps.reshape(len(numbers), *steps.shape[1:])).float().to(device)
+    kernel: int = 3
 
-        sizes = {name: value for name, value in setting.items() if name != "learning_rate"}
-        network = _train(build, sizes, scaled(taught), labels[taught].to(device), setting, config, seed)
-        with torch.inference_mode():
-            return network(scaled(asked)).argmax(1).cpu().numpy()
+    def build(self, channels: int) -> nn.Module:  # noqa: D102
+        return TemporalCNN(channels, self.n_classes, self.kernel)
 
-    return learn
+
+def pooled_network(
+    kind: type[NetworkClassifier],
+    samples: Samples,
+    config: Config,
+    seed: int,
+    device: torch.device | str = "cpu",
+    settings: Sequence[Setting] | None = None,
+) -> FoldPredictions:
+    """Return a network on maps pooled over the face and brought to the L time steps of the STRNN.
+
+    Args:
+        kind: :class:`LSTMClassifier` or :class:`CNNClassifier`.
+        samples: those learned from, and tested.
+        config: of the STRNN: its time steps, epochs and batches.
+        seed, device: see :class:`NetworkClassifier`.
+        settings: to choose from inside the training folds; by default those of ``kind``.
+    """
+    steps = np.stack([_pooled_steps(maps, config.network.length, config.training.interpolation) for maps in samples])
+    classifier = kind(config.training, len(samples.class_names), seed, device)
+    return lambda train, test: nested_predictions(classifier, settings or kind.settings, steps, samples, train, test)
 
 
 def _pooled_steps(maps: Tensor, length: int, how: str) -> np.ndarray:
@@ -124,30 +198,3 @@ def _pooled_steps(maps: Tensor, length: int, how: str) -> np.ndarray:
     weights = time_steps(len(frames), length, how)
     padding = frames.new_zeros(weights.shape[1] - len(frames), frames.shape[1])
     return (weights @ torch.cat((frames, padding))).numpy()
-
-
-def _train(
-    build: Callable[..., nn.Module],
-    sizes: Setting,
-    steps: Tensor,
-    labels: Tensor,
-    setting: Setting,
-    config: Config,
-    seed: int,
-) -> nn.Module:
-    """Train by AdamW, its rate falling by half a cosine, for the epochs and in the batches of the STRNN."""
-    epochs, batch_size = config.training.epochs, config.training.batch_size
-    with torch.random.fork_rng(devices=[]):  # layers draw from the global generator
-        torch.manual_seed(seed)
-        network = build(**sizes).to(steps.device)
-    order = np.random.default_rng(seed)
-    optimiser = torch.optim.AdamW(network.parameters(), setting["learning_rate"], weight_decay=WEIGHT_DECAY)
-    n_batches = -(-len(steps) // batch_size)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs * n_batches)
-    for _ in range(epochs):
-        for batch in np.array_split(order.permutation(len(steps)), n_batches):
-            optimiser.zero_grad()
-            nn.functional.cross_entropy(network(steps[batch]), labels[batch]).backward()
-            optimiser.step()
-            schedule.step()
-    return network.eval()

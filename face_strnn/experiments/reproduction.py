@@ -21,11 +21,11 @@ from data_prep.errors import BadInput
 from data_prep.store.store import FeatureStore
 from face_strnn.audit.audit import AUDIT_FILE, audit_run, standing_audit, write_audit
 from face_strnn.config import Config
-from face_strnn.evaluation.baselines import FoldBaseline
 from face_strnn.evaluation.crossval import cross_validate
 from face_strnn.evaluation.folds import Fold, make_folds
 from face_strnn.evaluation.learners.learner import Progress
-from face_strnn.evaluation.predictions import PREDICTIONS_FILE, TEST_COLUMNS, prediction_table
+from face_strnn.evaluation.nested import FoldPredictions
+from face_strnn.evaluation.predictions import PREDICTION_COLUMNS, PREDICTIONS_FILE, prediction_table
 from face_strnn.evaluation.run import Run
 from face_strnn.evaluation.run_folder import open_run_folder, read_table
 from face_strnn.evaluation.settings import Plan, network_for
@@ -34,7 +34,7 @@ from face_strnn.training.samples import Samples
 
 SETTINGS_FILE = "reproduction.yaml"
 RESUME = "run `face-strnn reproduce` again with the same --out: it resumes"
-COLUMNS = [*TEST_COLUMNS, "seed", "setting", "seconds"]
+COLUMNS = [*PREDICTION_COLUMNS, "setting", "seconds"]
 """Of a baseline's predictions; ``setting`` is the one chosen inside the fold, ``seconds`` what the fold took."""
 
 
@@ -212,7 +212,7 @@ class Reproduction:
         for kept in cell.folder.glob("fold-*.csv"):
             kept.unlink()
 
-    def _predictions(self, fold: Fold, seed: int, fit_and_predict: FoldBaseline) -> pd.DataFrame:
+    def _predictions(self, fold: Fold, seed: int, fit_and_predict: FoldPredictions) -> pd.DataFrame:
         test = np.intersect1d(fold.test, self.samples.unrotated)
         labels, setting = fit_and_predict(fold.train, test)
         entries = self.samples.subset(test).entries

@@ -18,10 +18,10 @@ from face_strnn.evaluation.metrics import (
     mean_class_recall,
     subject_bootstrap,
 )
-from face_strnn.evaluation.paired import paired_difference
+from face_strnn.evaluation.predictions import PREDICTION_COLUMNS
 from face_strnn.evaluation.run import Run
 from face_strnn.evaluation.run_folder import read_table
-from face_strnn.evaluation.statistics import holm, spread
+from face_strnn.evaluation.significance import holm, paired_difference, spread
 from face_strnn.experiments.comparison import require_same_test
 from face_strnn.experiments.methods import REFERENCE
 from face_strnn.experiments.reproduction import RESUME, Cell, Reproduction, audit_state
@@ -34,7 +34,6 @@ COLUMNS = (
     "difference_high", "mcnemar_p", "permutation_p", "permutation_holm", "n_sequences", "n_subjects", "seconds",
     "audit",
 )  # fmt: skip
-_PREDICTIONS = ["sequence", "subject", "fold", "seed", "truth", "prediction"]
 
 
 def results_of(reproduction: Reproduction) -> pd.DataFrame:
@@ -83,7 +82,7 @@ def means(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _predictions_of(cell: Cell) -> pd.DataFrame:
-    predictions = read_table(cell.folder, "predictions.csv", _PREDICTIONS, resume=RESUME)
+    predictions = read_table(cell.folder, "predictions.csv", PREDICTION_COLUMNS, resume=RESUME)
     return predictions.assign(seed=0) if cell.seed is None else predictions
 
 

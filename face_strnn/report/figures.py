@@ -3,6 +3,7 @@
 No picture shows a face from the data: the outline under the saliency maps is a drawing.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from face_strnn.drawing import BLUE, GREY, ORANGE, entitle, save_figures
+from face_strnn.drawing import BLUE, GREY, ORANGE, FigureSource, entitle, save_figures
 from face_strnn.evaluation.predictions import averaging_words
 from face_strnn.evaluation.run import Run
 from face_strnn.saliency.drawings import draw_saliency
@@ -31,31 +32,25 @@ def write_figures(run: Run) -> list[Path]:
         BadInput: a file of the run is missing or broken.
     """
     summary = run.summary
-    about = {"data": summary.data, "selection": summary.selection}
+    source = FigureSource(summary.data, summary.selection)
+    averaged = replace(source, averaging=averaging_words(summary))
     drawn = {
-        "confusion": draw_confusion(
-            np.array(summary.confusion_matrix), summary.classes, **about, averaging=averaging_words(summary)
-        ),
-        "history": draw_history(run.history, **about),
+        "confusion": draw_confusion(np.array(summary.confusion_matrix), summary.classes, averaged),
+        "history": draw_history(run.history, source),
     }
     checkpoints = run.checkpoints
     if has_projection(checkpoints[0]):
-        saliency = projection_saliency(checkpoints)
-        drawn["saliency"] = draw_saliency(saliency, margin=crop_margin(summary), **about)
+        drawn["saliency"] = draw_saliency(projection_saliency(checkpoints), source, crop_margin(summary))
     return save_figures(run.folder / "figures", drawn, optional={"saliency"})
 
 
-def draw_confusion(
-    confusion: np.ndarray, classes: list[str], *, data: str, selection: str, averaging: str = ""
-) -> Figure:
+def draw_confusion(confusion: np.ndarray, classes: list[str], source: FigureSource) -> Figure:
     """Draw counts and row per cents; the shade is the row's per cent, so that rare classes are as readable.
 
     Args:
         confusion: (C, C) counts, rows truth.
         classes: the C class names.
-        data: the data set's name, or "synthetic".
-        selection: how the epoch was chosen; "oracle" is labelled not comparable.
-        averaging: over what the answers are means; empty where over nothing.
+        source: stands above the figure.
     """
     occurrences = confusion.sum(axis=1, keepdims=True)
     share = confusion / np.maximum(occurrences, 1)
@@ -89,18 +84,17 @@ def draw_confusion(
     axes.set_ylabel("truth (sequences)", fontsize=12.5)
     bar = figure.colorbar(image, ax=axes, shrink=0.82, pad=0.02, format=lambda value, _: f"{100 * value:.0f} %")
     bar.set_label("per cent of the true class", fontsize=11.5)
-    entitle(figure, "Confusion matrix, all held-out sequences", data, selection, averaging)
+    entitle(figure, "Confusion matrix, all held-out sequences", source)
     return figure
 
 
-def draw_history(history: pd.DataFrame, *, data: str, selection: str) -> Figure:
+def draw_history(history: pd.DataFrame, source: FigureSource) -> Figure:
     """Draw loss and accuracy by epoch: a thin line per network, a thick one for their mean.
 
     Args:
         history: columns ``fold``, ``epoch``, ``loss``, ``train_accuracy``; ``seed`` where there are several;
             ``validation_accuracy`` and ``test_accuracy`` are drawn where they exist.
-        data: the data set's name, or "synthetic".
-        selection: how the epoch was chosen; "oracle" is labelled not comparable.
+        source: stands above the figure.
     """
     figure = Figure(figsize=(9.6, 4.6), layout="constrained")
     loss, accuracies = figure.subplots(1, 2)
@@ -128,7 +122,7 @@ def draw_history(history: pd.DataFrame, *, data: str, selection: str) -> Figure:
         fontsize=9.5,
         color=GREY,
     )
-    entitle(figure, "Training curves", data, selection)
+    entitle(figure, "Training curves", source)
     return figure
 
 

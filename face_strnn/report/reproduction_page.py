@@ -50,7 +50,7 @@ def about(reproduction: Reproduction) -> str:
     sentences = [
         f"Facial expressions, {data}, {n_sequences} sequences of {n_subjects} subjects.",
         f"{n_folds} subject-independent folds, {reproduction.plan.protocol}: {PROTOCOLS[reproduction.plan.protocol]}.",
-        f"Tested is {SELECTIONS[reproduction.plan.selection]}, networks by {n_seeds} seed{'s' * (n_seeds != 1)}.",
+        f"Tested: {SELECTIONS[reproduction.plan.selection]}; {n_seeds} seed{'s' * (n_seeds != 1)} for each network.",
     ]
     if data == "synthetic":
         sentences.insert(1, SYNTHETIC)
@@ -89,41 +89,25 @@ def draw_dots(table: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def percent(fraction: float, form: str = ".1f") -> str:
-    """Write a fraction in per cent; a dash where there is none."""
-    return "–" if pd.isna(fraction) else f"{100 * fraction:{form}}"
-
-
-def interval(low: float, high: float, form: str = ".1f") -> str:
-    """Write an interval of fractions in per cent; a dash where there is none."""
-    return "–" if pd.isna(low) else f"{percent(low, form)} – {percent(high, form)}"
-
-
-def p_value(value: float) -> str:
-    """Write a p value; a dash where there is none."""
-    if pd.isna(value):
-        return "–"
-    return f"{value:.4f}" if value >= 0.0001 else "< 0.0001"
-
-
 def _page(reproduction: Reproduction, table: pd.DataFrame, plot: Path) -> str:
-    environment = page_templates()
-    environment.filters |= {"percent": percent, "p": p_value}
-    environment.globals["interval"] = interval
     data = reproduction.store.recipe["data"]
     shown = [name for name in reproduction.samples.class_names if name not in reproduction.absent_classes]
     repeated = set(table.loc[table["seed"] != MEAN, "method"])
     rows = means(table).to_dict("records")
-    return environment.get_template("reproduction.html.j2").render(
-        about=about(reproduction),
-        data=data,
-        rows=rows,
-        repeated=any(row["seeds"] > 1 for row in rows),
-        cells=table[(table["seed"] != MEAN) | ~table["method"].isin(repeated)].to_dict("records"),
-        published=published_for(data, shown),
-        ablations=PUBLISHED_ABLATIONS,
-        remark=NON_SPARSE_REMARK,
-        dots=b64encode(plot.read_bytes()).decode("ascii"),
-        command=reproduction.command,
-        fingerprint=reproduction.store.fingerprint,
+    return (
+        page_templates()
+        .get_template("reproduction.html.j2")
+        .render(
+            about=about(reproduction),
+            data=data,
+            rows=rows,
+            repeated=any(row["seeds"] > 1 for row in rows),
+            cells=table[(table["seed"] != MEAN) | ~table["method"].isin(repeated)].to_dict("records"),
+            published=published_for(data, shown),
+            ablations=PUBLISHED_ABLATIONS,
+            remark=NON_SPARSE_REMARK,
+            dots=b64encode(plot.read_bytes()).decode("ascii"),
+            command=reproduction.command,
+            fingerprint=reproduction.store.fingerprint,
+        )
     )

@@ -1,13 +1,20 @@
-"""The rows of the page's tables, from a run's summary and predictions."""
+"""The rows of the tables on a run's page and on the terminal, from its summary and predictions."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from face_strnn.evaluation.metrics import accuracy, subject_bootstrap
+from face_strnn.evaluation.predictions import ENSEMBLE_COLUMNS, averaging_words
+from face_strnn.evaluation.protocols import NOT_COMPARABLE
 from face_strnn.evaluation.summary import Summary
 from face_strnn.experiments.published import STRNN_CLASS_RECALLS, STRNN_SEVEN_CLASSES, published_for
+from face_strnn.report.formatting import interval, percent
+
+VARIANTS = {"strnn": "STRNN", "srnn": "SRNN only", "trnn": "TRNN only"}
+"""As the paper names them."""
 
 SALIENCY_CAPTIONS = {
     "saliency": (
@@ -25,7 +32,77 @@ SALIENCY_CAPTIONS = {
 
 
 @dataclass(frozen=True)
-class Part:
+class ResultRow:
+    """A run, a baseline of it, or a published figure. Numbers are fractions from 0 to 1.
+
+    Attributes:
+        method: what was measured.
+        accuracy: over all test sequences.
+        interval: (low, high) 95 % interval of the accuracy, where there is one.
+        mean_class_recall: UAR, where it is known.
+        kind: "run", "baseline" or "published".
+        measured_on: the data and the folds.
+        source: the citation of a published figure, else empty.
+    """
+
+    method: str
+    accuracy: float
+    interval: tuple[float, float] | None
+    mean_class_recall: float | None
+    kind: str
+    measured_on: str
+    source: str = ""
+
+
+def result_rows(summary: Summary) -> list[ResultRow]:
+    """Return the run, its baselines, and the published figures for its classes, in this order."""
+    own_folds = f"{summary.data}, {summary.n_folds} folds"
+    variant = VARIANTS[summary.variant]
+    names = [variant, f"fine-tuned ({summary.finetune})" if summary.is_finetuned else "", averaging_words(summary)]
+    not_comparable = f" ({NOT_COMPARABLE})" if summary.selection == "oracle" else ""
+    own = [("run", f"{', '.join(filter(None, names))}, this run{not_comparable}", summary)]
+    own += [("baseline", f"{variant}, frozen backbone", summary.frozen)] if summary.frozen else []
+    own += [("baseline", baseline.name, baseline) for baseline in summary.baselines]
+    return [
+        *(
+            ResultRow(name, one.accuracy, one.accuracy_interval, one.mean_class_recall, kind, own_folds)
+            for kind, name, one in own
+        ),
+        *(
+            ResultRow(
+                result.method,
+                result.accuracy / 100,
+                None,
+                None if result.mean_class_recall is None else result.mean_class_recall / 100,
+                "published",
+                f"CK+, {result.protocol}",
+                result.citation,
+            )
+            for result in published_for(summary.data, summary.classes)
+        ),
+    ]
+
+
+def seed_spread(summary: Summary) -> float | None:
+    """Return the sample standard deviation of a run's accuracy over its seeds; None with one seed."""
+    return float(np.std(summary.seed_accuracies, ddof=1)) if summary.seeds > 1 else None
+
+
+def beside_frozen_in_words(summary: Summary) -> str:
+    """Return one sentence on what fine-tuning changed, as the run's paired tests have it."""
+    frozen = summary.frozen
+    difference = frozen.difference_interval
+    parts = [] if difference is None else [f"95 % interval {interval(difference, '+.1f', to=' to ')}"]
+    parts += [] if frozen.mcnemar_p is None else [f"exact McNemar p = {frozen.mcnemar_p:.2g}"]
+    parts += [f"permutation over subjects p = {frozen.permutation_p:.2g}"]
+    return (
+        f"Fine-tuning ({summary.finetune}) changed the accuracy by {percent(frozen.difference, '+.1f')} points "
+        f"from {percent(frozen.accuracy)} % with the frozen backbone ({', '.join(parts)})."
+    )
+
+
+@dataclass(frozen=True)
+class GroupAccuracy:
     """The accuracy of a part of the test, such as a fold. Numbers are fractions from 0 to 1.
 
     Attributes:
@@ -45,7 +122,7 @@ class Part:
     interval: tuple[float, float] | None
 
 
-def parts(predictions: pd.DataFrame, column: str, classes: list[str]) -> list[Part]:
+def group_accuracies(predictions: pd.DataFrame, column: str, classes: list[str]) -> list[GroupAccuracy]:
     """Return the accuracy of each fold or each seed.
 
     Args:
@@ -54,7 +131,7 @@ def parts(predictions: pd.DataFrame, column: str, classes: list[str]) -> list[Pa
         classes: the class names.
     """
     return [
-        Part(
+        GroupAccuracy(
             name=str(name),
             subjects=rows["subject"].nunique(),
             sequences=len(rows),
@@ -94,7 +171,7 @@ def sequence_rows(predictions: pd.DataFrame, classes: list[str]) -> list[dict]:
     """
     rows = [
         {
-            **{key: row[key] for key in ("sequence", "subject", "fold", "truth", "prediction")},
+            **{key: row[key] for key in ENSEMBLE_COLUMNS},
             "seed": row.get("seed"),
             "right": row["truth"] == row["prediction"],
             "probabilities": [row[f"p_{name}"] for name in classes],

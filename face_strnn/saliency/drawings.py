@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from data_prep.faces.crops import MARGIN
-from face_strnn.drawing import BLUE, GREY, ORANGE, entitle
+from face_strnn.drawing import BLUE, GREY, ORANGE, FigureSource, entitle
 from face_strnn.saliency.face_outline import draw_outline
 from face_strnn.saliency.projections import DIRECTIONS, WAYS, KeptSteps, Saliency
 
@@ -35,13 +35,12 @@ def smooth_map(grid: np.ndarray, pixels: int = _PIXELS) -> np.ndarray:
     return cv2.resize(np.asarray(grid, np.float64), (pixels, pixels), interpolation=cv2.INTER_CUBIC)
 
 
-def draw_saliency(saliency: Saliency, *, data: str, selection: str, margin: float = MARGIN) -> Figure:
+def draw_saliency(saliency: Saliency, source: FigureSource, margin: float = MARGIN) -> Figure:
     """Draw the mean map over the outline of a face (the paper's Fig. 6), and its spread over networks by node.
 
     Args:
         saliency: maps on the h x w grid, which covers the face crop; a network per fold and seed.
-        data: the data set's name, or "synthetic".
-        selection: how the epoch was chosen; "oracle" is labelled not comparable.
+        source: stands above the figure.
         margin: the crop's.
     """
     n_networks, height, width = saliency.per_fold.shape
@@ -62,11 +61,11 @@ def draw_saliency(saliency: Saliency, *, data: str, selection: str, margin: floa
         places.text(column, row + 0.22, spread, ha="center", va="center", fontsize=7)
     places.set(xticks=[], yticks=[])
     places.set_title(f"each place, per cent:\nmean ± std over {_networks(n_networks)}", fontsize=10.5)
-    entitle(figure, "Where the spatial projection looks: mean |G| over directions and columns", data, selection)
+    entitle(figure, "Where the spatial projection looks: mean |G| over directions and columns", source)
     return figure
 
 
-def draw_directions(saliency: Saliency, *, data: str, selection: str, margin: float = MARGIN) -> Figure:
+def draw_directions(saliency: Saliency, source: FigureSource, margin: float = MARGIN) -> Figure:
     """Draw the mean map of each direction on one scale, and below it its spread over networks.
 
     Arguments are those of :func:`draw_saliency`.
@@ -86,11 +85,11 @@ def draw_directions(saliency: Saliency, *, data: str, selection: str, margin: fl
     figure.colorbar(shade, ax=axes[1], shrink=0.85, pad=0.01, **percent).set_label(
         f"std over {_networks(n_networks)}" if n_networks > 1 else "one network: no spread"
     )
-    entitle(figure, "Where the spatial projection looks, by direction: mean |G| over columns", data, selection)
+    entitle(figure, "Where the spatial projection looks, by direction: mean |G| over columns", source)
     return figure
 
 
-def draw_columns(saliency: Saliency, *, data: str, selection: str, margin: float = MARGIN) -> Figure:
+def draw_columns(saliency: Saliency, source: FigureSource, margin: float = MARGIN) -> Figure:
     """Draw the columns of G of the first network, a row for each direction, each map scaled to its own largest entry.
 
     Columns have no order that networks share, so that no mean over networks could be drawn. Arguments are those of
@@ -108,16 +107,16 @@ def draw_columns(saliency: Saliency, *, data: str, selection: str, margin: float
         if direction == 0:
             here.set_title(f"{column + 1}", fontsize=9.5)
     title = "Columns of |G| of the first fold's network, each scaled to its largest entry"
-    entitle(figure, title, data, selection)
+    entitle(figure, title, source)
     return figure
 
 
-def draw_kept_steps(steps: KeptSteps, *, data: str, selection: str) -> Figure:
+def draw_kept_steps(steps: KeptSteps, source: FigureSource) -> Figure:
     """Draw which time steps the temporal projections keep: mean and spread over networks of |G^f| and |G^b|.
 
     Args:
         steps: weights of the L time steps.
-        data, selection: see :func:`draw_saliency`.
+        source: stands above the figure.
     """
     n_networks, _, length = steps.per_network.shape
     figure = Figure(figsize=(9.6, 4.2), layout="constrained")
@@ -141,19 +140,16 @@ def draw_kept_steps(steps: KeptSteps, *, data: str, selection: str) -> Figure:
     axes.legend(loc="upper center", frameon=False, ncols=2)
     band = f"mean and, as bands, ± std over {_networks(n_networks)}" if n_networks > 1 else "one network"
     axes.set_title(band, fontsize=10.5)
-    entitle(figure, "Which time steps the temporal projections keep: mean |G| over columns", data, selection)
+    entitle(figure, "Which time steps the temporal projections keep: mean |G| over columns", source)
     return figure
 
 
 def draw_emotions(
     maps: Mapping[str, np.ndarray],
     courses: Mapping[str, np.ndarray],
-    n_sequences: Mapping[str, int],
     truth: Mapping[str, np.ndarray] | None,
-    *,
-    data: str,
-    selection: str,
     baseline: str,
+    source: FigureSource,
     margin: float = MARGIN,
 ) -> Figure:
     """Draw each emotion's mean attributions: over the face, and below over time.
@@ -161,10 +157,9 @@ def draw_emotions(
     Args:
         maps: emotion -> (h, w) what each place adds to the emotion's logit, mean over its held-out sequences.
         courses: emotion -> (sequences, n) what each of n equal parts of a sequence adds to it.
-        n_sequences: emotion -> number of sequences.
         truth: emotion -> bool (h, w), the places that its action units move, marked in the map; None where unknown.
-        data, selection: see :func:`draw_saliency`.
         baseline: what the sequences were compared with, in words.
+        source: stands above the figure.
         margin: the crop's.
     """
     columns = 4
@@ -185,12 +180,12 @@ def draw_emotions(
         image = _draw_map(above, of_emotion / max(largest, 1e-12), (0.0, 1.0), margin)
         if truth is not None:
             _mark(above, truth[emotion])
-        n = n_sequences[emotion]
+        n = len(courses[emotion])
         above.set_title(f"{emotion}, {n} sequence{'s' * (n != 1)}\nbrightest: {largest:+.2f}", fontsize=11)
         _draw_course(below, *means[emotion])
         below.set_ylim(min(lowest, 0) * 1.05, highest * 1.05)
     _explain(_pair(axes, len(maps))[0], image, truth is not None, baseline)
-    entitle(figure, "What speaks for each emotion: integrated gradients of held-out sequences", data, selection)
+    entitle(figure, "What speaks for each emotion: integrated gradients of held-out sequences", source)
     return figure
 
 
@@ -200,9 +195,7 @@ def draw_sequence(
     courses: Mapping[str, np.ndarray],
     shown: str,
     faces: np.ndarray | None,
-    *,
-    data: str,
-    selection: str,
+    source: FigureSource,
     margin: float = MARGIN,
 ) -> Figure:
     """Draw one sequence's attributions: over the face frame by frame, and as a curve over time for every emotion.
@@ -213,7 +206,7 @@ def draw_sequence(
         courses: emotion -> (frames,) what each frame adds to that emotion's logit.
         shown: the emotion whose maps are drawn.
         faces: uint8 (frames, n, n, 3), the crops, to lay under the maps; None, the rule, draws an outline.
-        data, selection: see :func:`draw_saliency`.
+        source: stands above the figure.
         margin: the crop's.
     """
     chosen = np.unique(np.linspace(0, len(places) - 1, min(len(places), 8)).round().astype(int))
@@ -247,7 +240,7 @@ def draw_sequence(
     below.set_title(
         "all emotions over time: integrated gradients, summed over the face, up to each frame", fontsize=10.5
     )
-    entitle(figure, title, data, selection)
+    entitle(figure, title, source)
     return figure
 
 

@@ -90,7 +90,7 @@ class HeldOut:
         """Return what the store says of a test sequence."""
         return self.samples.entries[self._number_of[name]]
 
-    def train(self, fold: int) -> list[int]:
+    def training_samples(self, fold: int) -> list[int]:
         """Numbers of the samples that a fold's networks were trained on."""
         roles = self._run.folds
         rows = roles[(roles["fold"] == fold) & (roles["role"] == "train")]

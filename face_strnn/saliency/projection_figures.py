@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from data_prep.faces.crops import MARGIN
-from face_strnn.drawing import save_figures
+from face_strnn.drawing import FigureSource, save_figures
 from face_strnn.evaluation.run import Run
 from face_strnn.evaluation.summary import Summary
 from face_strnn.saliency.drawings import draw_columns, draw_directions, draw_kept_steps
@@ -23,15 +23,15 @@ def write_projection_figures(run: Run) -> list[Path]:
         BadInput: a file of the run is missing or broken.
     """
     summary = run.summary
-    about = {"data": summary.data, "selection": summary.selection}
+    source = FigureSource(summary.data, summary.selection)
     checkpoints = run.checkpoints
     drawn = {}
     if has_projection(checkpoints[0]):
         saliency, margin = projection_saliency(checkpoints), crop_margin(summary)
-        drawn["saliency-directions"] = draw_directions(saliency, margin=margin, **about)
-        drawn["saliency-columns"] = draw_columns(saliency, margin=margin, **about)
+        drawn["saliency-directions"] = draw_directions(saliency, source, margin)
+        drawn["saliency-columns"] = draw_columns(saliency, source, margin)
     if has_temporal_projection(checkpoints[0]):
-        drawn["saliency-steps"] = draw_kept_steps(kept_steps(checkpoints), **about)
+        drawn["saliency-steps"] = draw_kept_steps(kept_steps(checkpoints), source)
     return save_figures(
         run.folder / "figures", drawn, optional={"saliency-directions", "saliency-columns", "saliency-steps"}
     )

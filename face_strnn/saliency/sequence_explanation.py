@@ -12,7 +12,7 @@ from data_prep.errors import BadInput
 from data_prep.faces.crops import crops_of, cut
 from data_prep.faces.tracking import FaceFollower
 from data_prep.store.store import FeatureStore, StoredSequence
-from face_strnn.drawing import save_figure
+from face_strnn.drawing import FigureSource, save_figure
 from face_strnn.evaluation.run import Run
 from face_strnn.saliency.attribution import STEPS, Baseline, integrated_gradients
 from face_strnn.saliency.drawings import draw_sequence
@@ -76,9 +76,8 @@ def explain_sequence(
         {emotion: places.sum((1, 2)) for emotion, places in attributions.items()},
         sequence.emotion,
         faces,
-        data=summary.data,
-        selection=summary.selection,
-        margin=crop_margin(summary),
+        FigureSource(summary.data, summary.selection),
+        crop_margin(summary),
     )
     folder, file = (run.folder / "figures", f"sequence-{name}") if faces is None else (run.folder / FACES_FOLDER, name)
     folder.mkdir(exist_ok=True)

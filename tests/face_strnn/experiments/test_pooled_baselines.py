@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -14,21 +15,21 @@ from data_prep.datasets.emotions import EMOTIONS
 from data_prep.store.store import FeatureStore, StoredSequence
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
 from face_strnn.evaluation.baselines import apex_svm, baseline_predictions
+from face_strnn.evaluation.nested import nested_predictions
 from face_strnn.evaluation.protocols import SubjectKFold
 from face_strnn.evaluation.settings import Plan
-from face_strnn.experiments import pooled_baselines
-from face_strnn.experiments.nested import INNER_FOLDS, nested_answers
 from face_strnn.experiments.pooled_baselines import (
-    LOGISTIC_SETTINGS,
+    COSTS,
     BidirectionalLSTM,
+    CNNClassifier,
+    LSTMClassifier,
     TemporalCNN,
-    bidirectional_lstm,
     logistic_regression,
-    temporal_cnn,
+    pooled_network,
 )
 from face_strnn.training.samples import Samples
 
-N_SUBJECTS, PER_SUBJECT, FOLDS = 8, 3, 4
+N_SUBJECTS, PER_SUBJECT, FOLDS, INNER_FOLDS = 8, 3, 4, 3
 CONFIG = Config(NetworkConfig(input_size=3, grid=(2, 2), length=6), TrainingConfig(epochs=3, batch_size=8))
 
 
@@ -56,27 +57,23 @@ def samples(tmp_path_factory):
     return samples_in(tmp_path_factory.mktemp("samples"))
 
 
-@pytest.fixture(autouse=True)
-def small_grids(monkeypatch):
-    grids = {
-        "LSTM_SETTINGS": tuple({"hidden": hidden, "learning_rate": 0.02} for hidden in (3, 5)),
-        "CNN_SETTINGS": tuple({"kernel": kernel, "learning_rate": 0.02} for kernel in (1, 3)),
-    }
-    for name, grid in grids.items():
-        monkeypatch.setattr(pooled_baselines, name, grid)
-
-
 def first_fold(samples):
     """Numbers of the training samples and of the unrotated test samples, of subjects S0 and S4."""
     train, test = next(SubjectKFold(FOLDS).split(samples.labels, groups=samples.subjects))
     return train, np.intersect1d(test, samples.unrotated)
 
 
+def small_network(kind, samples, config=CONFIG, seed=0):
+    size = {LSTMClassifier: ("hidden", (3, 5)), CNNClassifier: ("kernel", (1, 3))}[kind]
+    settings = [{size[0]: value, "learning_rate": 0.02} for value in size[1]]
+    return pooled_network(kind, samples, config, seed, settings=settings)
+
+
 BASELINES = {
     "svm": apex_svm,
     "logistic": logistic_regression,
-    "lstm": lambda samples: bidirectional_lstm(samples, CONFIG, 0),
-    "cnn": lambda samples: temporal_cnn(samples, CONFIG, 0),
+    "lstm": lambda samples: small_network(LSTMClassifier, samples),
+    "cnn": lambda samples: small_network(CNNClassifier, samples),
 }
 
 
@@ -104,7 +101,7 @@ def test_scalers_see_the_samples_that_are_taught_and_no_others(samples, monkeypa
     BASELINES[name](samples)(train, test)
     per_sample = 1 if name == "logistic" else CONFIG.network.length
     inner = [len(taught) for taught, _ in SubjectKFold(INNER_FOLDS).split(train, groups=samples.subjects[train])]
-    n_settings = len(LOGISTIC_SETTINGS) if name == "logistic" else 2
+    n_settings = len(COSTS) if name == "logistic" else 2
     assert [len(rows) for rows in seen] == [per_sample * count for count in inner * n_settings + [len(train)]]
     # Time steps are weighted frames: a channel's range over those of the training subjects bounds what may be seen.
     means = np.stack([samples[n].float().mean((0, 1, 2)).numpy() for n in train])
@@ -117,35 +114,47 @@ def test_scalers_see_the_samples_that_are_taught_and_no_others(samples, monkeypa
             assert np.allclose(row[0], frames[0], atol=1e-5) and np.allclose(row[-1], frames[-1], atol=1e-5)
 
 
-def test_a_setting_is_chosen_on_unrotated_sequences_of_training_subjects_that_were_not_taught(samples):
+class Recorder(ClassifierMixin, BaseEstimator):
+    """Features are the samples' numbers: keeps what it is fitted to and asked; all but every n-th answer is right."""
+
+    def __init__(self, labels=None, every=1, calls=None):
+        self.labels, self.every, self.calls = labels, every, calls
+
+    def __sklearn_clone__(self):
+        return Recorder(self.labels, self.every, self.calls)  # one list of calls for all
+
+    def fit(self, numbers, labels):
+        assert labels.tolist() == self.labels[numbers].tolist()
+        self.fitted_ = numbers
+        return self
+
+    def predict(self, numbers):
+        self.calls.append((self.fitted_, numbers, self.every))
+        wrong = np.arange(len(numbers)) % self.every == 0
+        return np.where(wrong, (self.labels[numbers] + 1) % 3, self.labels[numbers])
+
+
+def test_a_setting_is_chosen_on_original_sequences_of_training_subjects_that_were_not_fitted(samples):
     train, test = first_fold(samples)
-    labels, calls = samples.labels.numpy(), []
-
-    def learn(taught, asked, setting):
-        calls.append((taught, asked, setting))
-        wrong = (labels[asked] + 1) % 3
-        return np.where(np.arange(len(asked)) % setting["every"], labels[asked], wrong)
-
-    settings = ({"every": 2}, {"every": 4}, {"every": 3})
-    _, setting = nested_answers(samples, train, test, settings, learn)
+    recorder = Recorder(samples.labels.numpy(), calls=[])
+    settings, numbers = ({"every": 2}, {"every": 4}, {"every": 3}), np.arange(len(samples))
+    _, setting = nested_predictions(recorder, settings, numbers, samples, train, test)
     assert setting == {"every": 4}, "the one that is right most often"
-    *inner, (taught, asked, used) = calls
-    assert len(inner) == 3 * INNER_FOLDS and used == setting
-    assert taught.tolist() == train.tolist() and asked.tolist() == test.tolist()
-    for taught, asked, _ in inner:
-        assert not set(samples.subjects[taught]) & set(samples.subjects[asked])
-        assert not {"S0", "S4"} & (set(samples.subjects[taught]) | set(samples.subjects[asked]))
-        assert (samples.rotations[asked] == 0).all() and (samples.rotations[taught] != 0).any()
-    assert (
-        sorted(np.concatenate([asked for _, asked, _ in inner[:INNER_FOLDS]]))
-        == np.intersect1d(train, samples.unrotated).tolist()
-    )
+    *inner, (fitted, asked, used) = recorder.calls
+    assert len(inner) == 3 * INNER_FOLDS and used == 4
+    assert fitted.tolist() == train.tolist() and asked.tolist() == test.tolist()
+    for fitted, asked, _ in inner:
+        assert not set(samples.subjects[fitted]) & set(samples.subjects[asked])
+        assert not {"S0", "S4"} & (set(samples.subjects[fitted]) | set(samples.subjects[asked]))
+        assert (samples.rotations[asked] == 0).all() and (samples.rotations[fitted] != 0).any()
+    held_out = np.concatenate([asked for _, asked, _ in inner[:INNER_FOLDS]])
+    assert sorted(held_out) == np.intersect1d(train, samples.unrotated).tolist()
 
 
 def test_few_subjects_take_the_middle_setting(samples):
     train, test = np.flatnonzero(samples.subjects == "S1"), np.flatnonzero(samples.subjects == "S2")
-    settings = tuple({"C": cost} for cost in (1, 2, 3))
-    assert nested_answers(samples, train, test, settings, lambda _, asked, __: asked)[1] == {"C": 2}
+    settings, recorder = [{"every": every} for every in (2, 4, 3)], Recorder(samples.labels.numpy(), calls=[])
+    assert nested_predictions(recorder, settings, np.arange(len(samples)), samples, train, test)[1] == {"every": 4}
 
 
 def test_the_logistic_regression_is_scikit_learns_grid_search(samples):
@@ -158,7 +167,7 @@ def test_the_logistic_regression_is_scikit_learns_grid_search(samples):
     ]
     search = GridSearchCV(
         make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
-        {"logisticregression__C": [setting["C"] for setting in LOGISTIC_SETTINGS]},
+        {"logisticregression__C": COSTS},
         cv=inner,
     )
     search.fit(means[train], samples.labels.numpy()[train])
@@ -176,11 +185,11 @@ def test_the_svm_fold_by_fold_is_the_one_of_a_runs_summary(samples):
         assert setting.keys() == {"C"}
 
 
-@pytest.mark.parametrize("kind", [bidirectional_lstm, temporal_cnn])
+@pytest.mark.parametrize("kind", [LSTMClassifier, CNNClassifier])
 def test_a_seed_gives_the_same_answers_and_leaves_the_global_generator_alone(samples, kind):
     train, test = first_fold(samples)
     state = torch.random.get_rng_state()
-    first, second = (kind(samples, CONFIG, 3)(train, test) for _ in range(2))
+    first, second = (small_network(kind, samples, seed=3)(train, test) for _ in range(2))
     assert first[0].tolist() == second[0].tolist() and first[1] == second[1]
     assert torch.equal(state, torch.random.get_rng_state())
 
@@ -194,8 +203,8 @@ def test_a_sequences_logits_do_not_depend_on_its_batch_and_do_on_the_order_of_ti
     assert not torch.allclose(together, network(steps.flip(1)), atol=1e-3)
 
 
-@pytest.mark.parametrize("kind", [bidirectional_lstm, temporal_cnn])
-def test_the_networks_learn_what_only_the_order_of_time_tells(kind, tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", [LSTMClassifier, CNNClassifier])
+def test_the_networks_learn_what_only_the_order_of_time_tells(kind, tmp_path):
     """Anger rises and contempt falls over the same values: their means over time are alike."""
     store, rng = FeatureStore.create(tmp_path, "ramps", {"data": "synthetic"}), np.random.default_rng(0)
     for number in range(40):
@@ -208,5 +217,5 @@ def test_the_networks_learn_what_only_the_order_of_time_tells(kind, tmp_path, mo
     train, test = next(SubjectKFold(5).split(samples.labels, groups=samples.subjects))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        answers, _ = kind(samples, config, 0)(train, test)
+        answers, _ = small_network(kind, samples, config)(train, test)
     assert (answers == samples.labels.numpy()[test]).all()

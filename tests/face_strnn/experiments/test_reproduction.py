@@ -20,12 +20,14 @@ from face_strnn.cli.program import main
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
 from face_strnn.evaluation import crossval
 from face_strnn.evaluation.metrics import summarise
-from face_strnn.evaluation.statistics import holm, mcnemar
-from face_strnn.experiments import pooled_baselines, reproduction
+from face_strnn.evaluation.significance import holm, mcnemar
+from face_strnn.experiments import reproduction
+from face_strnn.experiments.pooled_baselines import NetworkClassifier
 from face_strnn.experiments.published import PUBLISHED_ABLATIONS
 from face_strnn.experiments.reproduction import Reproduction
 from face_strnn.experiments.results import COLUMNS, results_of
-from face_strnn.report.latex_table import escape, latex_table
+from face_strnn.report.environment import escape_latex
+from face_strnn.report.latex_table import latex_table
 
 SUBJECTS, FOLDS = 6, 3
 NETWORK = NetworkConfig(
@@ -58,17 +60,6 @@ def store(tmp_path_factory):
     return write_store(tmp_path_factory.mktemp("features"))
 
 
-def make_grids_small(patch):
-    """Baselines of three units: what they learn is tested elsewhere."""
-    patch.setattr(pooled_baselines, "LSTM_SETTINGS", ({"hidden": 3, "learning_rate": 0.01},) * 2)
-    patch.setattr(pooled_baselines, "CNN_SETTINGS", ({"kernel": 3, "learning_rate": 0.01},) * 2)
-
-
-@pytest.fixture(autouse=True)
-def small_grids(monkeypatch):
-    make_grids_small(monkeypatch)
-
-
 def options(store, out, *more):
     sizes = {name: value for name, value in asdict(NETWORK).items() if isinstance(value, int)}
     given = [text for name, value in sizes.items() for text in (f"--network.{name}", str(value))]
@@ -82,9 +73,7 @@ def options(store, out, *more):
 def done(store, tmp_path_factory):
     """All experiments with two seeds, through the program."""
     out = tmp_path_factory.mktemp("reproduction") / "paper"
-    with pytest.MonkeyPatch.context() as patch:
-        make_grids_small(patch)
-        assert main(options(store, out, "--seeds", "2", "--spread")) == 0
+    assert main(options(store, out, "--seeds", "2", "--spread")) == 0
     return out
 
 
@@ -185,8 +174,8 @@ def test_finished_cells_are_kept(store, done, tmp_path, capsys, monkeypatch):
 
     before, table = written(), (out / "results.csv").read_bytes()
     assert len(before) > 50
-    for module, name in ((crossval, "train"), (pooled_baselines, "_train")):
-        monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("a finished cell was done again"))
+    for owner, name in ((crossval, "train"), (NetworkClassifier, "fit")):
+        monkeypatch.setattr(owner, name, lambda *_, **__: pytest.fail("a finished cell was done again"))
     assert main(options(store, out, "--seeds", "2", "--only", "srnn")) == 0
     assert "2 of 4: STRNN, seed 1: kept" in capsys.readouterr().out
     assert (out / "results.csv").read_bytes() == table, "experiments that were done before stay in the table"
@@ -261,8 +250,33 @@ def test_the_latex_table_is_whole_and_means_what_it_says(done):
         assert f"{published.label}, {published.data} & {published.accuracy:.1f}" in text
 
 
+def test_a_line_of_the_latex_table_is_written_as_by_hand():
+    known = {"accuracy": 0.9, "accuracy_low": 0.85, "accuracy_high": 0.95, "uar": 0.8, "uar_low": np.nan}
+    known |= {"mean_over_folds": 0.9, "std_over_folds": 0.05, "std_over_seeds": 0.01, "seed": "mean"}
+    compared = {"difference": -0.05, "difference_low": -0.1, "difference_high": 0.003, "permutation_p": 0.0416}
+    compared |= {"permutation_holm": 0.00001, "uar": 0.85, "uar_low": 0.8, "uar_high": 0.9, "std_over_seeds": np.nan}
+    rows = [
+        {**dict.fromkeys(COLUMNS, np.nan), **known, "label": "STRNN", "group": "STRNN"},
+        {**dict.fromkeys(COLUMNS, np.nan), **known, **compared, "label": "a_b & c", "group": "ablation"},
+    ]
+    lines = latex_table(pd.DataFrame(rows), "CK+.", with_spread=True).splitlines()
+    begin = lines.index(r"\toprule") + 1
+    assert lines[begin : begin + 8] == [
+        r"Method & Accuracy & UAR & Folds & Seeds & Difference & McNemar $p$ & Permutation $p$ & Holm $p$ \\",
+        r"\midrule",
+        "% STRNN",
+        r"STRNN & \textbf{90.0} [$85.0$, $95.0$] & 80.0 & 90.0 $\pm$ 5.0 & 90.0 $\pm$ 1.0 & -- & -- & -- & -- \\",
+        r"\midrule",
+        "% ablation",
+        r"a\_b \& c & \textbf{90.0} [$85.0$, $95.0$] & \textbf{85.0} [$80.0$, $90.0$] & 90.0 $\pm$ 5.0 & -- "
+        r"& $-5.0$ [$-10.0$, $+0.3$] & -- & 0.0416 & $<$ 0.0001 \\",
+        r"\midrule",
+    ]
+    assert lines[begin + 9] == r"STRNN, CK+ & 95.4 & \multicolumn{7}{l}{Table III} \\"
+
+
 def test_what_latex_takes_for_its_own_is_escaped(done):
-    assert escape("50 % of a_b & {c} #1 $x$ ~^ \\") == (
+    assert escape_latex("50 % of a_b & {c} #1 $x$ ~^ \\") == (
         r"50 \% of a\_b \& \{c\} \#1 \$x\$ \textasciitilde{}\textasciicircum{} \textbackslash{}"
     )
     table = pd.read_csv(done / "results.csv").assign(label="a_b & c")

@@ -24,7 +24,7 @@ from face_strnn.evaluation.run import Run
 from face_strnn.experiments.published import SEVEN_CLASSES, SIX_CLASSES, STRNN_CLASS_RECALLS, published_for
 from face_strnn.report.figures import write_figures
 from face_strnn.report.page import render_report
-from face_strnn.report.tables import parts
+from face_strnn.report.tables import group_accuracies
 
 HISTORY = b"fold,seed,epoch,loss,cross_entropy,train_accuracy\n"
 
@@ -131,13 +131,15 @@ def test_counts_stand_beside_their_per_cent_of_the_true_class(run):
 
 def test_a_fold_has_the_accuracy_of_its_rows_and_an_interval_over_its_subjects(run):
     predictions = pd.read_csv(run / "predictions.csv")
-    for part, (fold, rows) in zip(parts(predictions, "fold", EMOTIONS), predictions.groupby("fold"), strict=True):
+    for part, (fold, rows) in zip(
+        group_accuracies(predictions, "fold", EMOTIONS), predictions.groupby("fold"), strict=True
+    ):
         right = rows["truth"] == rows["prediction"]
         assert (part.name, part.subjects, part.sequences) == (str(fold), rows["subject"].nunique(), len(rows))
         assert (part.right, part.accuracy) == (right.sum(), pytest.approx(right.mean()))
         assert part.interval[0] <= part.accuracy <= part.interval[1]
     alone = predictions[predictions["subject"] == predictions["subject"].iloc[0]]
-    assert parts(alone, "fold", EMOTIONS)[0].interval is None
+    assert group_accuracies(alone, "fold", EMOTIONS)[0].interval is None
 
 
 def test_every_saliency_figure_that_a_run_has_is_on_its_page(run, tmp_path):

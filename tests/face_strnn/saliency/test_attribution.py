@@ -7,7 +7,7 @@ import torch
 from data_prep.errors import BadInput
 from face_strnn import STRNN
 from face_strnn.saliency.attribution import baseline_of, gradient_times_change, integrated_gradients
-from face_strnn.saliency.explanation import by_parts
+from face_strnn.saliency.explained import by_parts
 from face_strnn.saliency.localisation import area_under_curve
 
 GRID, LENGTH, CHANNELS = (5, 5), 6, 4

@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from data_prep.errors import BadInput
+from face_strnn.drawing import FigureSource
 from face_strnn.saliency.drawings import draw_columns, draw_directions, draw_kept_steps, draw_saliency, smooth_map
 from face_strnn.saliency.projections import has_projection, kept_steps, projection_saliency, sparsity
 
@@ -54,14 +55,14 @@ def test_a_projection_emptied_by_sparsity_is_dark_everywhere_and_can_be_drawn(tm
     saliency = projection_saliency([write_checkpoint(tmp_path / "fold-01.safetensors", np.zeros((4, 49, 10)))])
     assert not saliency.mean.any()
     assert not saliency.spread.any()
-    draw_saliency(saliency, data="synthetic", selection="last").savefig(tmp_path / "empty.png")
+    draw_saliency(saliency, FigureSource("synthetic", "last")).savefig(tmp_path / "empty.png")
 
 
 def test_the_figure_is_brightest_at_the_important_place(tmp_path):
     projection = np.full((4, 49, 10), 0.01)
     projection[:, 5 * 7 + 3] = 1
     saliency = projection_saliency([write_checkpoint(tmp_path / "fold-01.safetensors", projection)])
-    figure = draw_saliency(saliency, data="CK+", selection="last")
+    figure = draw_saliency(saliency, FigureSource("CK+", "last"))
     shown = figure.axes[0].images[0]
     row, column = np.unravel_index(shown.get_array().argmax(), shown.get_array().shape)
     n = len(shown.get_array())
@@ -72,8 +73,8 @@ def test_the_figure_is_brightest_at_the_important_place(tmp_path):
 
 def test_figures_name_synthetic_data_and_oracle_selection(tmp_path):
     saliency = projection_saliency([write_checkpoint(tmp_path / "fold-01.safetensors", np.ones((4, 49, 10)))])
-    assert "synthetic" in draw_saliency(saliency, data="synthetic", selection="last").get_suptitle()
-    assert "not comparable" in draw_saliency(saliency, data="CK+", selection="oracle").get_suptitle()
+    assert "synthetic" in draw_saliency(saliency, FigureSource("synthetic", "last")).get_suptitle()
+    assert "not comparable" in draw_saliency(saliency, FigureSource("CK+", "oracle")).get_suptitle()
 
 
 def test_a_checkpoint_that_cannot_be_used_is_named(tmp_path):
@@ -120,7 +121,7 @@ def test_directions_and_columns_keep_their_own_maps_and_average_to_the_papers(tm
     np.testing.assert_allclose(saliency.per_direction.mean(axis=1)[0], saliency.mean)
     assert not saliency.spread_per_direction.any()
     for draw in (draw_directions, draw_columns):
-        assert "synthetic" in draw(saliency, data="synthetic", selection="last").get_suptitle()
+        assert "synthetic" in draw(saliency, FigureSource("synthetic", "last")).get_suptitle()
 
 
 def write_temporal(path: Path, forward: np.ndarray, backward: np.ndarray, **others: np.ndarray) -> Path:
@@ -138,7 +139,7 @@ def test_the_time_steps_that_a_projection_keeps_are_found_for_both_ways_whatever
     steps = kept_steps(paths)
     np.testing.assert_allclose(steps.mean, [[0.5, 0, 0, 0, 0, 0.5], [0, 0, 0, 0, 0, 1]], atol=1e-7)
     np.testing.assert_allclose(steps.spread[:, 5], [np.sqrt(0.5), 0])
-    figure = draw_kept_steps(steps, data="CK+", selection="oracle")
+    figure = draw_kept_steps(steps, FigureSource("CK+", "oracle"))
     assert "not comparable" in figure.get_suptitle()
     write_temporal(paths[1], np.ones((7, 2)), np.ones((7, 2)))
     with pytest.raises(BadInput, match=r"fold-02.safetensors: has 7 time steps, fold-01.safetensors has 6"):

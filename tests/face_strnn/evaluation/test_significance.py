@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binom, wilcoxon
 
-from face_strnn.evaluation.statistics import holm, mcnemar, paired_bootstrap, sign_flip_test, spread
+from face_strnn.evaluation.significance import holm, mcnemar, paired_bootstrap, sign_flip_test, spread
 
 
 def pairs(both, only_first, only_second, neither):
