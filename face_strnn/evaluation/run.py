@@ -156,8 +156,9 @@ class Run:
         """
         path, classes = self.folder / PREDICTIONS_FILE, self.summary.classes
         columns = probability_columns(classes)
-        table = read_table(self.folder, path.name, ["fold", *columns], ["fold", *columns])
-        if unknown := (set(self.predictions["truth"]) | set(self.predictions["prediction"])) - set(classes):
+        named = {*self.predictions["truth"], *self.predictions["prediction"]}
+        table = read_table(self.folder, path.name, columns, columns)
+        if unknown := named - set(classes):
             raise BadInput(
                 f"{path}: names {', '.join(sorted(map(str, unknown)))}, which summary.json does not list among its "
                 f"classes; delete both and {RESUME}"

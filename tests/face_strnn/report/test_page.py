@@ -37,9 +37,9 @@ def run(tmp_path_factory) -> Path:
     return folder
 
 
-def printed(summary: dict, width: int = 100) -> str:
+def printed(run: Path, width: int = 100) -> str:
     screen = io.StringIO()
-    print_summary(summary, Console(width=width, file=screen))
+    print_summary(Run(run).summary, Console(width=width, file=screen))
     return screen.getvalue()
 
 
@@ -169,8 +169,8 @@ def test_synthetic_data_is_called_synthetic_and_real_data_is_not(run, tmp_path):
     real = render_report(Run(write_run(tmp_path / "real", data="CK+")))
     assert "<strong>Synthetic data.</strong>" in (run / "report.html").read_text()
     assert "ynthetic" not in real.read_text()
-    assert "synthetic" in printed(summary_of(run))
-    assert "synthetic" not in printed(summary_of(tmp_path / "real"))
+    assert "synthetic" in printed(run)
+    assert "synthetic" not in printed(tmp_path / "real")
 
 
 def test_oracle_selection_is_not_comparable_wherever_it_is_printed(run, tmp_path):
@@ -179,13 +179,13 @@ def test_oracle_selection_is_not_comparable_wherever_it_is_printed(run, tmp_path
     for place in (r"<title>[^<]*not comparable", r"<h1>[^<]*not comparable", r"Accuracy, not comparable"):
         assert re.search(place, page)
     assert "this run (not comparable)" in page
-    assert "not comparable" in printed(summary_of(tmp_path / "oracle"))
+    assert "not comparable" in printed(tmp_path / "oracle")
     assert "not comparable" not in (run / "report.html").read_text()
-    assert "not comparable" not in printed(summary_of(run))
+    assert "not comparable" not in printed(run)
 
 
 def test_the_terminal_table_shows_interval_baselines_and_published_figures_in_80_columns(run):
-    text = printed(summary_of(run), width=80)
+    text = printed(run, width=80)
     low, high = summary_of(run)["accuracy_interval"]
     assert f"{100 * low:.1f} – {100 * high:.1f}" in text
     assert "linear SVM" in text
@@ -196,7 +196,8 @@ def test_the_page_says_what_the_audit_could_not_find_in_order(run):
     page = (run / "report.html").read_text()
     heading = re.search(r"<h2>(Audit: [^<]*)</h2>", page)[1]
     assert "failed: files" in heading, "the checkpoints of this run are none"
-    assert "config.yaml: data, features, protocol" in page and "No subject is on both sides of a fold." in page
+    assert "config.yaml: data, features, folds, network, protocol" in page
+    assert "No subject is on both sides of a fold." in page
 
 
 def test_a_network_without_spatial_projection_has_a_page_without_map(tmp_path):
@@ -218,7 +219,7 @@ def test_missing_intervals_and_recalls_are_dashes_and_not_zeros(tmp_path):
     page = render_report(Run(folder)).read_text()
     assert "no interval" in page
     assert not re.search(r"None( %|<)|nan", page.split("base64,")[0])
-    assert "None" not in printed(summary)
+    assert "None" not in printed(folder)
 
 
 @pytest.mark.parametrize("name", ["summary.json", "predictions.csv", "history.csv"])
