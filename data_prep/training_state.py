@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -38,5 +37,5 @@ def resumed_state(path: Path, optimiser: torch.optim.Optimizer, remedy: str) -> 
         optimiser.load_state_dict({"state": state["optimiser"], "param_groups": settings})
         with torch.no_grad():
             yield state
-    except (UnpicklingError, OSError, EOFError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except Exception as error:  # torch.load raises whatever the bytes of a damaged file lead it to
         raise BadInput(f"{path}: damaged, or the state of another training; {remedy}") from error

@@ -56,11 +56,8 @@ class Backbone:
 
     def __reduce__(self) -> tuple:
         """Another process is told how to load it, and loads it once; 60 MB need not travel with every task."""
-        weights = self.weights
-        return _loaded_again, (
-            self.architecture, weights.source, self.maps, str(self.device), self.precision, self.grid,
-            self.preprocessing, weights.name, weights.sha256,
-        )  # fmt: skip
+        how = (self.maps, str(self.device), self.precision, self.grid, self.preprocessing)
+        return _loaded_again, ((self.architecture, self.weights.source, *how), self.weights.sha256)
 
     @property
     def crop_pixels(self) -> int:
@@ -146,7 +143,6 @@ def load_backbone(
     maps: Maps = "pool5",
     device: torch.device | str = "cpu",
     precision: Precision | Literal["auto"] = "auto",
-    *,
     grid: Grid = 7,
     preprocessing: Preprocessing | PreprocessingName | None = None,
 ) -> Backbone:
@@ -207,18 +203,9 @@ def _channels_at(features: nn.Sequential, place: int) -> int:
 
 
 @cache
-def _loaded_again(
-    architecture: str,
-    source: str,
-    maps: Maps,
-    device: str,
-    precision: Precision,
-    grid: Grid,
-    preprocessing: Preprocessing,
-    name: str,
-    sha256: str,
-) -> Backbone:
-    backbone = load_backbone(architecture, source, maps, device, precision, grid=grid, preprocessing=preprocessing)
+def _loaded_again(arguments: tuple, sha256: str) -> Backbone:
+    """Call :func:`load_backbone`, and see that it loads the weights that it did before."""
+    backbone = load_backbone(*arguments)
     if backbone.weights.sha256 != sha256:
-        raise BadInput(f"{source}: the weights {name} changed while features were made; start again")
+        raise BadInput(f"{backbone.weights.source}: the weights changed while features were made; start again")
     return backbone

@@ -59,7 +59,7 @@ def read_ckplus(root: Path) -> Catalogue:
     """
     data = DataFolder(root, _REMEDY)
     copy = find_folders(data)
-    sequences: list[LabelledSequence] = []
+    sequences: dict[str, LabelledSequence] = {}
     unlabelled = 0
     for name, folder in copy.image_folders.items():
         try:
@@ -72,7 +72,7 @@ def read_ckplus(root: Path) -> Catalogue:
             continue
         frames = _frames(data, folder, name)
         if frames:
-            sequences.append(LabelledSequence(name.split("_")[0], name, emotion, frames))
+            sequences[name] = LabelledSequence(name.split("_")[0], name, emotion, frames)
         else:
             what = f"no image named {name}_00000001.png or like it; unpack the images again"
             data.add(Problem(folder, what, name, "missing"))
@@ -80,8 +80,7 @@ def read_ckplus(root: Path) -> Catalogue:
         if name not in copy.image_folders and _emotion_files(data, folder, name):
             expected = copy.images / name.split("_")[0] / name.split("_")[1]
             data.add(Problem(folder, f"labelled, but {expected} is missing", name, "missing"))
-    data_name = "synthetic" if is_synthetic(root) else "CK+"
-    return Catalogue(data_name, root, tuple(sequences), unlabelled, data.problems, tuple(data.notes))
+    return data.catalogue("synthetic" if is_synthetic(root) else "CK+", root, sequences, unlabelled)
 
 
 def find_folders(data: DataFolder) -> CKPlusFolders:

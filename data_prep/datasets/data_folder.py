@@ -1,7 +1,10 @@
 """Looking into a data set's folder without ever leaving it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from data_prep.datasets.catalogue import Catalogue, LabelledSequence
+from data_prep.datasets.emotions import emotion_named, likely_emotion
 from data_prep.datasets.problems import Problem
 from data_prep.errors import BadInput
 from data_prep.media.frames import image_files
@@ -84,6 +87,23 @@ class DataFolder:
                 )
                 self.add(Problem(image, what, sequence, hint=hint))
         return [image for image in images if image.is_file()]
+
+    def emotion_of(self, folder: Path) -> str | None:
+        """Return the emotion that a folder is named after; where it is none, note the problem and return None."""
+        try:
+            return emotion_named(folder.name)
+        except BadInput as unknown:
+            likely = likely_emotion(folder.name) or ""
+            spelled = likely.capitalize() if folder.name[0].isupper() else likely
+            renamed = f"rename {folder} to {folder.with_name(spelled)}, or " if likely else ""
+            what = f"{unknown}; rename the folder, or move it out of the data set"
+            self.add(Problem(folder, what, hint=f"{renamed}move {folder} out of {self.root}"))
+            return None
+
+    def catalogue(self, data: str, root: Path, sequences: Mapping[str, LabelledSequence], unlabelled: int) -> Catalogue:
+        """Return the catalogue of sequences by name, with the problems and notes that were found on the way."""
+        ordered = tuple(sequences[name] for name in sorted(sequences))
+        return Catalogue(data, root, ordered, unlabelled, self.problems, tuple(self.notes))
 
     def holds(self, path: Path) -> bool:
         """Whether a path stays within the data set, all its links and ``..`` followed."""

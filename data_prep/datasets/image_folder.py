@@ -6,7 +6,6 @@ from pathlib import Path
 
 from data_prep.datasets.catalogue import Catalogue, LabelledSequence, data_name, require_name
 from data_prep.datasets.data_folder import DataFolder
-from data_prep.datasets.emotions import emotion_named, likely_emotion
 from data_prep.datasets.problems import Problem
 from data_prep.errors import BadInput
 
@@ -33,13 +32,8 @@ def read_image_folder(root: Path) -> Catalogue:
         if not folder.is_dir():
             data.pass_over(folder, "no emotion's folder")
             continue
-        try:
-            emotion = emotion_named(folder.name)
-        except BadInput as unknown:
-            likely = likely_emotion(folder.name)
-            renamed = f"rename {folder} to {folder.with_name(likely)}, or " if likely else ""
-            hint = f"{renamed}move {folder} out of {root}"
-            data.add(Problem(folder, f"{unknown}; rename the folder, or move it out of the data set", hint=hint))
+        emotion = data.emotion_of(folder)
+        if emotion is None:
             continue
         for file in data.images(folder):
             try:
@@ -61,13 +55,12 @@ def read_image_folder(root: Path) -> Catalogue:
                 images[name][number] = file
     if not facts and not data.problems:
         raise BadInput(f"{root}: holds no images in folders of emotions; {_REMEDY}")
-    sequences = [
-        LabelledSequence(subject, name, emotion, tuple(images[name][number] for number in sorted(images[name])))
-        for name, (subject, emotion) in sorted(facts.items())
+    sequences = {
+        name: LabelledSequence(subject, name, emotion, tuple(images[name][number] for number in sorted(images[name])))
+        for name, (subject, emotion) in facts.items()
         if emotion != "neutral"
-    ]
-    name, unlabelled = data_name(root.resolve().name), len(facts) - len(sequences)
-    return Catalogue(name, root, tuple(sequences), unlabelled, data.problems, tuple(data.notes))
+    }
+    return data.catalogue(data_name(root.resolve().name), root, sequences, len(facts) - len(sequences))
 
 
 def _parse(file: Path) -> tuple[str, str, int]:

@@ -63,14 +63,7 @@ def read_manifest(root: Path) -> Catalogue:
     if rows and not tells_subjects:
         data.notes.append("no subjects are given: every sequence counts as a subject of its own")
     name = file.resolve().parent.name if file.name == NAME else file.stem
-    return Catalogue(
-        data_name(name),
-        root,
-        tuple(sequences[name] for name in sorted(sequences)),
-        unlabelled,
-        data.problems,
-        tuple(data.notes),
-    )
+    return data.catalogue(data_name(name), root, sequences, unlabelled)
 
 
 def _rows(file: Path) -> dict[int, Mapping[str, str]]:

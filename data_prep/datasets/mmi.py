@@ -72,8 +72,7 @@ def read_mmi(root: Path, whole: bool = False) -> Catalogue:
         data.notes.append(f"{profiles} recordings in profile view are left out")
     if not whole:
         data.notes.append("recordings are taken up to the apex; --whole takes all of them")
-    ordered = tuple(sequences[name] for name in sorted(sequences))
-    return Catalogue("MMI-whole" if whole else "MMI", root, ordered, unlabelled, data.problems, tuple(data.notes))
+    return data.catalogue("MMI-whole" if whole else "MMI", root, sequences, unlabelled)
 
 
 def _sessions(data: DataFolder) -> list[Path]:

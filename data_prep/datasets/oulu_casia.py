@@ -5,7 +5,6 @@ from pathlib import Path
 
 from data_prep.datasets.catalogue import Catalogue, LabelledSequence
 from data_prep.datasets.data_folder import DataFolder
-from data_prep.datasets.emotions import emotion_named, likely_emotion
 from data_prep.datasets.problems import Problem
 from data_prep.errors import BadInput
 
@@ -60,13 +59,8 @@ def read_oulu_casia(root: Path, part: str = DEFAULT_PART) -> Catalogue:
             data.add(Problem(subject, what, hint=f"move {subject} away, and unpack the images of {subject.name} there"))
             continue
         for folder in data.entries(subject):
-            try:
-                emotion = emotion_named(folder.name)
-            except BadInput as unknown:
-                likely = likely_emotion(folder.name)
-                renamed = f"rename {folder} to {folder.with_name(likely.capitalize())}, or " if likely else ""
-                hint = f"{renamed}move {folder} out of {root}"
-                data.add(Problem(folder, f"{unknown}; rename it, or move it out of the data set", hint=hint))
+            emotion = data.emotion_of(folder)
+            if emotion is None:
                 continue
             name = f"{subject.name.upper()}_{emotion}"
             frames = tuple(data.images(folder, name)) if folder.is_dir() else ()
@@ -85,14 +79,8 @@ def read_oulu_casia(root: Path, part: str = DEFAULT_PART) -> Catalogue:
             else:
                 sequences[name] = LabelledSequence(subject.name.upper(), name, emotion, frames)
     is_cropped = _is_preprocessed(taken, root)
-    return Catalogue(
-        f"Oulu-CASIA-{light}-{strength}{'-preprocessed' if is_cropped else ''}",
-        root,
-        tuple(sequences[name] for name in sorted(sequences)),
-        unlabelled,
-        data.problems,
-        tuple(data.notes),
-    )
+    name = f"Oulu-CASIA-{light}-{strength}{'-preprocessed' if is_cropped else ''}"
+    return data.catalogue(name, root, sequences, unlabelled)
 
 
 def missing_sequences(catalogue: Catalogue) -> list[Problem]:

@@ -8,7 +8,7 @@ import numpy as np
 from data_prep.datasets.emotions import CODE_OF_EMOTION, EMOTIONS
 from data_prep.faces.crops import MARGIN, SquareCrop, cut
 from data_prep.pretraining.recording_style import Style, in_style
-from data_prep.synthetic.action_units import ACTION_UNITS, saturate
+from data_prep.synthetic.action_units import ACTION_UNITS, LIP_PARTERS, saturate
 from data_prep.synthetic.expressions import sample_expression
 from data_prep.synthetic.face import draw_face
 from data_prep.synthetic.identity import PROPORTIONS, Identity, resting_expression, sample_identity
@@ -29,8 +29,6 @@ NO_EMOTION = -1
 
 _PURPOSES: tuple[Purpose, ...] = ("learning", "probe", "probe-test")
 _APART = 256
-_OPENERS = np.array([unit.number in (16, 25, 26, 27) for unit in ACTION_UNITS])
-"""Units without an opposite: noise on them would part the lips of half of all faces at rest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +113,7 @@ def draw_person(
 def _movements(rng: np.random.Generator, movements: Movements) -> tuple[list[np.ndarray], list[int]]:
     """Strengths (units, 2) of each face beyond the resting one, and its label."""
     at_rest = rng.normal(0, 0.05, (len(ACTION_UNITS), 1)).repeat(2, axis=1)
-    at_rest[_OPENERS] = 0.0
+    at_rest[LIP_PARTERS] = 0.0
     strengths, emotions = [at_rest], [CODE_OF_EMOTION["neutral"]]
     if movements == "emotions":
         for emotion in EMOTIONS:

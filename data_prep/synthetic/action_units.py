@@ -142,6 +142,9 @@ ACTION_UNITS = (
 
 UNIT_NUMBERS = tuple(unit.number for unit in ACTION_UNITS)
 ROW_OF_UNIT = {unit.number: row for row, unit in enumerate(ACTION_UNITS)}
+
+LIP_PARTERS = np.array([unit.number in (16, 25, 26, 27) for unit in ACTION_UNITS])
+"""bool (units,): units without an opposite. Noise on them would part the lips of half of all faces at rest."""
 SIDES = ("R", "L")
 """The subject's right half (left in the image), then the subject's left half."""
 

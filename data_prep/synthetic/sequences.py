@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from data_prep.datasets.ckplus_list import ListedSequence
-from data_prep.synthetic.action_units import ACTION_UNITS
+from data_prep.synthetic.action_units import ACTION_UNITS, LIP_PARTERS
 from data_prep.synthetic.expressions import Expression, sample_expression
 from data_prep.synthetic.face import Drawing, draw_face
 from data_prep.synthetic.identity import Identity, sample_identity
@@ -89,7 +89,7 @@ def sample_sequence(listed: ListedSequence, seed: int) -> Sequence:
     """
     rng = np.random.default_rng([GENERATOR_VERSION, seed, int(listed.subject[1:]), int(listed.sequence)])
     resting_change = rng.normal(0, _RESTING_CHANGE, (len(ACTION_UNITS), 1)).repeat(2, axis=1)
-    resting_change[[unit.number in (16, 25, 26, 27) for unit in ACTION_UNITS]] = 0.0
+    resting_change[LIP_PARTERS] = 0.0
     return Sequence(
         subject_identity(seed, listed.subject),
         sample_expression(listed.emotion, rng),

@@ -143,11 +143,6 @@ class Samples:
         return np.array([entry.fold for entry in self.entries])
 
     @property
-    def rotations(self) -> np.ndarray:
-        """(N,) degrees."""
-        return np.array([entry.rotation for entry in self.entries])
-
-    @property
     def unrotated(self) -> np.ndarray:
         """Numbers of the samples that are neither rotated nor flipped: those that the protocol tests."""
         return np.flatnonzero([entry.variant.is_original for entry in self.entries])
