@@ -1,6 +1,6 @@
 """The emotions of CK+, the codes that its emotion files use for them, and the spellings of other data sets."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 
 from data_prep.errors import BadInput
@@ -22,6 +22,9 @@ EMOTIONS = tuple(EMOTION_OF_CODE[code] for code in range(1, 8))
 
 SIX_EMOTIONS = tuple(emotion for emotion in EMOTIONS if emotion != "contempt")
 """Those of Oulu-CASIA and MMI."""
+
+CLASS_SETS = {"six": SIX_EMOTIONS, "seven": EMOTIONS}
+"""Classes by the number of them: six is CK+ without contempt, the protocol of STC-NLSTM and others."""
 
 CODE_OF_EMOTION = {emotion: code for code, emotion in EMOTION_OF_CODE.items()}
 
@@ -58,6 +61,26 @@ def classes_of(data: str, shown: Collection[str]) -> tuple[str, ...]:
     elif data.startswith("Oulu-CASIA-") or data in ("MMI", "MMI-whole"):
         known = SIX_EMOTIONS
     return tuple(emotion for emotion in EMOTIONS if emotion in known or emotion in shown)
+
+
+def chosen_classes(words: Sequence[str], classes: Sequence[str]) -> tuple[str, ...]:
+    """Return the classes that an option names, in the order of the data's.
+
+    Args:
+        words: ``["six"]``, ``["seven"]``, or names of classes in any known spelling.
+        classes: those of the data.
+
+    Raises:
+        BadInput: an unknown name, a class that the data do not have, or fewer than two.
+    """
+    given = CLASS_SETS.get(words[0], ()) if len(words) == 1 else ()
+    wanted = set(given or (word if word in classes else emotion_named(word) for word in words))
+    if unknown := wanted - set(classes):
+        there = ", ".join(classes)
+        raise BadInput(f"--classes {' '.join(words)}: the data have no {', '.join(sorted(unknown))}; they have {there}")
+    if len(wanted) < 2:
+        raise BadInput(f"--classes {' '.join(words)}: a classifier needs two classes or more")
+    return tuple(name for name in classes if name in wanted)
 
 
 def emotion_named(text: str) -> str:

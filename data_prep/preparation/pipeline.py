@@ -11,6 +11,7 @@ import torch
 
 from data_prep.backbones.backbone import Backbone
 from data_prep.datasets.catalogue import Catalogue, LabelledSequence
+from data_prep.datasets.emotions import classes_of
 from data_prep.datasets.problems import Problem
 from data_prep.errors import BadInput
 from data_prep.preparation.options import DEFAULT, PrepareOptions
@@ -108,7 +109,7 @@ def prepare(
     if jobs < 1 and jobs != -1:
         raise BadInput(f"--jobs {jobs}: must be a number of processes, or -1 for one per core")
     with _room_on_disk(out):
-        settings = _begin(catalogue.data, out, backbone, options)
+        settings = _begin(catalogue, out, backbone, options)
     with _sole_writer(settings.faces, settings.maps):
         known = [named for problem in catalogue.problems for named in _by_sequence(problem, catalogue)]
         left_out = {problem.sequence for problem in known} - {""}
@@ -128,9 +129,11 @@ def prepare(
     return _prepared(catalogue, settings, outcomes, (*known, *damages), pages)
 
 
-def _begin(data: str, out: Path, backbone: Backbone | None, options: PrepareOptions) -> Settings:
+def _begin(catalogue: Catalogue, out: Path, backbone: Backbone | None, options: PrepareOptions) -> Settings:
     """Make or resume the stores' folders."""
+    data = catalogue.data
     shaping = recipe(data, backbone, options) if backbone else crop_recipe(data, options.pixels, options)
+    shaping["classes"] = list(classes_of(data, catalogue.emotion_counts()))
     faces = FaceStore.begin(out, shaping)
     crops = faces.begin_crops(shaping)
     others = tuple(store for store in faces.crop_stores() if store.folder != crops.folder)

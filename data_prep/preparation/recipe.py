@@ -36,6 +36,7 @@ def recipe(data: str, backbone: Backbone, options: PrepareOptions = DEFAULT) -> 
     """
     shaping = {
         **crop_recipe(data, backbone.crop_pixels, options),
+        "nodes": {"grid": list(backbone.map_shape[:2])},
         "backbone": backbone.architecture,
         "weights": backbone.weights.name,
         "weights_sha256": backbone.weights.sha256,

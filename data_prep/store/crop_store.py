@@ -20,7 +20,8 @@ THUMBNAILS = "thumbnails"
 
 def crops_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Return what shapes the crops that the maps of a recipe are made from; see :class:`CropStore`."""
-    return {"data": recipe["data"], "crop": recipe["crop"], "room": ROOM, "format": 1}
+    classes = {"classes": recipe["classes"]} if "classes" in recipe else {}
+    return {"data": recipe["data"], "crop": recipe["crop"], "room": ROOM, "format": 1, **classes}
 
 
 class CropStore(SequenceStore):

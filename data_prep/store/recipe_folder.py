@@ -11,11 +11,12 @@ from data_prep.errors import BadInput
 
 
 def fingerprint(recipe: Mapping[str, Any]) -> str:
-    """Return twelve hexadecimal digits that change with anything in the recipe but the name of the weights' file.
+    """Return twelve hexadecimal digits that change with anything in the recipe that shapes the files.
 
-    The weights are known by their checksum; a copy under another name gives the same maps.
+    The weights are known by their checksum; a copy under another name gives the same maps. Nodes and classes describe
+    the files and do not shape them.
     """
-    shaping = {key: value for key, value in recipe.items() if key != "weights"}
+    shaping = {key: value for key, value in recipe.items() if key not in ("weights", "nodes", "classes")}
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -63,8 +64,9 @@ class RecipeFolder:
             created.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BadInput(f"{created.folder}: cannot be made ({error.strerror}); give another --out") from error
-        if not recipe_file.is_file():
-            write_text_whole(recipe_file, json.dumps(created.recipe, indent=2, sort_keys=True) + "\n")
+        text = json.dumps(created.recipe, indent=2, sort_keys=True) + "\n"
+        if not recipe_file.is_file() or recipe_file.read_text(encoding="utf-8") != text:
+            write_text_whole(recipe_file, text)
         return created
 
     @classmethod

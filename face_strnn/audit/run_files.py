@@ -97,7 +97,7 @@ class RunFiles:
 
     @cached_property
     def stored(self) -> Samples:
-        """Everything that the features at hand hold, whether or not they are the run's own.
+        """What the features at hand hold of the run's classes, whether or not they are the run's own.
 
         Raises:
             NotCheckable: there are none.
@@ -105,7 +105,7 @@ class RunFiles:
         """
         if self.store is None:
             raise NotCheckable("the features were not given: --features")
-        return Samples.of(self.store)
+        return Samples.of(self.store, self.settings.classes)
 
     @property
     def given_samples(self) -> Samples:
@@ -153,13 +153,16 @@ class RunFiles:
             BadInput: the protocol cannot be followed with these subjects.
         """
         catalogue, settings = self.catalogue, self.settings
-        if settings.protocol == "given" and not catalogue["given_fold"].all():
+        population = self._population()
+        if settings.protocol == "given" and not population["given_fold"].all():
             raise NotCheckable("the features carry the folds that the data set gives, and were not given: --features")
-        subjects = catalogue["subject"].to_numpy(str)
+        subjects = population["subject"].to_numpy(str)
         if len(set(subjects)) < 2:
             raise BadInput(f"{self.run.folder / 'folds.csv'}: names one subject, which cannot be split into folds")
-        protocol = splitter(settings.protocol, settings.folds, subjects, catalogue["given_fold"].to_list())
-        held_out = [set(subjects[test]) for _, test in protocol.split(subjects, groups=subjects)]
+        protocol = splitter(settings.protocol, settings.folds, subjects, population["given_fold"].to_list())
+        tested = set(catalogue["subject"])
+        held_out = [set(subjects[test]) & tested for _, test in protocol.split(subjects, groups=subjects)]
+        held_out = [fold for fold in held_out if fold]
         original = (catalogue["rotation"] == 0) & ~catalogue["flip"]
         may_train = original | (settings.augmentation != "none")
         may_test = original | settings.test_average
@@ -175,6 +178,16 @@ class RunFiles:
             ):
                 parts.append(catalogue[rows].assign(fold=number + 1, role=role))
         return pd.concat(parts, ignore_index=True)[[*FOLD_COLUMNS, "given_fold"]]
+
+    def _population(self) -> pd.DataFrame:
+        """The original samples of all classes of the store, whose subjects are split into folds."""
+        try:
+            rows = [(entry.subject, entry.fold) for entry in self.samples.population]
+            return pd.DataFrame(rows, columns=["subject", "given_fold"])
+        except (NotCheckable, BadInput):
+            if list(self.settings.classes) != self.summary.features.get("classes", list(self.settings.classes)):
+                raise NotCheckable("subjects of other classes count in the folds: --features") from None
+            return self.catalogue
 
     def names(self, fold: int, role: str) -> list[tuple[str, Variant]]:
         """Return sequence and variant of the samples that have a role in a fold by :attr:`roles`."""

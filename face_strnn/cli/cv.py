@@ -22,6 +22,7 @@ def cv(
     out: Path,
     protocol: Literal["interleaved", "contiguous", "leave-one-subject-out", "given"] = "interleaved",
     folds: int = 10,
+    classes: list[str] | None = None,
     selection: Literal["last", "inner", "oracle"] = "last",
     epochs: int | None = None,
     seed: int = 0,
@@ -45,6 +46,7 @@ def cv(
         out: the run folder.
         protocol: how subjects are dealt to folds; given: as the data set itself says (a manifest's column fold).
         folds: number of folds of the protocols interleaved and contiguous.
+        classes: those to tell apart: six (without contempt), seven, or names such as anger fear; by default all.
         epochs: passes over the training samples, in place of the configuration's training.epochs.
         selection: the epoch that is tested: the last; inner: the best on training subjects set aside for it; oracle:
             the best on the test subjects, whose accuracy is not comparable with anything.
@@ -76,6 +78,7 @@ def cv(
     plan = Plan(
         protocol=protocol,
         folds=folds,
+        classes=tuple(classes) if classes else None,
         selection=selection,
         seed=seed,
         seeds=seeds,

@@ -37,11 +37,14 @@ COMMANDS = (
         listed=("features",),
     ),
     Command(pretrain, "face-strnn pretrain --images data/fer2013/train --faces given --out backbones/fer.safetensors"),
-    Command(cv, "face-strnn cv --features features --out runs/first", configurable=True),
+    Command(cv, "face-strnn cv --features features --out runs/first", configurable=True, listed=("classes",)),
     Command(heatmap, "face-strnn heatmap runs/first --sequence S005_001 --features features", positional="run"),
     Command(saliency, "face-strnn saliency runs/first --features features", positional="run"),
     Command(
-        reproduce, "face-strnn reproduce --features features --out paper --seeds 5", configurable=True, listed=("only",)
+        reproduce,
+        "face-strnn reproduce --features features --out paper --seeds 5",
+        configurable=True,
+        listed=("only", "classes"),
     ),
     Command(report, "face-strnn report runs/first", positional="run"),
     Command(audit, "face-strnn audit runs/first --features features", positional="run"),

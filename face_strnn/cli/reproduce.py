@@ -26,6 +26,7 @@ def reproduce(
     spread: bool = False,
     protocol: Literal["interleaved", "contiguous", "leave-one-subject-out", "given"] = "interleaved",
     folds: int = 10,
+    classes: list[str] | None = None,
     selection: Literal["last", "inner"] = "last",
     epochs: int | None = None,
     seed: int = 0,
@@ -45,6 +46,7 @@ def reproduce(
         spread: give the LaTeX table a column for the spread over seeds, of which there must be two or more.
         protocol: how subjects are dealt to folds; given: as the data set itself says (a manifest's column fold).
         folds: number of folds of the protocols interleaved and contiguous.
+        classes: those to tell apart: six (without contempt), seven, or names such as anger fear; by default all.
         selection: the epoch that is tested: the last; inner: the best on training subjects set aside for it.
         epochs: passes over the training samples, in place of the configuration's training.epochs.
         seed: of the initial parameters.
@@ -67,7 +69,14 @@ def reproduce(
     if epochs is not None:
         training = replace(training, epochs=epochs)
     plan = Plan(
-        protocol=protocol, folds=folds, selection=selection, seed=seed, seeds=seeds, network=network, training=training
+        protocol=protocol,
+        folds=folds,
+        classes=tuple(classes) if classes else None,
+        selection=selection,
+        seed=seed,
+        seeds=seeds,
+        network=network,
+        training=training,
     )
     whole = Reproduction(FeatureStore.open(features), out, plan, only, compute_device(device), command)
     whole.begin()

@@ -74,7 +74,7 @@ def cross_validate(
             asked for and the store has no crops, or the backbone's weights are not at hand.
     """
     started = time.perf_counter()
-    stored = Samples.of(store)
+    stored = Samples.of(store, plan.classes)
     _require_variants(stored, plan)
     samples = stored.learned_with(plan.augmentation)
     tested = stored if plan.test_average else stored.originals()

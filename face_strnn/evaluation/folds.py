@@ -38,6 +38,9 @@ class Fold:
 def make_folds(samples: Samples, tested: Samples, plan: Plan) -> list[Fold]:
     """Split the samples as the protocol has it: all variants of a sequence are on the same side.
 
+    The subjects of the whole store are dealt to folds, whichever classes are told apart; a fold without a sequence of
+    these is left out.
+
     Args:
         samples: those to learn from; ``train`` and ``validation`` are numbers in them.
         tested: those to test on; ``test`` are numbers in them.
@@ -46,13 +49,17 @@ def make_folds(samples: Samples, tested: Samples, plan: Plan) -> list[Fold]:
     Raises:
         BadInput: fewer subjects than folds; one subject; too few folds for inner selection.
     """
-    originals = samples.originals()
-    subjects = originals.subjects
+    population = samples.population
+    subjects = np.array([entry.subject for entry in population])
     if len(set(subjects)) < 2:
         raise BadInput(f"{samples.store.folder}: holds one subject; a subject-independent test needs at least 2")
-    split = splitter(plan.protocol, plan.folds, subjects.tolist(), originals.given_folds.tolist())
-    names = np.array([entry.sequence for entry in originals.entries])
-    held_out = [names[test] for _, test in split.split(names, groups=subjects)]
+    # Subjects whose sequences are all of classes that are left out keep their place in the order of subjects.
+    split = splitter(plan.protocol, plan.folds, subjects.tolist(), [entry.fold for entry in population])
+    kept = {entry.sequence for entry in samples.entries}
+    held_out = []
+    for _, test in split.split(subjects, groups=subjects):
+        names = [population[n].sequence for n in test if population[n].sequence in kept]
+        held_out += [np.array(names)] if names else []
     return [_fold(samples, tested, held_out, number, plan.selection) for number in range(len(held_out))]
 
 

@@ -40,6 +40,7 @@ class Plan:
         seeds: number of times that every fold is trained, with seeds from ``seed`` upwards.
         augmentation: ``"all"`` takes every variant that the features hold in every epoch, ``"one"`` one of each
             sequence, drawn anew for every epoch, ``"none"`` only the original sequences.
+        classes: those that are told apart; None for all of the store. The sequences of others are left out.
         test_average: the prediction for a test sequence is the mean over all its variants.
         ensemble: the prediction is the mean over the networks of all seeds.
         network, training: the settings of the networks; sizes that are None become those of the features.
@@ -56,6 +57,7 @@ class Plan:
     seed: int = 0
     seeds: int = 1
     augmentation: Augmentation = "all"
+    classes: tuple[str, ...] | None = None
     test_average: bool = False
     ensemble: bool = False
     network: NetworkConfig = field(default_factory=NetworkConfig)
@@ -123,7 +125,8 @@ class RunSettings(Plan):
             **samples.variant_facts(),
             "samples_sha256": samples.sha256(),
         }
-        filled_in = replace(plan, folds=n_folds, network=network_for(samples, plan.network))
+        network = network_for(samples, plan.network)
+        filled_in = replace(plan, folds=n_folds, classes=samples.class_names, network=network)
         return cls(data=samples.store.recipe["data"], features=features, **_attributes(filled_in))
 
     @classmethod

@@ -87,8 +87,8 @@ class Reproduction:
 
     @cached_property
     def samples(self) -> Samples:
-        """All samples of the store."""
-        return Samples.of(self.store)
+        """The samples of the store, of the classes that are told apart."""
+        return Samples.of(self.store, self.plan.classes)
 
     @cached_property
     def config(self) -> Config:
@@ -143,6 +143,7 @@ class Reproduction:
         return {
             "data": self.store.recipe["data"],
             "features": {"fingerprint": self.store.fingerprint, "samples_sha256": self.samples.sha256()},
+            "classes": list(self.samples.class_names),
             "protocol": self.plan.protocol,
             "folds": len(self.folds),
             "selection": self.plan.selection,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_prep.datasets.emotions import EMOTIONS, classes_of
+from data_prep.datasets.emotions import chosen_classes, classes_of
 from data_prep.errors import BadInput
 from data_prep.faces.variants import Variant
 from data_prep.store.store import FeatureStore, StoredSequence
@@ -23,25 +23,31 @@ class Samples:
     Attributes:
         store: where the maps are.
         entries: the N samples.
-        class_names: the data set's classes, see :func:`data_prep.datasets.emotions.classes_of`; a label is a place in
-            them.
+        class_names: the classes that are told apart; a label is an index into them.
+        population: the original samples of the whole store, of all its classes: their subjects are split into folds.
     """
 
     store: FeatureStore
     entries: tuple[StoredSequence, ...]
     class_names: tuple[str, ...]
+    population: tuple[StoredSequence, ...]
 
     @classmethod
-    def of(cls, store: FeatureStore) -> "Samples":
-        """Take all samples of a store.
+    def of(cls, store: FeatureStore, classes: Sequence[str] | None = None) -> "Samples":
+        """Take the samples of a store.
+
+        Args:
+            store: the features.
+            classes: those to tell apart, of the store's own; the samples of all others are left out. None for all.
 
         Raises:
             BadInput: the store is empty, a sequence lacks a variant that others have, its variants are not of the
-                same images and label, or a label is no emotion.
+                same images and label, a label is none of the store's classes, or ``classes`` are not.
         """
         entries = tuple(store.entries())
         if not entries:
             raise BadInput(f"{store.folder}: holds no features yet; run `face-strnn prepare` to the end")
+        known = store.recipe.get("classes") or classes_of(store.recipe["data"], {entry.emotion for entry in entries})
         variants = {entry.variant for entry in entries}
         by_sequence: dict[str, set[Variant]] = {}
         first_of: dict[str, StoredSequence] = {}
@@ -53,10 +59,8 @@ class Samples:
                     "delete it and run `face-strnn prepare` again"
                 )
             by_sequence.setdefault(entry.sequence, set()).add(entry.variant)
-            if entry.emotion not in EMOTIONS:
-                raise BadInput(
-                    f"{store.path_of(entry)}: its emotion {entry.emotion} is not one of {', '.join(EMOTIONS)}"
-                )
+            if entry.emotion not in known:
+                raise BadInput(f"{store.path_of(entry)}: its emotion {entry.emotion} is not one of {', '.join(known)}")
         for sequence, found in by_sequence.items():
             if found != variants:
                 lacking = ", ".join(map(str, sorted(variants - found)))
@@ -64,7 +68,11 @@ class Samples:
                     f"{store.folder}: {sequence} lacks the variants {lacking} that others have; "
                     "run `face-strnn prepare` to the end"
                 )
-        return cls(store, entries, classes_of(store.recipe.get("data", ""), {entry.emotion for entry in entries}))
+        population = tuple(entry for entry in entries if entry.variant.is_original)
+        if classes is None:
+            return cls(store, entries, tuple(known), population)
+        class_names = chosen_classes(classes, known)
+        return cls(store, tuple(one for one in entries if one.emotion in class_names), class_names, population)
 
     def learned_with(self, augmentation: Augmentation) -> "Samples":
         """Return what there is to learn from: all samples, or with ``"none"`` the sequences as they were taken.
