@@ -1,7 +1,9 @@
-"""The STRNN (Zhang et al. 2019), equations (1) to (9).
+"""The STRNN (Zhang et al. 2019), equations (1) to (9), for speed.
 
-The equations are written once, for M networks at once (:func:`logits`): each parameter has a leading dimension M, and
-all M networks see the same maps. The folds of a cross-validation are trained in this form; :class:`STRNN` is the single
+:mod:`face_strnn.models.reference` is the same as the paper writes it, node by node: read it first.
+
+Here the equations are written for M networks at once (:func:`logits`): each parameter has a leading dimension M, and
+all networks see the same maps. The folds of a cross-validation are trained in this form; :class:`STRNN` is the single
 network, M = 1.
 """
 
@@ -186,11 +188,14 @@ class STRNN(nn.Module):
     ``spatial.U``, ``W``, ``b``, ``G``, ``V`` and ``temporal.R``, ``W``, ``b``, ``G``, ``V``.
 
     Args:
-        input_size, grid, spatial_hidden, spatial_output, spatial_projection, temporal_hidden, length,
-        temporal_projection, n_classes, activation, variant: see :class:`NetworkConfig`.
-        scan: traversals of other nodes than a grid's, such as sensors on a head; the grid is then without meaning.
+        input_size, spatial_hidden, spatial_output, spatial_projection, temporal_hidden, length, temporal_projection,
+        n_classes, activation, variant: see :class:`NetworkConfig`.
+        grid: (h, w) of the nodes.
+        scan: traversals of nodes that are no grid, such as sensors on a head; ``grid`` is not read then.
 
     Attributes:
+        config: the sizes.
+        scan: the traversals.
         facts: what the header of the file says from which it was loaded; empty for a new network.
 
     Raises:
@@ -205,7 +210,7 @@ class STRNN(nn.Module):
     def __init__(
         self,
         input_size: int = 512,
-        grid: tuple[int, int] = (7, 7),
+        grid: tuple[int, ...] = (7, 7),
         spatial_hidden: int = 50,
         spatial_output: int = 50,
         spatial_projection: int = 10,
@@ -218,10 +223,10 @@ class STRNN(nn.Module):
         scan: Scan | None = None,
     ) -> None:
         super().__init__()
-        self.scan = scan or Scan.grid(*grid)
+        self.scan = scan or Scan.of({"grid": grid})
         self.config = NetworkConfig(
             input_size,
-            tuple(grid) if scan is None else (scan.n_nodes, 1),
+            self.scan.shape,
             spatial_hidden,
             spatial_output,
             spatial_projection,
@@ -232,7 +237,6 @@ class STRNN(nn.Module):
             activation,
             variant,
         )
-        self._nodes = self.config.grid if scan is None else (scan.n_nodes,)
         self.facts: dict[str, str] = {}
         self.spatial, self.temporal = _Parameters(), _Parameters()
         self.set_parameters(initial_parameters(self.config, n_directions=self.scan.n_directions))
@@ -256,7 +260,7 @@ class STRNN(nn.Module):
             BadInput: the maps have other sizes than the network.
         """
         config = self.config
-        expected = (config.length, *self._nodes, config.input_size)
+        expected = (config.length, *self.scan.shape, config.input_size)
         if tuple(maps.shape[1:]) != expected:
             raise BadInput(f"maps of shape {tuple(maps.shape)} where the network takes (batch, {str(expected)[1:]}")
         every_step = torch.eye(config.length, device=maps.device)
@@ -275,7 +279,7 @@ class STRNN(nn.Module):
         Raises:
             BadInput: the maps have other sizes than the network.
         """
-        expected = (*self._nodes, self.config.input_size)
+        expected = (*self.scan.shape, self.config.input_size)
         for maps in sequences:
             if tuple(maps.shape[1:]) != expected:
                 raise BadInput(
@@ -290,7 +294,7 @@ class STRNN(nn.Module):
     def save(self, path: Path, **facts: str) -> None:
         """Write the network to a safetensors file, whole or not at all; ``facts`` stand in its header."""
         header = {"config": json.dumps(asdict(self.config)), **facts}
-        if self._nodes != self.config.grid:
+        if len(self.scan.shape) == 1:
             header["scan"] = json.dumps({"orders": self.scan.orders, "predecessors": self.scan.predecessors})
         write_tensors(Path(path), {name: tensor.contiguous() for name, tensor in self.state_dict().items()}, header)
 
