@@ -66,7 +66,7 @@ def cv(
     from face_strnn.evaluation.crossval import cross_validate
     from face_strnn.evaluation.finetuned import Finetuning, finetuned_cross_validation
     from face_strnn.evaluation.run_folder import FROZEN
-    from face_strnn.models.spatial import scan_path
+    from face_strnn.models.spatial import scan_backend
     from face_strnn.report.page import render_report
     from face_strnn.report.tensorboard import TrainingScalars
 
@@ -81,7 +81,7 @@ def cv(
         raise BadInput("--finetune: every network answers alone, from the crops; leave --test-average and --ensemble")
     store = FeatureStore.open(features)
     where = compute_device(device)
-    console.print(f"scan: {scan_path(Config(network, training), where)}", highlight=False)
+    console.print(f"scan: {scan_backend(Config(network, training), where)}", highlight=False)
     with training_progress(training.epochs) as show:
 
         def watch(stack: "Stack") -> None:

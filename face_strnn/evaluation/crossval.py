@@ -32,7 +32,7 @@ from face_strnn.evaluation.predictions import (
 )
 from face_strnn.evaluation.protocols import splitter
 from face_strnn.evaluation.run_folder import checkpoint_name, read_summary, take_folder
-from face_strnn.models.spatial import scan_path
+from face_strnn.models.spatial import scan_backend
 from face_strnn.models.strnn import STRNN
 from face_strnn.training.gpu_memory import networks_that_fit
 from face_strnn.training.samples import Samples, channel_moments, names_sha256
@@ -163,7 +163,7 @@ def cross_validate(
         "warnings": lacking,
         "baselines": _baselines(samples, folds),
         "features": {**store.recipe, **settings["features"]},
-        "spatial_scan": scan_path(config, device),
+        "spatial_scan": scan_backend(config, device),
         "versions": _versions(),
         "command": command,
         "seconds": round(time.perf_counter() - started, 1),

@@ -125,7 +125,7 @@ class Scan:
                     return cls.from_coordinates([(row, column) for row, column in places], reach)
         raise BadInput(
             f"nodes are {nodes}; they must be {{'grid': [h, w]}} or "
-            "{'places': [[row, column], ...], 'reach': distance}, with numbers for the names"
+            "{'places': [[row, column], ...], 'reach': distance}"
         )
 
     @classmethod

@@ -9,7 +9,7 @@ network, M = 1.
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -89,37 +89,26 @@ def logits(
     Returns:
         (M, B, classes): o of equation (8), in the parameters' type.
     """
+    sigma = torch.relu if activation == "relu" else torch.sigmoid
     compute_type = torch.bfloat16 if precision == "bfloat16" else parameters["spatial.U"].dtype
     if "spatial.W" in parameters:
-        m = _spatial_outputs(parameters, batch, scan, activation, compute_type, workspace)
+        U, W, b, G, V = (parameters[f"spatial.{name}"] for name in "UWbGV")
+        s = projected_states(batch.frames, batch.steps, U, W, b, G, scan, activation == "relu", compute_type, workspace)
+        # (4) on s, (M, B * L, D, Kp, H): direction, column of G and unit together are one product.
+        m = s.flatten(2) @ V.transpose(2, 3).flatten(1, 2)
     else:
-        m = slices_fully_connected(parameters, batch.frames, batch.steps, activation, compute_type)
+        m = slices_fully_connected(parameters, batch.frames, batch.steps, sigma, compute_type)
     m = m.unflatten(1, (-1, batch.length)).transpose(1, 2)  # (M, L, B, output)
     if "temporal.W" in parameters:
-        return _temporal_logits(parameters, m, activation, dropout)
-    return steps_fully_connected(parameters, m, activation, dropout)
+        return _temporal_logits(parameters, m, sigma, dropout)
+    return steps_fully_connected(parameters, m, sigma, dropout)
 
 
-def _spatial_outputs(
-    parameters: Parameters,
-    batch: MapBatch,
-    scan: Scan,
-    activation: str,
-    compute_type: torch.dtype,
-    workspace: Workspace | None,
+def _temporal_logits(
+    parameters: Parameters, m: Tensor, sigma: Callable[[Tensor], Tensor], dropout: Tensor | None
 ) -> Tensor:
-    """Equations (1) to (4): m of every time step, (M, B * L, output)."""
-    U, W, b, G, V = (parameters[f"spatial.{name}"] for name in "UWbGV")
-    s = projected_states(batch.frames, batch.steps, U, W, b, G, scan, activation == "relu", compute_type, workspace)
-    # s is (M, B * L, D, Kp, H).
-    # (4): the sum over directions is one product over direction, column of G and unit together.
-    return s.flatten(2) @ V.transpose(2, 3).flatten(1, 2)
-
-
-def _temporal_logits(parameters: Parameters, m: Tensor, activation: str, dropout: Tensor | None) -> Tensor:
     """Equations (5) to (8) on m, (M, L, B, input); returns (M, B, classes)."""
     R, W, b, G, V = (parameters[f"temporal.{name}"] for name in "RWbGV")
-    sigma = torch.relu if activation == "relu" else torch.sigmoid
     both_ways = torch.stack((m, m.flip(1)), 1)  # (M, 2, L, B, input): the backward network reads the last step first
     inputs = both_ways.flatten(2, 3) @ R.transpose(2, 3) + b.unsqueeze(2)
     inputs = inputs.unflatten(2, m.shape[1:3]).flatten(0, 1)  # (2 M, L, B, H)

@@ -18,10 +18,9 @@ from random_networks import (
 )
 
 from data_prep.errors import BadInput
-from face_strnn.models.kernels import portable as spatial_portable
-from face_strnn.models.kernels.build import SMALL, why_not
+from face_strnn.models.kernels.build import SMALL, reason_unavailable
 from face_strnn.models.kernels.compiled import Workspace
-from face_strnn.models.kernels.portable import PortableStates
+from face_strnn.models.kernels.portable import CHUNK_BYTES, PortableStates
 from face_strnn.models.reference import corners, sparse_projection, spatial_states
 from face_strnn.models.scan import Scan
 from face_strnn.models.spatial import projected_states
@@ -102,14 +101,13 @@ def test_stacked_networks_and_interpolated_steps_equal_the_reference(relu):
     assert_same(PortableStates.apply(frames, steps, *parameters, scan, relu), expected)
 
 
-def test_the_size_of_chunks_changes_nothing(monkeypatch):
+def test_the_size_of_chunks_changes_nothing():
     scan = Scan.grid(2, 3)
     frames, steps, parameters = stack_of_two(scan)
     weights = random_maps(2, 6, 4, 2, 2, seed=9)
     results = []
-    for size in (1, spatial_portable.CHUNK_BYTES):
-        monkeypatch.setattr(spatial_portable, "CHUNK_BYTES", size)
-        s = PortableStates.apply(frames, steps, *parameters, scan, True)
+    for size in (1, CHUNK_BYTES):
+        s = PortableStates.apply(frames, steps, *parameters, scan, True, None, size)
         results.append((s, *torch.autograd.grad((weights * s).sum(), (frames, *parameters))))
     for one_by_one, together in zip(*results, strict=True):
         assert_same(one_by_one, together)
@@ -186,8 +184,8 @@ def test_a_nodes_input_reaches_exactly_the_nodes_behind_it_in_every_direction(gr
 @pytest.fixture
 def kernel_needed():
     for hidden in (1, 3, 5, 16, 33, 50):
-        if why_not(hidden):
-            pytest.skip(f"no compiled kernel on this machine: {why_not(hidden)}")
+        if reason_unavailable(hidden):
+            pytest.skip(f"no compiled kernel on this machine: {reason_unavailable(hidden)}")
 
 
 def both_paths(steps, frames, parameters, scan, relu, dtype=torch.float32):
@@ -297,8 +295,8 @@ def test_states_that_were_overwritten_are_not_differentiated(kernel_needed):
 @pytest.mark.parametrize("variables", [{"FACE_STRNN_PORTABLE": "1"}, {"PATH": "/nowhere"}])
 def test_without_a_compiler_the_portable_path_is_taken_and_the_reason_is_told(variables):
     program = (
-        "import torch; from face_strnn import STRNN; from face_strnn.models.kernels.build import why_not;"
-        "network = STRNN(); print(network(torch.rand(1, 44, 7, 7, 512)).shape); print(why_not(50))"
+        "import torch; from face_strnn import STRNN; from face_strnn.models.kernels.build import reason_unavailable;"
+        "network = STRNN(); print(network(torch.rand(1, 44, 7, 7, 512)).shape); print(reason_unavailable(50))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], env={**os.environ, **variables}, capture_output=True, text=True, check=True

@@ -1,6 +1,5 @@
 """The STRNN against the reference, which computes equations (1) to (9) node by node."""
 
-
 import numpy as np
 import pytest
 import torch
