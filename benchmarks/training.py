@@ -21,7 +21,7 @@ from machine import describe, matrix_rate, peak_memory_mib, seconds
 
 from data_prep.datasets.ckplus_list import ckplus_sequences
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
-from face_strnn.models.spatial import scan_path
+from face_strnn.models.spatial import scan_backend
 from face_strnn.models.strnn import STRNN
 from face_strnn.models.time_steps import time_steps
 from face_strnn.training.samples import channel_moments
@@ -39,7 +39,7 @@ def main() -> None:
     console.print(describe())
     rate = matrix_rate()
     console.print(f"float32 matrix rate (2048 x 2048): {rate / 1e9:.0f} GFLOP/s")
-    console.print(f"scan: {scan_path(Config())}")
+    console.print(f"scan: {scan_backend(Config())}")
     one_step(console)
     one_epoch(console, rate)
 

@@ -1,5 +1,6 @@
 """The settings of a network and its training, as they stand in a configuration file."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
@@ -62,7 +63,7 @@ class NetworkConfig:
 
     Attributes:
         input_size: channels C of a node's input; left out, those of the features.
-        grid: (h, w); K = h * w nodes; left out, those of the features.
+        grid: the nodes' shape in maps: (h, w), or (K,) for K nodes that are no grid; left out, that of the features.
         spatial_hidden: units of a node's hidden state, per direction.
         spatial_output: units of m_t, equation (4).
         spatial_projection: Kp, equation (3).
@@ -76,7 +77,7 @@ class NetworkConfig:
     """
 
     input_size: int | None = None
-    grid: tuple[int, int] | None = None
+    grid: tuple[int, ...] | None = None
     spatial_hidden: int = 50
     spatial_output: int = 50
     spatial_projection: int = 10
@@ -98,7 +99,7 @@ class NetworkConfig:
         """Return the settings with the sizes that maps and classes give.
 
         Args:
-            shape: (h, w, C) of a frame's maps.
+            shape: of a frame's maps: (h, w, C), or (K, C) where their nodes are no grid.
             n_classes: number of classes of the data.
 
         Raises:
@@ -113,6 +114,11 @@ class NetworkConfig:
         return replace(self, **given)
 
     @property
+    def n_nodes(self) -> int:
+        """Nodes K."""
+        return math.prod(self.grid)
+
+    @property
     def n_temporal_features(self) -> int:
         """Numbers that the last layer, ``temporal.V``, sees of a sequence."""
         return self.temporal_hidden if self.variant == "srnn" else 2 * self.temporal_projection * self.temporal_hidden
@@ -125,12 +131,11 @@ class NetworkConfig:
         """
         if None in (self.input_size, self.grid, self.n_classes):
             raise ValueError("the sizes that follow the features are not known yet: call for_maps first")
-        n_nodes = self.grid[0] * self.grid[1]
         spatial = {
             "spatial.U": (n_directions, self.spatial_hidden, self.input_size),
             "spatial.W": (n_directions, self.spatial_hidden, self.spatial_hidden),
             "spatial.b": (n_directions, self.spatial_hidden),
-            "spatial.G": (n_directions, n_nodes, self.spatial_projection),
+            "spatial.G": (n_directions, self.n_nodes, self.spatial_projection),
             "spatial.V": (n_directions, self.spatial_output, self.spatial_projection * self.spatial_hidden),
         }
         temporal = {
@@ -142,7 +147,7 @@ class NetworkConfig:
         }
         if self.variant == "trnn":
             spatial = {
-                "spatial.U": (1, self.spatial_output, n_nodes * self.input_size),
+                "spatial.U": (1, self.spatial_output, self.n_nodes * self.input_size),
                 "spatial.b": (1, self.spatial_output),
             }
         if self.variant == "srnn":

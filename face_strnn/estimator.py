@@ -121,14 +121,11 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise BadInput(f"all {len(y)} sequences are of the class {self.classes_[0]}; a classifier needs two")
-        _, *grid, channels = maps[0].shape
-        network = {
-            field.name: getattr(self, field.name) for field in fields(NetworkConfig) if hasattr(self, field.name)
-        }
-        training = {field.name: getattr(self, field.name) for field in fields(TrainingConfig)}
-        nodes = tuple(grid) if self.scan is None else (self.scan.n_nodes, 1)
-        sizes = {"input_size": channels, "grid": nodes, "n_classes": len(self.classes_)}
-        config = Config(NetworkConfig(**network, **sizes), TrainingConfig(**training))
+        network, training = (
+            kind(**{field.name: getattr(self, field.name) for field in fields(kind) if hasattr(self, field.name)})
+            for kind in (NetworkConfig, TrainingConfig)
+        )
+        config = Config(network.for_maps(maps[0].shape[1:], len(self.classes_)), training)
         alone = StackedNetwork(1, self.random_state, np.ones(len(maps), bool))
         samples = TrainingSamples(maps, torch.from_numpy(labels), channel_moments(maps))
         stack = train([alone], samples, config, device=compute_device(self.device), scan=self.scan)

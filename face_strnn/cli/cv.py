@@ -70,7 +70,7 @@ def cv(
     from face_strnn.audit.audit import audit_run, write_audit
     from face_strnn.evaluation.crossval import cross_validate
     from face_strnn.evaluation.settings import Plan
-    from face_strnn.models.spatial import scan_path
+    from face_strnn.models.spatial import scan_backend
     from face_strnn.report.page import render_report
 
     if epochs is not None:
@@ -95,7 +95,7 @@ def cv(
     if tensorboard and plan.is_finetuned:
         raise BadInput("--finetune: draws no curves; omit --tensorboard")
     store, where = FeatureStore.open(features), compute_device(device)
-    console.print(f"scan: {scan_path(plan.config, where)}", highlight=False)
+    console.print(f"scan: {scan_backend(plan.config, where)}", highlight=False)
     with _progress(out / "tensorboard" if tensorboard else None, selection) as (progress, complete):
         run = cross_validate(store, out, plan, where, weights, command, progress)
         complete(run)

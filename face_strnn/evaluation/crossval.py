@@ -35,7 +35,7 @@ from face_strnn.evaluation.run_folder import open_run_folder
 from face_strnn.evaluation.settings import Plan, RunSettings
 from face_strnn.evaluation.significance import beside_frozen
 from face_strnn.evaluation.summary import SUMMARY_FILE, BaselineScore, FrozenScore, Summary
-from face_strnn.models.spatial import scan_path
+from face_strnn.models.spatial import scan_backend
 from face_strnn.training.samples import Samples
 
 
@@ -108,9 +108,9 @@ def cross_validate(
         "baselines": _baseline_scores(samples, plan),
         **_beside_frozen(settings, out, samples, predictions),
     }
-    facts = {"damaged": damaged, "warnings": warned, "command": command, "spatial_scan": scan_path(plan.config, device)}
-    seconds = round(time.perf_counter() - started, 1)
-    Summary(**_summary_of(settings, samples), **scores, **facts, versions=_versions(), seconds=seconds).write(out)
+    facts = {"damaged": damaged, "warnings": warned, "command": command, "versions": _versions()}
+    facts |= {"spatial_scan": scan_backend(plan.config, device), "seconds": round(time.perf_counter() - started, 1)}
+    Summary(**_summary_of(settings, samples), **scores, **facts).write(out)
     return Run(out)
 
 

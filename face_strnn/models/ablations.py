@@ -11,19 +11,19 @@ The units u are as many as those of f_t. U, R, b and V stand where they did; the
 both ways through time, is 1.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from face_strnn.models.time_steps import Taps
+from face_strnn.models.time_steps import Taps, in_time_steps
 
 
 def slices_fully_connected(
     parameters: Mapping[str, Tensor],
     frames: Tensor,
     steps: Sequence[Tensor] | Taps,
-    activation: str,
+    sigma: Callable[[Tensor], Tensor],
     compute_type: torch.dtype,
 ) -> Tensor:
     """Return m of every time slice of M networks without a spatial recurrent layer.
@@ -32,7 +32,7 @@ def slices_fully_connected(
         parameters: ``spatial.U``, (M, 1, output, K * C), column k * C + c for channel c of node k, and ``spatial.b``,
             (M, 1, output).
         frames, steps: see :class:`face_strnn.models.strnn.MapBatch`; frames are (F, K, C).
-        activation: ``"relu"`` or ``"sigmoid"``.
+        sigma: the activation.
         compute_type: of the product with the maps.
 
     Returns:
@@ -42,11 +42,11 @@ def slices_fully_connected(
     maps = frames.flatten(1).to(compute_type)  # (F, K * C)
     # Frames become time steps after the product, which is linear: there are fewer of them.
     products = (maps @ U.to(compute_type).transpose(1, 2)).to(U.dtype)  # (M, F, output)
-    return _sigma(_in_time_steps(products, steps) + b, activation)
+    return sigma(in_time_steps(products, steps) + b)
 
 
 def steps_fully_connected(
-    parameters: Mapping[str, Tensor], m: Tensor, activation: str, dropout: Tensor | None = None
+    parameters: Mapping[str, Tensor], m: Tensor, sigma: Callable[[Tensor], Tensor], dropout: Tensor | None = None
 ) -> Tensor:
     """Return the logits of M networks without a temporal recurrent layer.
 
@@ -54,28 +54,14 @@ def steps_fully_connected(
         parameters: ``temporal.R``, (M, 1, H, L * output), column t * output + n for unit n of m_t; ``temporal.b``,
             (M, 1, H); ``temporal.V``, (M, 1, classes, H).
         m: (M, L, B, output).
-        activation: ``"relu"`` or ``"sigmoid"``.
+        sigma: the activation.
         dropout: (M, B, H) factors of the layer's units.
 
     Returns:
         (M, B, classes).
     """
     R, b, V = (parameters[f"temporal.{name}"].squeeze(1) for name in "RbV")
-    u = _sigma(m.transpose(1, 2).flatten(2) @ R.transpose(1, 2) + b.unsqueeze(1), activation)  # (M, B, H)
+    u = sigma(m.transpose(1, 2).flatten(2) @ R.transpose(1, 2) + b.unsqueeze(1))  # (M, B, H)
     if dropout is not None:
         u = u * dropout
     return u @ V.transpose(1, 2)
-
-
-def _sigma(values: Tensor, activation: str) -> Tensor:
-    return torch.relu(values) if activation == "relu" else torch.sigmoid(values)
-
-
-def _in_time_steps(products: Tensor, steps: Sequence[Tensor] | Taps) -> Tensor:
-    """(M, F, output) of frames -> (M, B * L, output) of time steps."""
-    if isinstance(steps, Taps):
-        first, second = (products.index_select(1, steps.frame[:, tap]) for tap in (0, 1))
-        weight = steps.weight.to(products.dtype).unsqueeze(2)
-        return first * weight[:, 0] + second * weight[:, 1]
-    of_sequences = products.split([weights.shape[1] for weights in steps], 1)
-    return torch.cat([weights.to(part.dtype) @ part for weights, part in zip(steps, of_sequences, strict=True)], 1)

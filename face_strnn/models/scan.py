@@ -1,7 +1,7 @@
 """Traversals of the spatial nodes: which node is visited after which, as data (equation 2)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -56,6 +56,7 @@ class Scan:
         orders, predecessors: as given.
         n_directions: D.
         n_nodes: K.
+        shape: of the nodes in maps: (h, w) where they are a grid's, else (K,).
         waves: nodes grouped by depth; every wave depends on earlier ones only.
         n_places: length of the order in which nodes are computed, wave by wave. It is K unless the directions' waves
             differ in size: shorter ones are then filled up with empty places.
@@ -70,6 +71,7 @@ class Scan:
     def __init__(self, orders: Sequence[Sequence[int]], predecessors: Sequence[Sequence[Sequence[int]]]) -> None:
         self.orders, self.predecessors = orders, predecessors
         self.n_directions, self.n_nodes = len(orders), len(orders[0]) if orders else 0
+        self.shape: tuple[int, ...] = (self.n_nodes,)
         if not self.n_nodes or len(predecessors) != self.n_directions:
             raise BadInput("a scan needs at least one direction over at least one node, with the predecessors of each")
         waves_of = [
@@ -101,6 +103,32 @@ class Scan:
         return self._place_on[device]
 
     @classmethod
+    def of(cls, nodes: Mapping[str, object]) -> "Scan":
+        """Return the scan of nodes as the recipe of a feature store describes them.
+
+        Args:
+            nodes: ``{"grid": [h, w]}``, see :meth:`grid`, or ``{"places": [[row, column], ...], "reach": distance}``,
+                see :meth:`from_coordinates`.
+
+        Raises:
+            BadInput: anything else.
+
+        Example:
+            >>> Scan.of({"grid": [7, 7]}).shape, Scan.of({"places": [[0, 0], [0, 1], [1, 0.5]], "reach": 1.2}).shape
+            ((7, 7), (3,))
+        """
+        match nodes:
+            case {"grid": [int(height), int(width)], **others} if not others:
+                return cls.grid(height, width)
+            case {"places": [*places], "reach": int() | float() as reach, **others} if not others:
+                if all(map(_are_coordinates, places)):
+                    return cls.from_coordinates([(row, column) for row, column in places], reach)
+        raise BadInput(
+            f"nodes are {nodes}; they must be {{'grid': [h, w]}} or "
+            "{'places': [[row, column], ...], 'reach': distance}"
+        )
+
+    @classmethod
     def grid(cls, height: int, width: int) -> "Scan":
         """Return the scan of an h x w grid from its four corners, as equation (2) sets it out.
 
@@ -112,7 +140,9 @@ class Scan:
         """
         if height < 1 or width < 1:
             raise BadInput(f"a grid of {height} x {width} has no nodes; both sides must be at least 1")
-        return cls.from_coordinates([(row, column) for row in range(height) for column in range(width)], reach=1.5)
+        scan = cls.from_coordinates([(row, column) for row in range(height) for column in range(width)], reach=1.5)
+        scan.shape = (height, width)
+        return scan
 
     @classmethod
     def from_coordinates(cls, coordinates: Sequence[tuple[float, float]], reach: float) -> "Scan":
@@ -127,12 +157,14 @@ class Scan:
             reach: longest distance to a predecessor; 1.5 on a grid of unit steps gives equation (2).
 
         Raises:
-            BadInput: two nodes at the same place, or no nodes.
+            BadInput: no nodes, two nodes at the same place, or a number that is not finite.
 
         Example:
             >>> Scan.from_coordinates([(0, 0), (0, 1), (1, 0.5)], reach=1.2).n_nodes
             3
         """
+        if not all(map(math.isfinite, (reach, *(number for place in coordinates for number in place)))):
+            raise BadInput("the reach of a scan and the coordinates of its nodes must be finite numbers")
         if len(set(coordinates)) != len(coordinates):
             raise BadInput("two nodes of a scan are at the same place; give each its own coordinates")
         orders, predecessors = [], []
@@ -151,6 +183,13 @@ class Scan:
                 ]
             )  # fmt: skip
         return cls(orders, predecessors)
+
+
+def _are_coordinates(place: object) -> bool:
+    match place:
+        case [int() | float(), int() | float()]:
+            return True
+    return False
 
 
 def _waves(

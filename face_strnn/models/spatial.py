@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from face_strnn.config import Config
-from face_strnn.models.kernels.build import scan_kernel, why_not
+from face_strnn.models.kernels.build import reason_unavailable, scan_kernel
 from face_strnn.models.kernels.compiled import CompiledStates, Workspace
 from face_strnn.models.kernels.portable import PortableStates
 from face_strnn.models.scan import Scan
@@ -53,7 +53,7 @@ def projected_states(
     return PortableStates.apply(frames, steps, U, W, b, G, scan, relu, compute_type)
 
 
-def scan_path(config: Config, device: torch.device | str = "cpu") -> str:
+def scan_backend(config: Config, device: torch.device | str = "cpu") -> str:
     """Say what computes the scan of a training with these settings, and why where it is not the fastest."""
     device = torch.device(device)
     if config.network.variant == "trnn":
@@ -62,7 +62,7 @@ def scan_path(config: Config, device: torch.device | str = "cpu") -> str:
         return f"PyTorch's operations on {torch.cuda.get_device_name(device)}, recorded as a CUDA graph"
     if config.training.precision != "float32":
         return f"PyTorch's operations, because precision is {config.training.precision}"
-    reason = why_not(config.network.spatial_hidden)
+    reason = reason_unavailable(config.network.spatial_hidden)
     return "kernel compiled for this processor" if reason is None else f"PyTorch's operations, because {reason}"
 
 
@@ -75,4 +75,4 @@ def _two_taps(steps: Sequence[Tensor]) -> tuple[Tensor, Tensor] | None:
         taps = [Taps.of(step) for step in steps]
     except ValueError:
         return None
-    return torch.stack([of_one.frame for of_one in taps]).int(), torch.stack([of_one.weight for of_one in taps])
+    return torch.stack([one.frame for one in taps]).int(), torch.stack([one.weight for one in taps])

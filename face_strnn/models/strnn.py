@@ -1,13 +1,15 @@
-"""The STRNN (Zhang et al. 2019), equations (1) to (9).
+"""The STRNN (Zhang et al. 2019), equations (1) to (9), for speed.
 
-The equations are written once, for M networks at once (:func:`logits`): each parameter has a leading dimension M, and
-all M networks see the same maps. The folds of a cross-validation are trained in this form; :class:`STRNN` is the single
+:mod:`face_strnn.models.reference` is the same as the paper writes it, node by node: read it first.
+
+Here the equations are written for M networks at once (:func:`logits`): each parameter has a leading dimension M, and
+all networks see the same maps. The folds of a cross-validation are trained in this form; :class:`STRNN` is the single
 network, M = 1.
 """
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -87,37 +89,26 @@ def logits(
     Returns:
         (M, B, classes): o of equation (8), in the parameters' type.
     """
+    sigma = torch.relu if activation == "relu" else torch.sigmoid
     compute_type = torch.bfloat16 if precision == "bfloat16" else parameters["spatial.U"].dtype
     if "spatial.W" in parameters:
-        m = _spatial_outputs(parameters, batch, scan, activation, compute_type, workspace)
+        U, W, b, G, V = (parameters[f"spatial.{name}"] for name in "UWbGV")
+        s = projected_states(batch.frames, batch.steps, U, W, b, G, scan, activation == "relu", compute_type, workspace)
+        # (4) on s, (M, B * L, D, Kp, H): direction, column of G and unit together are one product.
+        m = s.flatten(2) @ V.transpose(2, 3).flatten(1, 2)
     else:
-        m = slices_fully_connected(parameters, batch.frames, batch.steps, activation, compute_type)
+        m = slices_fully_connected(parameters, batch.frames, batch.steps, sigma, compute_type)
     m = m.unflatten(1, (-1, batch.length)).transpose(1, 2)  # (M, L, B, output)
     if "temporal.W" in parameters:
-        return _temporal_logits(parameters, m, activation, dropout)
-    return steps_fully_connected(parameters, m, activation, dropout)
+        return _temporal_logits(parameters, m, sigma, dropout)
+    return steps_fully_connected(parameters, m, sigma, dropout)
 
 
-def _spatial_outputs(
-    parameters: Parameters,
-    batch: MapBatch,
-    scan: Scan,
-    activation: str,
-    compute_type: torch.dtype,
-    workspace: Workspace | None,
+def _temporal_logits(
+    parameters: Parameters, m: Tensor, sigma: Callable[[Tensor], Tensor], dropout: Tensor | None
 ) -> Tensor:
-    """Equations (1) to (4): m of every time step, (M, B * L, output)."""
-    U, W, b, G, V = (parameters[f"spatial.{name}"] for name in "UWbGV")
-    s = projected_states(batch.frames, batch.steps, U, W, b, G, scan, activation == "relu", compute_type, workspace)
-    # s is (M, B * L, D, Kp, H).
-    # (4): the sum over directions is one product over direction, column of G and unit together.
-    return s.flatten(2) @ V.transpose(2, 3).flatten(1, 2)
-
-
-def _temporal_logits(parameters: Parameters, m: Tensor, activation: str, dropout: Tensor | None) -> Tensor:
     """Equations (5) to (8) on m, (M, L, B, input); returns (M, B, classes)."""
     R, W, b, G, V = (parameters[f"temporal.{name}"] for name in "RWbGV")
-    sigma = torch.relu if activation == "relu" else torch.sigmoid
     both_ways = torch.stack((m, m.flip(1)), 1)  # (M, 2, L, B, input): the backward network reads the last step first
     inputs = both_ways.flatten(2, 3) @ R.transpose(2, 3) + b.unsqueeze(2)
     inputs = inputs.unflatten(2, m.shape[1:3]).flatten(0, 1)  # (2 M, L, B, H)
@@ -186,11 +177,14 @@ class STRNN(nn.Module):
     ``spatial.U``, ``W``, ``b``, ``G``, ``V`` and ``temporal.R``, ``W``, ``b``, ``G``, ``V``.
 
     Args:
-        input_size, grid, spatial_hidden, spatial_output, spatial_projection, temporal_hidden, length,
-        temporal_projection, n_classes, activation, variant: see :class:`NetworkConfig`.
-        scan: traversals of other nodes than a grid's, such as sensors on a head; the grid is then without meaning.
+        input_size, spatial_hidden, spatial_output, spatial_projection, temporal_hidden, length, temporal_projection,
+        n_classes, activation, variant: see :class:`NetworkConfig`.
+        grid: (h, w) of the nodes.
+        scan: traversals of nodes that are no grid, such as sensors on a head; ``grid`` is not read then.
 
     Attributes:
+        config: the sizes.
+        scan: the traversals.
         facts: what the header of the file says from which it was loaded; empty for a new network.
 
     Raises:
@@ -205,7 +199,7 @@ class STRNN(nn.Module):
     def __init__(
         self,
         input_size: int = 512,
-        grid: tuple[int, int] = (7, 7),
+        grid: tuple[int, ...] = (7, 7),
         spatial_hidden: int = 50,
         spatial_output: int = 50,
         spatial_projection: int = 10,
@@ -218,10 +212,10 @@ class STRNN(nn.Module):
         scan: Scan | None = None,
     ) -> None:
         super().__init__()
-        self.scan = scan or Scan.grid(*grid)
+        self.scan = scan or Scan.of({"grid": grid})
         self.config = NetworkConfig(
             input_size,
-            tuple(grid) if scan is None else (scan.n_nodes, 1),
+            self.scan.shape,
             spatial_hidden,
             spatial_output,
             spatial_projection,
@@ -232,7 +226,6 @@ class STRNN(nn.Module):
             activation,
             variant,
         )
-        self._nodes = self.config.grid if scan is None else (scan.n_nodes,)
         self.facts: dict[str, str] = {}
         self.spatial, self.temporal = _Parameters(), _Parameters()
         self.set_parameters(initial_parameters(self.config, n_directions=self.scan.n_directions))
@@ -256,7 +249,7 @@ class STRNN(nn.Module):
             BadInput: the maps have other sizes than the network.
         """
         config = self.config
-        expected = (config.length, *self._nodes, config.input_size)
+        expected = (config.length, *self.scan.shape, config.input_size)
         if tuple(maps.shape[1:]) != expected:
             raise BadInput(f"maps of shape {tuple(maps.shape)} where the network takes (batch, {str(expected)[1:]}")
         every_step = torch.eye(config.length, device=maps.device)
@@ -275,7 +268,7 @@ class STRNN(nn.Module):
         Raises:
             BadInput: the maps have other sizes than the network.
         """
-        expected = (*self._nodes, self.config.input_size)
+        expected = (*self.scan.shape, self.config.input_size)
         for maps in sequences:
             if tuple(maps.shape[1:]) != expected:
                 raise BadInput(
@@ -290,7 +283,7 @@ class STRNN(nn.Module):
     def save(self, path: Path, **facts: str) -> None:
         """Write the network to a safetensors file, whole or not at all; ``facts`` stand in its header."""
         header = {"config": json.dumps(asdict(self.config)), **facts}
-        if self._nodes != self.config.grid:
+        if len(self.scan.shape) == 1:
             header["scan"] = json.dumps({"orders": self.scan.orders, "predecessors": self.scan.predecessors})
         write_tensors(Path(path), {name: tensor.contiguous() for name, tensor in self.state_dict().items()}, header)
 

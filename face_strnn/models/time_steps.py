@@ -1,5 +1,6 @@
 """From a sequence's real frames to the L time steps that the network wants: linear by default, both ends kept."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -62,3 +63,38 @@ class Taps:
             raise ValueError("a time step of more than two frames")
         missing = (0, 2 - min(2, weight.shape[1]))
         return cls(*(torch.nn.functional.pad(part[:, :2], missing) for part in (frame, weight)), len(steps))
+
+
+def in_time_steps(values: Tensor, steps: Sequence[Tensor] | Taps) -> Tensor:
+    """Return values of real frames at the time steps.
+
+    Args:
+        values: (X, F, N) at the frames of all sequences, one sequence after the other.
+        steps: for each sequence (L, n) weights over its n frames; or the taps of all time steps among the F frames.
+
+    Returns:
+        (X, steps, N), in the type of ``values``.
+    """
+    if isinstance(steps, Taps):
+        first, second = (values.index_select(1, steps.frame[:, tap]) for tap in (0, 1))
+        weight = steps.weight.to(values.dtype).unsqueeze(2)
+        return first.mul_(weight[:, 0]).addcmul_(second, weight[:, 1])
+    parts = values.split([weights.shape[1] for weights in steps], 1)
+    return _joined([weights.to(part.dtype) @ part for weights, part in zip(steps, parts, strict=True)])
+
+
+def at_frames(values: Tensor, steps: Sequence[Tensor] | Taps, n_frames: int) -> Tensor:
+    """Return the transpose of :func:`in_time_steps`: (X, steps, N) -> (X, F, N), F = ``n_frames``."""
+    if isinstance(steps, Taps):
+        frames = values.new_zeros(values.shape[0], n_frames, values.shape[2])
+        weight = steps.weight.to(values.dtype).unsqueeze(2)
+        for tap in (0, 1):
+            frames.index_add_(1, steps.frame[:, tap], values * weight[:, tap])
+        return frames
+    parts = values.split([len(weights) for weights in steps], 1)
+    return _joined([weights.T.to(part.dtype) @ part for weights, part in zip(steps, parts, strict=True)])
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """Join along the second dimension; a single part is not copied."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts, 1)

@@ -30,7 +30,7 @@ def bytes_of_network(config: Config, most_frames: int) -> int:
         most_frames: frames of the longest batch.
     """
     network, steps = config.network, config.training.batch_size * config.network.length
-    nodes = network.grid[0] * network.grid[1] * N_DIRECTIONS * network.spatial_hidden
+    nodes = network.n_nodes * N_DIRECTIONS * network.spatial_hidden
     projected = N_DIRECTIONS * network.spatial_projection * network.spatial_hidden
     temporal = 2 * network.temporal_hidden
     floats = (

@@ -164,7 +164,7 @@ def train(
         raise ValueError("networks of several seeds draw different samples, and cannot read the same batches")
     device = torch.device(device)
     settings, stack = config.training, _begin(networks, samples.moments, config, device, scan)
-    scan = scan or Scan.grid(*config.network.grid)
+    scan = scan or Scan.of({"grid": config.network.grid})
     optimiser = optimiser_of(stack.parameters, settings)
     if state_file is not None and state_file.is_file():
         _resume(stack, optimiser, state_file)

@@ -160,7 +160,7 @@ class RecordedStep:
             self._dropout[:, :n].copy_(dropout, non_blocking=True)
 
     def _step(self) -> None:
-        batch = MapBatch(self._frames.flatten(1, 2), self._taps)
+        batch = MapBatch(self._frames.flatten(1, -2), self._taps)
         self._stack.step(batch, self._labels, self._taught, self._sums, self._dropout)
 
     def _record(self) -> torch.cuda.CUDAGraph:

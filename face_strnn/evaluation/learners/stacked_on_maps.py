@@ -13,6 +13,7 @@ from face_strnn.evaluation.checkpoints import FOLDER, TrainedNetwork, checkpoint
 from face_strnn.evaluation.folds import Fold
 from face_strnn.evaluation.learners.learner import Progress
 from face_strnn.evaluation.settings import RunSettings
+from face_strnn.models.scan import Scan
 from face_strnn.models.strnn import STRNN
 from face_strnn.training.gpu_memory import networks_that_fit
 from face_strnn.training.probabilities import probabilities
@@ -56,6 +57,7 @@ class StackedOnMaps:
                 state_file,
                 _on_stacks(progress),
                 self._device,
+                self._scan(),
             )
             for path, network, model in zip(paths[first:last], stack.members, stack.models(), strict=True):
                 self._save(path, network, model, stack.history)
@@ -68,6 +70,11 @@ class StackedOnMaps:
     def probabilities(self, network: TrainedNetwork, samples: Samples) -> np.ndarray:
         """See :class:`face_strnn.evaluation.learners.learner.Learner`."""
         return probabilities(network.model, samples, self._settings.training.interpolation)
+
+    def _scan(self) -> Scan | None:
+        """The scan of the store's nodes; None for a grid, whose scan follows from the configuration."""
+        nodes = self._samples.store.recipe.get("nodes", {})
+        return Scan.of(nodes) if "places" in nodes else None
 
     def _network(self, fold: Fold, seed: int) -> StackedNetwork:
         validation = None if fold.validation is None else self._mask(fold.validation)

@@ -112,14 +112,14 @@ class ScanKernel:
 
 @lru_cache(maxsize=8)
 def scan_kernel(hidden: int) -> ScanKernel | None:
-    """Return the kernel for states of ``hidden`` units, or None where there is none; :func:`why_not` says why."""
-    if why_not(hidden) is not None:
+    """Return the kernel for states of ``hidden`` units; None where :func:`reason_unavailable` names a reason."""
+    if reason_unavailable(hidden) is not None:
         return None
     return ScanKernel(_compiled(hidden))
 
 
 @lru_cache(maxsize=8)
-def why_not(hidden: int) -> str | None:
+def reason_unavailable(hidden: int) -> str | None:
     """Return why there is no kernel for states of ``hidden`` units on this machine; None where there is one."""
     if os.environ.get(OFF):
         return f"{OFF} is set"
@@ -207,14 +207,7 @@ def _rows(lists: list[list[list[int]]]) -> tuple[Tensor, Tensor]:
     return counts.cumsum(1).to(torch.int32), nodes
 
 
-_graphs: dict[Scan, _GraphOnCpu] = {}
-
-
-def _graph_of(scan: Scan) -> _GraphOnCpu:
-    if scan not in _graphs:
-        _graphs.clear()  # one scan at a time is in use
-        _graphs[scan] = _GraphOnCpu(scan)
-    return _graphs[scan]
+_graph_of = lru_cache(maxsize=1)(_GraphOnCpu)  # one scan at a time is in use
 
 
 def _sizes(h: Tensor, s: Tensor, first_step: int, relu: bool) -> _Sizes:

@@ -11,22 +11,23 @@ so it commutes with U): the large product is over the real frames only.
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from face_strnn.models.scan import Scan, Wave
-from face_strnn.models.time_steps import Taps
+from face_strnn.models.time_steps import Taps, at_frames, in_time_steps
 
 CHUNK_BYTES = 16 * 2**20
-"""States of one chunk: half of a common last-level cache."""
+"""States of one chunk, by default: half of a common last-level cache."""
 
 
 class PortableStates(torch.autograd.Function):
     """Sparse projections s of the spatial hidden states, for M stacked networks.
 
-    ``apply(frames, steps, U, W, b, G, scan, relu, compute_type)``:
+    ``apply(frames, steps, U, W, b, G, scan, relu, compute_type, chunk_bytes)``:
 
     Args:
         frames: (F, K, C), real frames of all sequences one after the other, any floating type.
@@ -37,6 +38,7 @@ class PortableStates(torch.autograd.Function):
         relu: whether sigma is ReLU; else it is the logistic sigmoid.
         compute_type: of all products and of the states that are kept, by default the parameters' type, in which the
             sums over chunks are.
+        chunk_bytes: size of a chunk's states.
 
     Returns:
         (M, B * L, D, Kp, H): s^r_l of equation (3) for each of the B sequences' time steps, in the parameters' type.
@@ -54,12 +56,14 @@ class PortableStates(torch.autograd.Function):
         scan: Scan,
         relu: bool,
         compute_type: torch.dtype | None = None,
+        chunk_bytes: int = CHUNK_BYTES,
     ) -> Tensor:
         """Compute s; see the class."""
         members, directions, hidden, _ = U.shape
         compute_type, projections = compute_type or U.dtype, G.shape[-1]
         ctx.parameter_type, ctx.compute_type = U.dtype, compute_type
-        chunks = _chunks(steps, members * directions * scan.n_places * hidden * compute_type.itemsize, compute_type)
+        bytes_per_step = members * directions * scan.n_places * hidden * compute_type.itemsize
+        chunks = _chunks(steps, bytes_per_step, compute_type, chunk_bytes)
         s = U.new_empty(members, chunks[-1].steps.stop, directions, projections, hidden)
         U, W, b, G = (parameter.to(compute_type) for parameter in (U, W, b, G))
         W_transposed = W.flatten(0, 1).transpose(1, 2)
@@ -120,73 +124,41 @@ class PortableStates(torch.autograd.Function):
                         handed_back[handover.wave] = torch.zeros_like(_of_wave(h, scan.waves[handover.wave]))
                     target = _places(handed_back[handover.wave], handover.source, handover.direction, members)
                     target.add_(_places(gradient, handover.target, handover.direction, members))
-            dP = _project_back(dh, chunk, scan, members, scratch)
-            dU.add_(dP.T @ frames[chunk.frames].to(ctx.compute_type).flatten(0, 1))
+            part = frames[chunk.frames].to(ctx.compute_type)
+            dP = _project_back(at_frames(dh.flatten(0, 1), chunk.weights, len(part)), scan, members, scratch)
+            dU.add_(dP.T @ part.flatten(0, 1))
             db.add_(dP.sum(0, dtype=ctx.parameter_type))
             if dframes is not None:
                 dframes[chunk.frames] = (dP @ U.reshape(-1, channels)).view(-1, *frames.shape[1:])
         dG = _by_node(dG_visits.unflatten(0, (members, directions)), scan)
-        return dframes, None, dU.view_as(U), dW.view_as(W), db.view_as(b), dG, None, None, None
+        return dframes, None, dU.view_as(U), dW.view_as(W), db.view_as(b), dG, None, None, None, None
 
 
-class _Chunk:
-    """Sequences that are computed together, each with the weights of its time steps.
+class _Chunk(NamedTuple):
+    """Sequences that are computed together.
 
     Attributes:
         frames, steps: their rows among all frames and time steps of the batch.
+        weights: of their time steps, in the type of the computation; or the taps of the whole batch.
     """
 
-    def __init__(self, weights: Sequence[Tensor], first_frame: int, first_step: int) -> None:
-        self._weights = weights
-        self._n_frames = [step.shape[1] for step in weights]
-        self.frames = slice(first_frame, first_frame + sum(self._n_frames))
-        self.steps = slice(first_step, first_step + sum(map(len, weights)))
-
-    def interpolate(self, visits: Tensor) -> Tensor:
-        """(X, frames, H) -> (X, steps, H)."""
-        parts = visits.split(self._n_frames, dim=1)
-        return _joined([step @ part for step, part in zip(self._weights, parts, strict=True)])
-
-    def back(self, dh: Tensor) -> Tensor:
-        """The transpose: (X, steps, H) -> (X, frames, H)."""
-        parts = dh.split([len(step) for step in self._weights], dim=1)
-        return _joined([step.T @ part for step, part in zip(self._weights, parts, strict=True)])
-
-
-class _WholeBatch:
-    """A batch whose time steps are given as taps; see :class:`_Chunk`."""
-
-    def __init__(self, taps: Taps, compute_type: torch.dtype) -> None:
-        self._frame, self._weight = taps.frame, taps.weight.to(compute_type).unsqueeze(2)
-        self.frames, self.steps = slice(None), slice(0, len(taps.frame))
-
-    def interpolate(self, visits: Tensor) -> Tensor:
-        self._n_frames = visits.shape[1]
-        first, second = (visits.index_select(1, self._frame[:, tap]) for tap in (0, 1))
-        return first.mul_(self._weight[:, 0]).addcmul_(second, self._weight[:, 1])
-
-    def back(self, dh: Tensor) -> Tensor:
-        at_frames = dh.new_zeros(dh.shape[0], self._n_frames, dh.shape[2])
-        for tap in (0, 1):
-            at_frames.index_add_(1, self._frame[:, tap], dh * self._weight[:, tap])
-        return at_frames
-
-
-def _joined(parts: Sequence[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+    frames: slice
+    steps: slice
+    weights: Sequence[Tensor] | Taps
 
 
 def _chunks(
-    steps: Sequence[Tensor] | Taps, bytes_per_step: int, compute_type: torch.dtype
-) -> Sequence[_Chunk] | Sequence[_WholeBatch]:
+    steps: Sequence[Tensor] | Taps, bytes_per_step: int, compute_type: torch.dtype, chunk_bytes: int
+) -> list[_Chunk]:
     if isinstance(steps, Taps):
-        return [_WholeBatch(steps, compute_type)]
-    steps = [step.to(compute_type) for step in steps]
-    per_chunk = max(1, CHUNK_BYTES // (bytes_per_step * len(steps[0])))
+        return [_Chunk(slice(None), slice(0, len(steps.frame)), steps)]
+    per_chunk = max(1, chunk_bytes // (bytes_per_step * len(steps[0])))
     chunks, frame, step = [], 0, 0
     for first in range(0, len(steps), per_chunk):
-        chunks.append(_Chunk(steps[first : first + per_chunk], frame, step))
-        frame, step = chunks[-1].frames.stop, chunks[-1].steps.stop
+        weights = [one.to(compute_type) for one in steps[first : first + per_chunk]]
+        next_frame, next_step = frame + sum(one.shape[1] for one in weights), step + sum(map(len, weights))
+        chunks.append(_Chunk(slice(frame, next_frame), slice(step, next_step), weights))
+        frame, step = next_frame, next_step
     return chunks
 
 
@@ -209,9 +181,7 @@ class _Scratch:
         return self._memory[name][:n].view(shape)
 
 
-def _project(
-    frames: Tensor, chunk: _Chunk | _WholeBatch, U: Tensor, b: Tensor, scan: Scan, scratch: _Scratch
-) -> Tensor:
+def _project(frames: Tensor, chunk: _Chunk, U: Tensor, b: Tensor, scan: Scan, scratch: _Scratch) -> Tensor:
     """U x + b at the time steps of one chunk, in order of visits: (J, places, N, H)."""
     members, directions, hidden, channels = U.shape
     P = scratch.take("P", len(frames) * scan.n_nodes, members * directions * hidden)
@@ -222,15 +192,14 @@ def _project(
         visits.zero_()
     for direction, place in enumerate(scan.place_on(P.device)):
         visits[:, direction].index_copy_(1, place, P[:, :, :, direction].permute(2, 1, 0, 3))
-    at_steps = chunk.interpolate(visits.view(-1, *visits.shape[3:]))
+    at_steps = in_time_steps(visits.view(-1, *visits.shape[3:]), chunk.weights)
     return at_steps.view(members * directions, scan.n_places, -1, hidden)
 
 
-def _project_back(dh: Tensor, chunk: _Chunk | _WholeBatch, scan: Scan, members: int, scratch: _Scratch) -> Tensor:
-    """The transpose of :func:`_project`: gradients of U x + b at the real frames, (F * K, J * H)."""
-    at_frames = chunk.back(dh.flatten(0, 1))
-    n_frames, hidden = at_frames.shape[1:]
-    visits = at_frames.view(members, scan.n_directions, scan.n_places, n_frames, hidden)
+def _project_back(dvisits: Tensor, scan: Scan, members: int, scratch: _Scratch) -> Tensor:
+    """The transpose of :func:`_project` at the real frames: (J * places, F, H) -> (F * K, J * H)."""
+    n_frames, hidden = dvisits.shape[1:]
+    visits = dvisits.view(members, scan.n_directions, scan.n_places, n_frames, hidden)
     dP = scratch.take("dP", n_frames, scan.n_nodes, members, scan.n_directions, hidden)
     for direction, place in enumerate(scan.place_on(dP.device)):
         dP[:, :, :, direction] = visits[:, direction].index_select(1, place).permute(2, 1, 0, 3)

@@ -1,4 +1,4 @@
-"""Runs that tell only some classes of a store apart, under the folds of all its subjects."""
+"""Nodes and classes are facts of the store: other nodes than a grid, and runs that tell only some classes apart."""
 
 import json
 
@@ -12,9 +12,12 @@ from data_prep.datasets.ckplus_list import ckplus_sequences
 from data_prep.datasets.emotions import EMOTIONS, SIX_EMOTIONS, chosen_classes
 from data_prep.errors import BadInput
 from data_prep.store.store import FeatureStore, StoredSequence
+from face_strnn.audit.audit import audit_run
 from face_strnn.cli.program import main
-from face_strnn.config import Config
+from face_strnn.config import Config, NetworkConfig, TrainingConfig
+from face_strnn.evaluation.crossval import cross_validate
 from face_strnn.evaluation.folds import make_folds
+from face_strnn.models.scan import Scan
 from face_strnn.training.samples import Samples
 
 SMALL = [
@@ -107,3 +110,21 @@ def test_the_program_refuses_classes_that_the_features_do_not_have(ckplus, tmp_p
     command = ["cv", "--features", str(ckplus.folder), "--out", str(tmp_path / "run"), "--classes", "eight"]
     assert main(command) == 2
     assert "eight" in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+def test_a_store_whose_nodes_are_no_grid_is_scanned_as_its_recipe_says(tmp_path):
+    rng, places = np.random.default_rng(0), [[0, 1], [0, 2], [1, 0], [1, 1], [2, 1]]
+    nodes = {"places": places, "reach": 1.5}
+    store = FeatureStore.create(tmp_path, "sensors", {"data": "sensors", "nodes": nodes, "classes": ["low", "high"]})
+    for subject in range(6):
+        for number, label in enumerate(("low", "high")):
+            entry = StoredSequence(f"S{subject}_{number}", f"S{subject}", label, 0, 4, "0" * 64)
+            store.write(entry, torch.from_numpy(rng.normal(number, 0.1, size=(4, 5, 3))).half())
+    network = NetworkConfig(spatial_hidden=4, spatial_output=3, spatial_projection=2, temporal_hidden=4, length=4)
+    config = Config(network, TrainingConfig(epochs=20, batch_size=6, learning_rate=0.05))
+    run = cross_validate(store, tmp_path / "run", plan_of(config, folds=3))
+    assert run.summary.accuracy == 1 and run.summary.classes == ["low", "high"]
+    for one in run.networks:
+        assert one.model.scan.predecessors == Scan.from_coordinates(places, 1.5).predecessors
+        assert one.model.get_parameter("spatial.G").shape == (4, 5, 2)
+    assert audit_run(run, store).verdict == "14 of 14 checks passed"

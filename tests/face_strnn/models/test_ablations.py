@@ -1,11 +1,11 @@
-"""SRNN only and TRNN only: against literal loops in float64, in a stack, through training, as files and in an audit."""
+"""SRNN only and TRNN only: against the reference in float64, in a stack, through training, as files and in an audit."""
 
 from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
-from literal import CORNERS, assert_same, grid_visits, literal_projection, literal_states, random_maps, sigma
+from random_networks import assert_same, assert_same_gradients, random_maps, small_network
 from runs import cross_validated
 
 from data_prep.datasets.emotions import EMOTIONS
@@ -15,6 +15,7 @@ from face_strnn import STRNN, STRNNClassifier
 from face_strnn.audit.audit import audit_run
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
 from face_strnn.evaluation.run import Run
+from face_strnn.models import reference
 from face_strnn.models.strnn import MapBatch, logits
 from face_strnn.models.time_steps import Taps, time_steps
 from face_strnn.training.loss import sparsity_penalty
@@ -24,73 +25,24 @@ from face_strnn.training.stack import StackedNetwork, TrainingSamples, train
 VARIANTS = ["srnn", "trnn"]
 GRID, LENGTH = (2, 3), 4
 NETWORK = NetworkConfig(
-    input_size=3, grid=GRID, spatial_hidden=3, spatial_output=5, spatial_projection=2, temporal_hidden=6, length=LENGTH,
+    input_size=4, grid=GRID, spatial_hidden=3, spatial_output=5, spatial_projection=2, temporal_hidden=6, length=LENGTH,
     temporal_projection=2, n_classes=7,
 )  # fmt: skip
 
 
 def network_of(variant, activation="relu", seed=0):
-    network = STRNN(**asdict(replace(NETWORK, variant=variant, activation=activation))).double()
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.normal_(0, 0.45, generator=generator)
-    return network
-
-
-def literal_m(parameters, x, activation):
-    """m_t of the nodes x (K, C): by equations (1) to (4), or by one layer that reads node after node."""
-    U, b = parameters["spatial.U"], parameters["spatial.b"]
-    if "spatial.W" not in parameters:
-        total = b[0]
-        for k, node in enumerate(x):
-            for c, value in enumerate(node):
-                total = total + U[0, :, k * len(node) + c] * value
-        return sigma(total, activation)
-    W, G, V = (parameters[f"spatial.{name}"] for name in "WGV")
-    states = [
-        literal_states(x, U[r], W[r], b[r], *grid_visits(*GRID, corner), activation) for r, corner in enumerate(CORNERS)
-    ]
-    return sum(V[r] @ literal_projection(h, G[r]) for r, h in enumerate(states))
-
-
-def literal_answer(parameters, m, activation):
-    """o of [m_1, ..., m_L]: by equations (5) to (8), or by one layer that reads step after step."""
-    R, b, V = (parameters[f"temporal.{name}"] for name in "RbV")
-    if "temporal.W" not in parameters:
-        total = b[0]
-        for t, one in enumerate(m):
-            total = total + R[0, :, t * len(one) : (t + 1) * len(one)] @ one
-        return V[0] @ sigma(total, activation)
-    W, G = parameters["temporal.W"], parameters["temporal.G"]
-    q = []
-    for way, order in enumerate((range(LENGTH), reversed(range(LENGTH)))):
-        states, state = {}, torch.zeros_like(b[way])
-        for t in order:
-            states[t] = state = sigma(R[way] @ m[t] + W[way] @ state + b[way], activation)
-        q.append(literal_projection([states[t] for t in range(LENGTH)], G[way]))
-    return V[0] @ q[0] + V[1] @ q[1]
-
-
-def literal(parameters, maps, activation):
-    return literal_answer(parameters, [literal_m(parameters, x.flatten(0, 1), activation) for x in maps], activation)
+    return small_network(GRID, activation, LENGTH, seed, variant)
 
 
 @pytest.mark.parametrize("activation", ["relu", "sigmoid"])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_an_ablation_and_its_gradients_equal_the_literal_loop(variant, activation):
-    network, maps = network_of(variant, activation), random_maps(2, LENGTH, *GRID, 3).requires_grad_()
+def test_an_ablation_and_its_gradients_equal_the_reference(variant, activation):
+    network, maps = network_of(variant, activation), random_maps(2, LENGTH, *GRID, 4).requires_grad_()
     parameters = dict(network.named_parameters())
     assert {name: tuple(tensor.shape) for name, tensor in parameters.items()} == network.config.shapes()
-    expected = torch.stack([literal(parameters, one, activation) for one in maps])
+    expected = torch.stack([reference.forward(network, one)[0] for one in maps])
     assert_same(network(maps), expected)
-    weights, wanted = random_maps(2, 7, seed=5), [*parameters.values(), maps]
-    found = torch.autograd.grad((weights * network(maps)).sum(), wanted)
-    for name, actual, gradient in zip(
-        [*parameters, "maps"], found, torch.autograd.grad((weights * expected).sum(), wanted), strict=True
-    ):
-        assert gradient.abs().max() > 0, f"{name} is not tested"
-        assert_same(actual, gradient)
+    assert_same_gradients(network(maps), expected, {**parameters, "maps": maps})
 
 
 def test_an_ablation_has_no_parameter_of_the_layer_that_it_lacks():
@@ -109,7 +61,7 @@ def test_a_stack_of_an_ablation_equals_its_networks_alone_with_dropout_and_eithe
         name: torch.stack([dict(network.named_parameters())[name] for network in networks])
         for name, _ in networks[0].named_parameters()
     }
-    sequences = [random_maps(frames, *GRID, 3, seed=frames) for frames in (1, 3, 9)]
+    sequences = [random_maps(frames, *GRID, 4, seed=frames) for frames in (1, 3, 9)]
     batch = MapBatch.of(sequences, LENGTH)
     dropout = torch.rand(3, 3, networks[0].config.n_temporal_features, dtype=torch.float64)
     together = logits(stacked, batch, networks[0].scan, dropout=dropout)
@@ -129,7 +81,7 @@ def test_a_stack_of_an_ablation_equals_its_networks_alone_with_dropout_and_eithe
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_bfloat16_is_the_ablation_within_its_rounding(variant):
     network = network_of(variant).float()
-    batch = MapBatch.of([random_maps(5, *GRID, 3, dtype=torch.float32)], LENGTH)
+    batch = MapBatch.of([random_maps(5, *GRID, 4, dtype=torch.float32)], LENGTH)
     parameters = {name: tensor.detach()[None] for name, tensor in network.named_parameters()}
     exact, rounded = (logits(parameters, batch, network.scan, precision=one) for one in ("float32", "bfloat16"))
     assert rounded.dtype == torch.float32
@@ -146,7 +98,7 @@ def test_the_penalty_is_that_of_the_projection_that_is_left():
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_an_ablation_learns_in_a_stack_what_it_learns_alone_and_is_saved_for_maps_as_stored(variant, tmp_path):
     rng = np.random.default_rng(0)
-    maps = [torch.from_numpy(3 * rng.normal(size=(2 + n % 4, *GRID, 3)) + 5).half() for n in range(12)]
+    maps = [torch.from_numpy(3 * rng.normal(size=(2 + n % 4, *GRID, 4)) + 5).half() for n in range(12)]
     labels, moments = torch.arange(12) % 7, channel_moments(maps)
     config = Config(replace(NETWORK, variant=variant), TrainingConfig(epochs=3, batch_size=5, learning_rate=0.01))
     members = [StackedNetwork(fold, 0, np.arange(12) % 3 != fold - 1) for fold in (1, 2, 3)]
@@ -175,7 +127,7 @@ def stores(tmp_path_factory):
         store = FeatureStore.create(tmp_path_factory.mktemp("features"), "random", {"data": "synthetic"})
         for number in range(12):
             for rotation in (0, 7):
-                frames = torch.from_numpy(rng.normal(size=(2 + number % 3, *GRID, 3))).half()
+                frames = torch.from_numpy(rng.normal(size=(2 + number % 3, *GRID, 4))).half()
                 entry = StoredSequence(
                     f"S{number // 2}_{number % 2}", f"S{number // 2}", EMOTIONS[number % 3], rotation, len(frames),
                     "0" * 64,
@@ -212,7 +164,7 @@ def test_without_augmentation_a_store_with_rotated_copies_teaches_what_one_witho
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_classifier_takes_a_variant(variant):
     rng = np.random.default_rng(0)
-    X = [rng.normal(size=(3, *GRID, 3)) for _ in range(6)]
+    X = [rng.normal(size=(3, *GRID, 4)) for _ in range(6)]
     sizes = {"spatial_hidden": 3, "temporal_hidden": 4, "length": LENGTH, "epochs": 1, "dropout": 0.5}
     classifier = STRNNClassifier(variant=variant, **sizes).fit(X, [0, 1] * 3)
     assert classifier.network_.config.variant == variant and classifier.predict_proba(X).shape == (6, 2)

@@ -4,10 +4,7 @@ import json
 
 import pytest
 import torch
-from literal import (
-    random_maps,
-    small_network,
-)
+from random_networks import random_maps, small_network
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 

@@ -1,4 +1,4 @@
-"""Equations (1) to (3): scans, the portable path and the compiled one, against literal loops in float64."""
+"""Equations (1) to (3): scans, the portable path and the compiled one, against the reference in float64."""
 
 import os
 import subprocess
@@ -7,24 +7,21 @@ import sys
 import numpy as np
 import pytest
 import torch
-from literal import (
+from random_networks import (
     ACTIVATIONS,
     CORNERS,
     GRIDS,
     assert_same,
-    grid_visits,
-    literal_stack,
-    literal_states,
     random_graph,
     random_maps,
     small_network,
 )
 
 from data_prep.errors import BadInput
-from face_strnn.models.kernels import portable as spatial_portable
-from face_strnn.models.kernels.build import SMALL, why_not
+from face_strnn.models.kernels.build import SMALL, reason_unavailable
 from face_strnn.models.kernels.compiled import Workspace
-from face_strnn.models.kernels.portable import PortableStates
+from face_strnn.models.kernels.portable import CHUNK_BYTES, PortableStates
+from face_strnn.models.reference import corners, sparse_projection, spatial_states
 from face_strnn.models.scan import Scan
 from face_strnn.models.spatial import projected_states
 from face_strnn.models.time_steps import Taps, time_steps
@@ -47,8 +44,26 @@ def test_each_direction_visits_the_grid_as_equation_2_says(direction, grid, acti
     U, W, b = network.spatial.U.detach(), network.spatial.W.detach(), network.spatial.b.detach()
     x = random_maps(grid[0] * grid[1], 4)
     found = states_of(x, U, W, b, Scan.grid(*grid), activation)[direction]
-    visits = grid_visits(*grid, CORNERS[direction])
-    assert_same(found, literal_states(x, U[direction], W[direction], b[direction], *visits, activation))
+    sigma = torch.relu if activation == "relu" else torch.sigmoid
+    expected = spatial_states(x, corners(*grid)[direction], sigma, U[direction], W[direction], b[direction])
+    assert_same(found, torch.stack(expected))
+
+
+def reference_stack(frames, steps, parameters, directions, relu):
+    """(M, B * L, D, Kp, H) by the reference, the maps interpolated before anything else is done to them."""
+    U, W, b, G = parameters
+    sigma, slices = torch.relu if relu else torch.sigmoid, []
+    for weights, own in zip(steps, frames.split([weights.shape[1] for weights in steps]), strict=True):
+        slices += [sum(weight * frame for weight, frame in zip(row, own, strict=True)) for row in weights]
+
+    def projected(x, m, r):
+        h = spatial_states(x, directions[r], sigma, U[m, r], W[m, r], b[m, r])
+        return sparse_projection(h, G[m, r]).view(G.shape[3], -1)
+
+    M, D = U.shape[:2]
+    return torch.stack([
+        torch.stack([torch.stack([projected(x, m, r) for r in range(D)]) for x in slices]) for m in range(M)
+    ])  # fmt: skip
 
 
 def stack_of_two(scan, hidden=2, channels=3, projections=2, seed=3):
@@ -79,23 +94,20 @@ def test_the_spatial_layers_own_backward_pass_agrees_with_finite_differences(gra
 
 
 @pytest.mark.parametrize("relu", [True, False])
-def test_stacked_networks_and_interpolated_steps_equal_the_literal_loops(relu):
+def test_stacked_networks_and_interpolated_steps_equal_the_reference(relu):
     scan = Scan.grid(2, 3)
     frames, steps, parameters = stack_of_two(scan)
-    visits = [grid_visits(2, 3, corner) for corner in CORNERS]
-    orders, before = zip(*visits, strict=True)
-    expected = literal_stack(frames, steps, parameters, orders, before, relu)
+    expected = reference_stack(frames, steps, parameters, corners(2, 3), relu)
     assert_same(PortableStates.apply(frames, steps, *parameters, scan, relu), expected)
 
 
-def test_the_size_of_chunks_changes_nothing(monkeypatch):
+def test_the_size_of_chunks_changes_nothing():
     scan = Scan.grid(2, 3)
     frames, steps, parameters = stack_of_two(scan)
     weights = random_maps(2, 6, 4, 2, 2, seed=9)
     results = []
-    for size in (1, spatial_portable.CHUNK_BYTES):
-        monkeypatch.setattr(spatial_portable, "CHUNK_BYTES", size)
-        s = PortableStates.apply(frames, steps, *parameters, scan, True)
+    for size in (1, CHUNK_BYTES):
+        s = PortableStates.apply(frames, steps, *parameters, scan, True, None, size)
         results.append((s, *torch.autograd.grad((weights * s).sum(), (frames, *parameters))))
     for one_by_one, together in zip(*results, strict=True):
         assert_same(one_by_one, together)
@@ -103,13 +115,13 @@ def test_the_size_of_chunks_changes_nothing(monkeypatch):
 
 @pytest.mark.parametrize("relu", [True, False])
 @pytest.mark.parametrize("seed", range(6))
-def test_a_scan_of_any_graph_equals_the_literal_loop_in_value_and_gradient(seed, relu):
+def test_a_scan_of_any_graph_equals_the_reference_in_value_and_gradient(seed, relu):
     rng = np.random.default_rng(seed)
     orders, before = random_graph(rng, n_nodes=int(rng.integers(1, 10)), n_directions=int(rng.integers(1, 4)))
     scan = Scan(orders, before)
     frames, steps, parameters = stack_of_two(scan, seed=seed)
     found = PortableStates.apply(frames, steps, *parameters, scan, relu)
-    expected = literal_stack(frames, steps, parameters, orders, before, relu)
+    expected = reference_stack(frames, steps, parameters, list(zip(orders, before, strict=True)), relu)
     assert_same(found, expected)
     weights = random_maps(*found.shape, seed=11)
     everything = (frames, *parameters)
@@ -172,8 +184,8 @@ def test_a_nodes_input_reaches_exactly_the_nodes_behind_it_in_every_direction(gr
 @pytest.fixture
 def kernel_needed():
     for hidden in (1, 3, 5, 16, 33, 50):
-        if why_not(hidden):
-            pytest.skip(f"no compiled kernel on this machine: {why_not(hidden)}")
+        if reason_unavailable(hidden):
+            pytest.skip(f"no compiled kernel on this machine: {reason_unavailable(hidden)}")
 
 
 def both_paths(steps, frames, parameters, scan, relu, dtype=torch.float32):
@@ -283,8 +295,8 @@ def test_states_that_were_overwritten_are_not_differentiated(kernel_needed):
 @pytest.mark.parametrize("variables", [{"FACE_STRNN_PORTABLE": "1"}, {"PATH": "/nowhere"}])
 def test_without_a_compiler_the_portable_path_is_taken_and_the_reason_is_told(variables):
     program = (
-        "import torch; from face_strnn import STRNN; from face_strnn.models.kernels.build import why_not;"
-        "network = STRNN(); print(network(torch.rand(1, 44, 7, 7, 512)).shape); print(why_not(50))"
+        "import torch; from face_strnn import STRNN; from face_strnn.models.kernels.build import reason_unavailable;"
+        "network = STRNN(); print(network(torch.rand(1, 44, 7, 7, 512)).shape); print(reason_unavailable(50))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], env={**os.environ, **variables}, capture_output=True, text=True, check=True

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from literal import literal_logits, small_network
+from random_networks import small_network
 from runs import cross_validated
 from safetensors import safe_open
 from small_network import SMALL_NETWORK
@@ -20,6 +20,7 @@ from data_prep.store.store import FeatureStore
 from data_prep.tensor_files import write_tensors
 from face_strnn import STRNN
 from face_strnn.config import Config, FinetuningConfig, NetworkConfig, TrainingConfig
+from face_strnn.models import reference
 from face_strnn.models.strnn import MapBatch, logits
 from face_strnn.models.time_steps import time_steps
 from face_strnn.training.from_crops import augmented as variants_module
@@ -128,7 +129,7 @@ def test_statistics_of_batch_norm_stay_and_its_weights_are_trained(vgg_file, joi
     assert statistics and changed == before.keys() - statistics
 
 
-def test_the_gradient_of_the_maps_is_that_through_the_literal_equations():
+def test_the_gradient_of_the_maps_is_that_through_the_equations_as_written():
     """Through standardised parameters, the compiled scan where there is one, and interpolation from few frames."""
     network = small_network(grid=(3, 4), length=5)
     parameters = {name: tensor.detach().float().unsqueeze(0) for name, tensor in network.named_parameters()}
@@ -142,7 +143,8 @@ def test_the_gradient_of_the_maps_is_that_through_the_literal_equations():
         exact = maps.detach().double().requires_grad_()
         steps = torch.einsum("lf,fhwc->lhwc", time_steps(len(maps), 5).double(), exact)
         one = {name: tensor[0].double() for name, tensor in parameters.items()}
-        expected = literal_logits(one, (steps - standard.mean[0].double()) / standard.std[0].double(), "relu")
+        standardised = (steps - standard.mean[0].double()) / standard.std[0].double()
+        expected = reference.logits(one, standardised.flatten(1, 2), reference.corners(3, 4), torch.relu)
         torch.testing.assert_close(answer.double(), expected, rtol=1e-4, atol=1e-4)
         (wanted,) = torch.autograd.grad((expected * weight).sum(), exact)
         torch.testing.assert_close(gradient.double(), wanted, rtol=1e-3, atol=1e-4)

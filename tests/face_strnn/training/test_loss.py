@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from face_strnn.models import reference
 from face_strnn.training.loss import mean_cross_entropy, sparsity_penalty
 
 M, B, CLASSES = 3, 8, 7
@@ -82,3 +83,16 @@ def test_the_sparsity_terms_are_sums_of_absolute_values_per_network():
         by_direction = sum(abs(value) for r in range(4) for value in G[m, r].flatten().tolist())
         by_way = sum(abs(value) for value in T[m].flatten().tolist())
         assert found[m].item() == pytest.approx(0.3 * by_direction + 0.7 * by_way, rel=1e-5)
+
+
+def test_the_two_terms_together_are_equation_10_as_the_paper_writes_it(batch):
+    logits, classes, _ = batch
+    generator = torch.Generator().manual_seed(2)
+    G = {"spatial.G": torch.randn(M, 4, 6, 3, generator=generator, dtype=torch.float64)}
+    G["temporal.G"] = torch.randn(M, 2, 5, 2, generator=generator, dtype=torch.float64)
+    everything = torch.ones(M, B, dtype=torch.bool)
+    found = mean_cross_entropy(logits, classes, everything) + sparsity_penalty(G, lambda1=0.3, lambda2=0.7)
+    for m in range(M):
+        of_one = {name: tensor[m] for name, tensor in G.items()}
+        P = torch.stack([reference.probabilities(o) for o in logits[m]])
+        torch.testing.assert_close(found[m], reference.loss(P, classes, of_one, lambda1=0.3, lambda2=0.7))
