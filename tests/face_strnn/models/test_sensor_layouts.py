@@ -17,7 +17,7 @@ from face_strnn.training.optimisation import optimiser_of
 from face_strnn.training.samples import channel_moments
 from face_strnn.training.stack import StackedNetwork, TrainingSamples, train
 from face_strnn.training.standardisation import Standardisation
-from face_strnn.training.step import DirectStep, RecordedStep, Trained
+from face_strnn.training.step import DirectStep, RecordedStep, StackStep
 
 SENSORS = [(0, 1), (0.4, 0), (0.5, 2), (1, 1), (1.6, 0.2), (2, 1.9)]
 SIZES = {
@@ -141,7 +141,7 @@ def test_a_step_over_sensors_in_memory_of_one_shape_is_the_step_as_it_comes(scan
         torch.manual_seed(0)
         parameters = {name: torch.randn(1, *p.shape).div_(3).requires_grad_() for name, p in drawn.named_parameters()}
         standardisation = Standardisation.fit(channel_moments(maps), train_mask)
-        stack = Trained(config, parameters, standardisation, optimiser_of(parameters, config.training), scan)
+        stack = StackStep(config, parameters, standardisation, optimiser_of(parameters, config.training), scan)
         sums = torch.zeros(4, 1, dtype=torch.float64)
         step = DirectStep(stack, sums) if kind is DirectStep else RecordedStep(stack, sums, 12, 50, maps[0])
         for numbers in (range(12), range(3, 9)):
