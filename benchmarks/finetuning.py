@@ -33,7 +33,7 @@ def main() -> None:
     torch.set_num_threads(1)
     store, settings, config = FeatureStore.open(options.features), FinetuningConfig(), Config()
     samples = Samples.of(store)
-    chosen = samples.unrotated[: options.sequences]
+    chosen = samples.original_numbers[: options.sequences]
     entries = [samples.entries[n] for n in chosen]
     split = split_for_finetuning(recorded_backbone(store.recipe, store.folder), options.what)
     moments = channel_moments([samples[n] for n in chosen])

@@ -20,9 +20,9 @@ Protocol = Literal["interleaved", "contiguous", "leave-one-subject-out", "given"
 Selection = Literal["last", "inner", "oracle"]
 """Which epoch's network is tested; see :func:`face_strnn.evaluation.crossval.cross_validate`."""
 
-Augmentation = Literal["all", "one", "none"]
+LearnFrom = Literal["all", "one", "original"]
 """Which of the variants that the features hold networks learn from: in every epoch all of them, in every epoch one of
-each sequence, drawn anew, or only the sequences as they were taken."""
+each sequence, drawn anew, or only the original sequences."""
 
 Finetune = Literal["none", "last-block", "all"]
 """Which part of the backbone is trained on: the convolutions before its last pooling layer, or all of it."""

@@ -72,14 +72,14 @@ def drawn_sequences() -> list[ListedSequence]:
 
 
 @pytest.fixture
-def list_of_standin(monkeypatch: pytest.MonkeyPatch) -> None:
+def synthetic_list(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let ``check`` compare with the sequences as :func:`standin` cuts them."""
     cut = drawn_sequences()
     monkeypatch.setattr(ckplus_check, "ckplus_sequences", lambda: cut)
 
 
 @pytest.fixture(scope="session")
-def standin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The stand-in data set, drawn by the program, cut to two sequences of 3 to 5 frames for each of six subjects."""
     cut = drawn_sequences()
     root = tmp_path_factory.mktemp("standin") / "ck"
@@ -90,10 +90,10 @@ def standin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def prepare_options(standin: Path, vgg_file: Callable[..., Path]) -> list[str]:
+def prepare_options(synthetic: Path, vgg_file: Callable[..., Path]) -> list[str]:
     """How the stand-in's features are made, but for --out."""
     return [
-        *("--root", str(standin), "--backbone", "vgg11", "--weights", str(vgg_file())),
+        *("--root", str(synthetic), "--backbone", "vgg11", "--weights", str(vgg_file())),
         *("--maps", "pool4", "--rotations", "[-7,7]"),
     ]
 
@@ -142,7 +142,7 @@ def finetune_options(crop_features: Path, vgg_file: Callable[..., Path]) -> list
     sizes = [text for name, size in SMALL_NETWORK.items() for text in (f"--network.{name}", str(size))]
     return [
         *("--features", str(crop_features), "--folds", "2", "--training.batch_size", "8", "--epochs", "2", *sizes),
-        *("--finetune", "last-block", "--weights", str(vgg_file()), "--seed", "5", "--finetuning.epochs", "2"),
+        *("--finetune", "last-block", "--weights-file", str(vgg_file()), "--seed", "5", "--finetuning.epochs", "2"),
         *("--finetuning.batch_size", "3", "--finetuning.variants", "2", "--finetuning.frames", "3"),
     ]
 

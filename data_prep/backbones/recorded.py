@@ -31,7 +31,7 @@ def recorded_backbone(
     if weights is None and known_as not in PUBLISHED:
         raise BadInput(
             f"{where}: its features were made with the weights file {known_as} (SHA-256 {checksum[:12]}...); "
-            "give that file's path with --weights"
+            "give that file's path with --weights-file"
         )
     grid, preprocessing = grid_of(maps, recipe["crop"]["pixels"]), Preprocessing.of_json(recipe["preprocessing"])
     backbone = load_backbone(
@@ -40,6 +40,6 @@ def recorded_backbone(
     if checksum != backbone.weights.sha256:
         raise BadInput(
             f"{where}: was made with other features (weights {known_as}, SHA-256 {checksum[:12]}...); "
-            "give their file with --weights"
+            "give their file with --weights-file"
         )
     return backbone

@@ -26,7 +26,7 @@ generator: {generator}
 """
 
 
-def write_standin(
+def write_synthetic(
     out: Path,
     subjects: int = SUBJECTS,
     seed: int = 0,

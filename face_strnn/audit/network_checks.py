@@ -12,7 +12,7 @@ from face_strnn.evaluation.predictions import tested_words
 from face_strnn.evaluation.protocols import NOT_COMPARABLE
 from face_strnn.training.samples import names_sha256
 
-_SHARED = ("data", "protocol", "selection", "seed", "seeds", "augmentation", "finetune")
+_SHARED = ("data", "protocol", "selection", "seed", "seeds", "learn_from", "finetune")
 """Settings that the summary repeats under the same name."""
 
 
@@ -61,7 +61,7 @@ def trained_on(files: RunFiles) -> Iterator[str]:
         facts = network.model.facts
         if (int(facts["fold"]), int(facts["seed"])) != (network.fold, network.seed):
             yield f"{network.name} holds the network of fold {facts['fold']} and seed {facts['seed']}"
-        if facts["taught_sha256"] != names_sha256(files.names(network.fold, "train")):
+        if facts["train_sha256"] != names_sha256(files.names(network.fold, "train")):
             yield f"{network.name}: its network was trained on other samples than the protocol gives to its fold"
         if files.settings.is_finetuned:
             yield from read_in_finetuning(files, network)
@@ -78,30 +78,29 @@ def selection(files: RunFiles) -> Iterator[str]:
         history = network.history
         if history["epoch"].tolist() != list(range(1, epochs + 1)):
             yield f"{network.name}: its history is not of the epochs 1 to {epochs} of config.yaml"
-        if how == "last" and history["watched_accuracy"].notna().any():
+        if how == "last" and history["validation_accuracy"].notna().any():
             yield f"{network.name}: its history has accuracies that choose an epoch, and the selection is last"
-        if how == "inner" and history["watched_accuracy"].isna().any():
+        if how == "inner" and history["validation_accuracy"].isna().any():
             yield f"{network.name}: its history has no validation accuracy"
     yield from _differences_of_history(files)
     for network in files.networks:
         kept = int(network.model.facts["epoch"])
         validation = names_sha256(files.names(network.fold, "validation")) if how == "inner" else ""
-        if network.model.facts["watched_sha256"] != validation:
+        if network.model.facts["validation_sha256"] != validation:
             yield f"{network.name}: other samples chose its epoch than {how} allows"
         if kept != (wanted := _epoch_to_keep(network.history) if how == "inner" else epochs):
             yield f"{network.name}: keeps epoch {kept}, and {how} asks for {wanted}"
 
 
 def _epoch_to_keep(history: pd.DataFrame) -> int:
-    """Return the epoch of the highest watched accuracy, among equals the lowest cross entropy, then the first."""
-    order = {"watched_accuracy": False, "watched_cross_entropy": True, "epoch": True}
+    """Return the epoch of the highest validation accuracy, among equals the lowest cross entropy, then the first."""
+    order = {"validation_accuracy": False, "validation_cross_entropy": True, "epoch": True}
     return int(history.sort_values(list(order), ascending=list(order.values()))["epoch"].iloc[0])
 
 
 def _differences_of_history(files: RunFiles) -> Iterator[str]:
-    name = "validation" if files.settings.selection == "inner" else "watched"
     headers = pd.concat([network.history for network in files.networks], ignore_index=True)
-    headers = headers.dropna(axis="columns", how="all").rename(columns=lambda column: column.replace("watched", name))
+    headers = headers.dropna(axis="columns", how="all")
     if set(files.history) != set(headers):
         differing = set(files.history) ^ set(headers)
         yield f"history.csv and the checkpoints' headers differ in the columns {', '.join(sorted(differing))}"

@@ -110,7 +110,7 @@ class RunFiles:
     @property
     def given_samples(self) -> Samples:
         """What the features at hand hold of that which the run may learn from. Raises as :attr:`stored`."""
-        return self.stored.learned_with(self.settings.augmentation)
+        return self.stored.learnable(self.settings.learn_from)
 
     @property
     def samples(self) -> Samples:
@@ -164,7 +164,7 @@ class RunFiles:
         held_out = [set(subjects[test]) & tested for _, test in protocol.split(subjects, groups=subjects)]
         held_out = [fold for fold in held_out if fold]
         original = (catalogue["rotation"] == 0) & ~catalogue["flip"]
-        may_train = original | (settings.augmentation != "none")
+        may_train = original | (settings.learn_from != "original")
         may_test = original | settings.test_average
         parts = []
         for number, test_subjects in enumerate(held_out):

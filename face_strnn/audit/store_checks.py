@@ -100,11 +100,11 @@ def _validated_anew(files: RunFiles, learner: Learner) -> Iterator[str]:
     for network in files.networks:
         kept = network.history.set_index("epoch").loc[int(network.model.facts["epoch"])]
         names = set(roles[(roles["fold"] == network.fold) & (roles["role"] == "validation")]["sequence"])
-        validation = samples.subset(n for n in samples.unrotated if samples.entries[n].sequence in names)
+        validation = samples.subset(n for n in samples.original_numbers if samples.entries[n].sequence in names)
         found, truth = learner.probabilities(network, validation), validation.labels.numpy()
         n_right = int((found.argmax(1) == truth).sum())
         entropy = float(-np.log(np.maximum(found[np.arange(len(truth)), truth], 1e-300)).mean())
-        said = kept["watched_accuracy"], kept["watched_cross_entropy"]
+        said = kept["validation_accuracy"], kept["validation_cross_entropy"]
         # One prediction may flip by rounding alone.
         if abs(n_right - said[0] * len(truth)) > 1.5 or not math.isclose(entropy, said[1], rel_tol=tolerance):
             yield (

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from face_strnn.audit.audit import Audit
 
 
-def audit(run: Path, features: Path | None = None, json: bool = False, weights: str | None = None) -> None:
+def audit(run: Path, features: Path | None = None, json: bool = False, weights_file: str | None = None) -> None:
     """Derive anew from a run's files what it claims: folds, taught samples, selection, predictions, figures.
 
     What it finds is also written to audit.json in the run folder. A check that fails ends with status 2.
@@ -23,7 +23,7 @@ def audit(run: Path, features: Path | None = None, json: bool = False, weights: 
         features: the feature store that the run was made from, or the folder that holds it; with it the predictions
             are computed anew from the checkpoints.
         json: print one JSON object and nothing else.
-        weights: of a fine-tuned run: file of the backbone's weights, where they came from a local file.
+        weights_file: of a fine-tuned run: file of the backbone's weights, where they came from a local file.
     """
     from json import dumps
 
@@ -32,7 +32,7 @@ def audit(run: Path, features: Path | None = None, json: bool = False, weights: 
     from face_strnn.evaluation.run import Run
 
     opened = Run.open(run)
-    audited = audit_run(opened, None if features is None else FeatureStore.open(features), weights)
+    audited = audit_run(opened, None if features is None else FeatureStore.open(features), weights_file)
     write_audit(opened, audited)
     if json:
         print(dumps(audited.as_json(), indent=2))

@@ -27,7 +27,7 @@ def cv(
     epochs: int | None = None,
     seed: int = 0,
     seeds: int = 1,
-    augmentation: Literal["all", "one", "none"] = "all",
+    learn_from: Literal["all", "one", "original"] = "all",
     test_average: bool = False,
     ensemble: bool = False,
     device: Literal["auto", "cpu", "cuda"] = "auto",
@@ -36,7 +36,7 @@ def cv(
     tensorboard: bool = False,
     finetune: Literal["none", "last-block", "all"] = "none",
     finetuning: FinetuningConfig = FinetuningConfig(),  # noqa: B008
-    weights: str | None = None,
+    weights_file: str | None = None,
     command: str = "",
 ) -> None:
     """Cross-validate an STRNN, subjects held out, and write a run folder. An interrupted run is taken up.
@@ -52,8 +52,8 @@ def cv(
             the best on the test subjects, whose accuracy is not comparable with anything.
         seed: of the initial parameters.
         seeds: number of times that every fold is trained, with seeds from --seed upwards.
-        augmentation: what an epoch takes of the variants of a training sequence: all, one drawn anew for every epoch,
-            or none but the sequence as it was taken.
+        learn_from: what an epoch takes of the variants of a training sequence: all, one drawn anew for every epoch, or
+            only the original sequence.
         test_average: answer a test sequence by the mean over all its variants; by itself alone is the protocol.
         ensemble: answer it by the mean over the networks of all --seeds, and list what each does alone.
         device: where the networks are trained; auto takes a GPU where there is one.
@@ -62,7 +62,7 @@ def cv(
         tensorboard: write every network's curves to the folder tensorboard of the run folder while it trains.
         finetune: train the backbone's last block, or all of it, on together with the STRNN, from the stored crops.
         finetuning: how that is done.
-        weights: for --finetune: file of the backbone's weights, where the features' came from a local file.
+        weights_file: for --finetune: the file of the backbone's weights, where the features' came from a local file.
         command: how the program was called; a run's summary repeats it.
     """
     from data_prep.device import compute_device
@@ -82,7 +82,7 @@ def cv(
         selection=selection,
         seed=seed,
         seeds=seeds,
-        augmentation=augmentation,
+        learn_from=learn_from,
         test_average=test_average,
         ensemble=ensemble,
         network=network,
@@ -90,20 +90,20 @@ def cv(
         finetune=finetune,
         finetuning=finetuning,
     )
-    if weights is not None and not plan.is_finetuned:
-        raise BadInput("--weights: belongs to --finetune; training on maps as stored needs no backbone")
+    if weights_file is not None and not plan.is_finetuned:
+        raise BadInput("--weights-file: belongs to --finetune; training on maps as stored needs no backbone")
     if tensorboard and plan.is_finetuned:
         raise BadInput("--finetune: draws no curves; omit --tensorboard")
     store, where = FeatureStore.open(features), compute_device(device)
     console.print(f"scan: {scan_backend(plan.config, where)}", highlight=False)
     with _progress(out / "tensorboard" if tensorboard else None, selection) as (progress, complete):
-        run = cross_validate(store, out, plan, where, weights, command, progress)
+        run = cross_validate(store, out, plan, where, weights_file, command, progress)
         complete(run)
     if plan.is_finetuned:
         frozen = run.frozen()
         write_audit(frozen, audited := audit_run(frozen, store))
         render_report(frozen, audited)
-    audited = audit_run(run, store, weights)
+    audited = audit_run(run, store, weights_file)
     write_audit(run, audited)
     report_run(run, audited)
     # That an oracle run is not comparable was asked for.

@@ -26,7 +26,7 @@ def predict(
     seconds: float | None = None,
     annotate: Path | None = None,
     json: bool = False,
-    weights: str | None = None,
+    weights_file: str | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> None:
     """Recognise a person's emotion over time in a video, a folder of frames or before a camera, by a run's models.
@@ -40,7 +40,7 @@ def predict(
         seconds: stop after so much of the recording; Ctrl-C stops a camera, and what was seen is written.
         annotate: MP4 file for a video with box, emotion and bars drawn into it; it shows the face.
         json: print one JSON object and nothing else.
-        weights: file of the backbone's weights, where the run's came from a local file.
+        weights_file: file of the backbone's weights, where the run's came from a local file.
         device: where detector and networks run; auto takes a GPU where there is one.
     """
     from json import dumps
@@ -57,7 +57,7 @@ def predict(
             hop,
             seconds,
             annotate,
-            weights,
+            weights_file,
             compute_device(device),
             stop=interrupted,
             progress=lambda done: update(completed=done),

@@ -49,7 +49,7 @@ def print_summary(summary: "Summary", console: Console) -> None:
         summary: the run's.
         console: where to print.
     """
-    from face_strnn.evaluation.predictions import UNROTATED
+    from face_strnn.evaluation.predictions import ORIGINALS
     from face_strnn.evaluation.protocols import NOT_COMPARABLE
     from face_strnn.report.tables import beside_frozen_in_words, result_rows, seed_spread
 
@@ -100,7 +100,7 @@ def print_summary(summary: "Summary", console: Console) -> None:
             spread = percent(seed_spread(summary))
             said = f"Over {summary.seeds} seeds: {each} % (std {spread}); the table pools them."
         console.print(said, highlight=False)
-    if summary.tested != UNROTATED:
+    if summary.tested != ORIGINALS:
         console.print(
             f"Each test sequence: {summary.tested} of it; the protocol tests the unrotated ones alone.",
             highlight=False,

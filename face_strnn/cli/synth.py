@@ -16,10 +16,10 @@ def synth(out: Path, subjects: int = 118, seed: int = 0, jobs: int = -1) -> None
         seed: of the drawing; the same seed gives the same bytes.
         jobs: processes that draw; -1 for one per core.
     """
-    from data_prep.synthetic.dataset import first_subjects, write_standin
+    from data_prep.synthetic.dataset import first_subjects, write_synthetic
 
     n_sequences = len(first_subjects(subjects))
     with progress_bar("drawing sequences", n_sequences) as update:
-        write_standin(out, subjects, seed, progress=lambda done, _: update(completed=done), jobs=jobs)
+        write_synthetic(out, subjects, seed, progress=lambda done, _: update(completed=done), jobs=jobs)
         update(completed=n_sequences)
     console.print(f"[b]{escape(str(out))}[/b]: {n_sequences} synthetic sequences of {subjects} drawn subjects")

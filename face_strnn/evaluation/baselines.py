@@ -30,7 +30,7 @@ def apex_svm(samples: Samples) -> FoldPredictions:
     apex = np.stack([maps[-1].float().numpy().ravel() for maps in originals])
 
     def predict(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, Setting]:
-        train, test = (np.flatnonzero(np.isin(samples.unrotated, numbers)) for numbers in (train, test))
+        train, test = (np.flatnonzero(np.isin(samples.original_numbers, numbers)) for numbers in (train, test))
         kernel = make_pipeline(StandardScaler(), LinearKernel())
         products = np.zeros((len(apex), len(train)), apex.dtype)
         products[train], products[test] = kernel.fit_transform(apex[train]), kernel.transform(apex[test])

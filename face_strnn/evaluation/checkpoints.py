@@ -14,7 +14,7 @@ from face_strnn.models.strnn import STRNN
 FOLDER = "checkpoints"
 
 FACTS = frozenset({
-    "fold", "seed", "selection", "epoch", "taught_sha256", "watched_sha256", "samples_sha256", "history", "classes",
+    "fold", "seed", "selection", "epoch", "train_sha256", "validation_sha256", "samples_sha256", "history", "classes",
     "features", "data", "interpolation",
 })  # fmt: skip
 """What the header of every network says beside its sizes."""
@@ -80,7 +80,7 @@ class TrainedNetwork:
         try:
             history = pd.DataFrame(json.loads(model.facts["history"]))
             classes = json.loads(model.facts["classes"])
-            history[["fold", "seed", "epoch", "watched_accuracy"]]
+            history[["fold", "seed", "epoch", "validation_accuracy"]]
         except (KeyError, TypeError, ValueError) as error:
             raise BadInput(f"{path}: its header has no history or classes ({error}); the file was edited") from error
         if len(classes) != model.config.n_classes:

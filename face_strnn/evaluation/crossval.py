@@ -76,7 +76,7 @@ def cross_validate(
     started = time.perf_counter()
     stored = Samples.of(store, plan.classes)
     _require_variants(stored, plan)
-    samples = stored.learned_with(plan.augmentation)
+    samples = stored.learnable(plan.learn_from)
     tested = stored if plan.test_average else stored.originals()
     damaged = read_damaged(store.folder / PROBLEMS_FILE)
     folds = make_folds(samples, tested, plan)
@@ -147,7 +147,7 @@ def predict_held_out(
 
 
 def _require_variants(stored: Samples, plan: Plan) -> None:
-    asked = "--test-average" if plan.test_average else "--augmentation one" if plan.augmentation == "one" else None
+    asked = "--test-average" if plan.test_average else "--learn-from one" if plan.learn_from == "one" else None
     if asked and stored.n_variants == 1:
         raise BadInput(
             f"{asked}: {stored.store.folder} holds one variant of every sequence; run `face-strnn prepare` with "
@@ -173,10 +173,11 @@ def _write_table(path: Path, table: pd.DataFrame) -> None:
 
 def _history_table(networks: Sequence[TrainedNetwork], settings: RunSettings) -> pd.DataFrame:
     history = pd.concat([network.history for network in networks], ignore_index=True)
-    watched = {"inner": "validation", "oracle": "test"}
-    if settings.selection in watched:
-        return history.rename(columns=lambda name: name.replace("watched", watched[settings.selection]))
-    return history.drop(columns=["watched_accuracy", "watched_cross_entropy"], errors="ignore")
+    if settings.selection == "last":
+        return history.drop(columns=["validation_accuracy", "validation_cross_entropy"], errors="ignore")
+    # An oracle's validation samples are the test samples, which the table says.
+    columns = {"oracle": lambda name: name.replace("validation", "test"), "inner": str}
+    return history.rename(columns=columns[settings.selection])
 
 
 def _summary_of(settings: RunSettings, samples: Samples) -> dict[str, object]:
@@ -190,7 +191,7 @@ def _summary_of(settings: RunSettings, samples: Samples) -> dict[str, object]:
         "seed": settings.seed,
         "seeds": settings.seeds,
         "variant": settings.network.variant,
-        "augmentation": settings.augmentation,
+        "learn_from": settings.learn_from,
         "ensemble": settings.seeds if settings.ensemble else None,
         "epochs": settings.training.epochs,
         "classes": list(samples.class_names),

@@ -70,7 +70,7 @@ def nested_predictions(
     setting, n_inner = settings[len(settings) // 2], min(n_inner, len(set(subjects)))
     if len(set(labels)) == 1:
         return np.full(len(test), labels[0]), setting
-    originals = np.flatnonzero(np.isin(train, samples.unrotated))
+    originals = np.flatnonzero(np.isin(train, samples.original_numbers))
     folds = SubjectKFold(n_inner).split(train, groups=subjects) if n_inner > 1 else []
     inner = [(fitted, np.intersect1d(scored, originals)) for fitted, scored in folds]
     if inner and all(len(set(labels[fitted])) > 1 for fitted, _ in inner):

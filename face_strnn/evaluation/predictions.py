@@ -15,7 +15,7 @@ PREDICTION_COLUMNS = ["sequence", "subject", "fold", "seed", "truth", "predictio
 ENSEMBLE_COLUMNS = [name for name in PREDICTION_COLUMNS if name != "seed"]
 """The same where there are no seeds, or one prediction for all of them: a row per sequence."""
 
-UNROTATED = "unrotated"
+ORIGINALS = "unrotated"
 """What ``summary.json`` says was tested where the protocol was followed: the original sequences."""
 
 PREDICTIONS_FILE = "predictions.csv"
@@ -105,10 +105,10 @@ def member_scores(members: pd.DataFrame) -> MemberScores:
 
 def tested_words(n_variants: int) -> str:
     """Say what was tested: ``"unrotated"``, or ``"mean over 5 variants"`` of every sequence."""
-    return UNROTATED if n_variants == 1 else f"mean over {n_variants} variants"
+    return ORIGINALS if n_variants == 1 else f"mean over {n_variants} variants"
 
 
 def averaging_words(summary: Summary) -> str:
     """Say over what a run's predictions are means: ``"ensemble of 5, mean over 14 variants"``; else empty."""
     ensemble = [f"ensemble of {summary.ensemble}"] if summary.ensemble else []
-    return ", ".join([*ensemble, *([summary.tested] if summary.tested != UNROTATED else [])])
+    return ", ".join([*ensemble, *([summary.tested] if summary.tested != ORIGINALS else [])])

@@ -138,7 +138,7 @@ class Run:
         Raises:
             BadInput: the store is damaged, not whole, or not the run's.
         """
-        samples = Samples.of(store, self.summary.classes).learned_with(self.summary.augmentation)
+        samples = Samples.of(store, self.summary.classes).learnable(self.summary.learn_from)
         named = self.summary.features
         if (named.get("fingerprint"), named.get("samples_sha256")) != (store.fingerprint, samples.sha256()):
             raise BadInput(

@@ -11,10 +11,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from data_prep.errors import BadInput
 from face_strnn.config import (
-    Augmentation,
     Config,
     Finetune,
     FinetuningConfig,
+    LearnFrom,
     NetworkConfig,
     Protocol,
     Selection,
@@ -38,8 +38,8 @@ class Plan:
             subjects themselves, not comparable with anything.
         seed: of the initial parameters; the first one where there are several.
         seeds: number of times that every fold is trained, with seeds from ``seed`` upwards.
-        augmentation: ``"all"`` takes every variant that the features hold in every epoch, ``"one"`` one of each
-            sequence, drawn anew for every epoch, ``"none"`` only the original sequences.
+        learn_from: ``"all"`` takes every variant that the features hold in every epoch, ``"one"`` one of each
+            sequence, drawn anew for every epoch, ``"original"`` only the original sequences.
         classes: those that are told apart; None for all of the store. The sequences of others are left out.
         test_average: the prediction for a test sequence is the mean over all its variants.
         ensemble: the prediction is the mean over the networks of all seeds.
@@ -56,7 +56,7 @@ class Plan:
     selection: Selection = "last"
     seed: int = 0
     seeds: int = 1
-    augmentation: Augmentation = "all"
+    learn_from: LearnFrom = "all"
     classes: tuple[str, ...] | None = None
     test_average: bool = False
     ensemble: bool = False

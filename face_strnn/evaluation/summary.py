@@ -63,7 +63,7 @@ class Summary(_Part):
 
     Attributes:
         data: ``"synthetic"`` or the data set's name.
-        protocol, selection, seed, seeds, augmentation: see :class:`face_strnn.evaluation.settings.Plan`.
+        protocol, selection, seed, seeds, learn_from: see :class:`face_strnn.evaluation.settings.Plan`.
         variant: ``"strnn"``, or the paper's ablation.
         tested: ``"unrotated"``, or over how many variants a test sequence was averaged.
         ensemble: number of networks whose mean is the prediction; None without an ensemble.
@@ -93,7 +93,7 @@ class Summary(_Part):
     seed: Count
     seeds: PositiveInt
     variant: str
-    augmentation: str
+    learn_from: str
     tested: str
     ensemble: Count | None
     epochs: Count

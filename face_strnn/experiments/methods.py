@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 
 from data_prep.errors import BadInput
-from face_strnn.config import Augmentation, Config
+from face_strnn.config import Config, LearnFrom
 from face_strnn.evaluation.baselines import apex_svm
 from face_strnn.evaluation.nested import FoldPredictions
 from face_strnn.experiments.pooled_baselines import CNNClassifier, LSTMClassifier, logistic_regression, pooled_network
@@ -30,7 +30,7 @@ class Experiment:
         group: what it is for.
         seeded: whether initial parameters are drawn, so that seeds repeat it.
         network, training: settings that differ from those of the reproduction.
-        augmentation: which variants it learns from.
+        learn_from: which variants it learns from.
         baseline: makes the fold-by-fold test of a baseline, of the samples, the settings, a seed and a device; None for
             an STRNN.
     """
@@ -41,7 +41,7 @@ class Experiment:
     seeded: bool = True
     network: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
-    augmentation: Augmentation = "all"
+    learn_from: LearnFrom = "all"
     baseline: Callable[[Samples, Config, int, torch.device | str], FoldPredictions] | None = None
 
     def configured(self, config: Config, n_variants: int) -> Config:
@@ -55,7 +55,7 @@ class Experiment:
             n_variants: variants of every sequence in the features, the one as it was taken among them.
         """
         training = replace(config.training, **self.training)
-        if self.augmentation == "none":
+        if self.learn_from == "original":
             training = replace(training, epochs=training.epochs * n_variants)
         return Config(replace(config.network, **self.network), training)
 
@@ -76,7 +76,7 @@ def experiments(config: Config, n_variants: int) -> tuple[Experiment, ...]:
         Experiment(other, f"STRNN with {written}", "ablation", network={"activation": other}),
     ]
     if n_variants > 1:
-        ablations.append(Experiment("no-rotation", "STRNN without augmentation", "ablation", augmentation="none"))
+        ablations.append(Experiment("no-rotation", "STRNN without augmentation", "ablation", learn_from="original"))
     lstm, cnn = (partial(pooled_network, kind) for kind in (LSTMClassifier, CNNClassifier))
     return (
         Experiment(REFERENCE, "STRNN", "STRNN"),

@@ -161,7 +161,7 @@ class Reproduction:
             self.plan,
             seed=cell.seed,
             seeds=1,
-            augmentation=cell.experiment.augmentation,
+            learn_from=cell.experiment.learn_from,
             network=config.network,
             training=config.training,
         )
@@ -214,7 +214,7 @@ class Reproduction:
             kept.unlink()
 
     def _predictions(self, fold: Fold, seed: int, fit_and_predict: FoldPredictions) -> pd.DataFrame:
-        test = np.intersect1d(fold.test, self.samples.unrotated)
+        test = np.intersect1d(fold.test, self.samples.original_numbers)
         labels, setting = fit_and_predict(fold.train, test)
         entries = self.samples.subset(test).entries
         table = prediction_table(entries, labels, self.samples.class_names, fold.number, seed)

@@ -46,7 +46,7 @@ def about(reproduction: Reproduction) -> str:
     """Say in a few sentences what data, protocol and selection the results are of."""
     data, n_folds = reproduction.store.recipe["data"], len(reproduction.folds)
     n_seeds, absent = reproduction.plan.seeds, reproduction.absent_classes
-    n_sequences, n_subjects = len(reproduction.samples.unrotated), len(set(reproduction.samples.subjects))
+    n_sequences, n_subjects = len(reproduction.samples.original_numbers), len(set(reproduction.samples.subjects))
     sentences = [
         f"Facial expressions, {data}, {n_sequences} sequences of {n_subjects} subjects.",
         f"{n_folds} subject-independent folds, {reproduction.plan.protocol}: {PROTOCOLS[reproduction.plan.protocol]}.",

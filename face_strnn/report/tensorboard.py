@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 _NETWORK = ("fold", "seed")
-_WATCHED = {"inner": "validation", "oracle": "test", "last": "watched"}
+_CHOSEN_BY = {"inner": "validation", "oracle": "test", "last": "validation"}
+"""The samples that choose the epoch, by the selection."""
 
 
 class TrainingScalars:
@@ -25,7 +26,7 @@ class TrainingScalars:
 
     Args:
         folder: where they go, ``fold-01-seed-0`` and so on; made with the first epoch.
-        selection: how the run chooses an epoch, which says what the watched samples are.
+        selection: how the run chooses an epoch, which says what its validation samples are.
 
     Raises:
         BadInput: the package tensorboard is not installed.
@@ -41,7 +42,7 @@ class TrainingScalars:
             ) from error
         self._writer_of = SummaryWriter
         self._folder = folder
-        self._watched = _WATCHED[selection]
+        self._chosen_by = _CHOSEN_BY[selection]
         self._writers: dict[str, SummaryWriter] = {}
 
     def write(self, history: Sequence[Epoch], epochs: int) -> None:
@@ -75,7 +76,7 @@ class TrainingScalars:
         for epoch in epochs:
             for what, value in epoch.items():
                 if what not in (*_NETWORK, "epoch") and not pd.isna(value):
-                    writer.add_scalar(what.replace("watched", self._watched), value, epoch["epoch"])
+                    writer.add_scalar(what.replace("validation", self._chosen_by), value, epoch["epoch"])
         writer.flush()
 
 

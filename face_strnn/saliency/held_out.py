@@ -58,7 +58,7 @@ class HeldOut:
         self._run = run
         self.samples = run.samples(store)
         self._fold_of = _fold_of(run)
-        self._number_of = {self.samples.entries[n].sequence: int(n) for n in self.samples.unrotated}
+        self._number_of = {self.samples.entries[n].sequence: int(n) for n in self.samples.original_numbers}
 
     @property
     def sequences(self) -> list[str]:

@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy
 from face_strnn.models.strnn import Parameters
 
 
-def mean_cross_entropy(logits: Tensor, classes: Tensor, taught: Tensor, label_smoothing: float = 0.0) -> Tensor:
+def mean_cross_entropy(logits: Tensor, classes: Tensor, train_mask: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Return each network's mean cross entropy over the sequences that it is taught.
 
     Args:
@@ -21,11 +21,11 @@ def mean_cross_entropy(logits: Tensor, classes: Tensor, taught: Tensor, label_sm
     """
     members, n_sequences, n_classes = logits.shape
     # Hidden logits are replaced, not multiplied by zero: an infinite one would turn the gradient into NaN.
-    logits = torch.where(taught.unsqueeze(2), logits, 0.0)
+    logits = torch.where(train_mask.unsqueeze(2), logits, 0.0)
     entropies = cross_entropy(
         logits.reshape(-1, n_classes), classes.repeat(members), reduction="none", label_smoothing=label_smoothing
     ).view(members, n_sequences)
-    return (entropies * taught).sum(1) / taught.sum(1).clamp(min=1)
+    return (entropies * train_mask).sum(1) / train_mask.sum(1).clamp(min=1)
 
 
 def sparsity_penalty(parameters: Parameters, lambda1: float, lambda2: float) -> Tensor:

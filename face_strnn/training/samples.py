@@ -13,7 +13,7 @@ from data_prep.datasets.emotions import chosen_classes, classes_of
 from data_prep.errors import BadInput
 from data_prep.faces.variants import Variant
 from data_prep.store.store import FeatureStore, StoredSequence
-from face_strnn.config import Augmentation
+from face_strnn.config import LearnFrom
 
 
 @dataclass(frozen=True)
@@ -74,16 +74,16 @@ class Samples:
         class_names = chosen_classes(classes, known)
         return cls(store, tuple(one for one in entries if one.emotion in class_names), class_names, population)
 
-    def learned_with(self, augmentation: Augmentation) -> "Samples":
-        """Return what there is to learn from: all samples, or with ``"none"`` the sequences as they were taken.
+    def learnable(self, learn_from: LearnFrom) -> "Samples":
+        """Return what there is to learn from: all samples, or with ``"original"`` the sequences as they were taken.
 
         Without variants everything is as if the store held none: the order of the samples, and the steps of an epoch.
         """
-        return self.originals() if augmentation == "none" else self
+        return self.originals() if learn_from == "original" else self
 
     def originals(self) -> "Samples":
         """Return the samples that are neither rotated nor flipped."""
-        return self.subset(self.unrotated)
+        return self.subset(self.original_numbers)
 
     def subset(self, numbers: Iterable[int]) -> "Samples":
         """Return the samples of these numbers, in this order."""
@@ -151,7 +151,7 @@ class Samples:
         return np.array([entry.fold for entry in self.entries])
 
     @property
-    def unrotated(self) -> np.ndarray:
+    def original_numbers(self) -> np.ndarray:
         """Numbers of the samples that are neither rotated nor flipped: those that the protocol tests."""
         return np.flatnonzero([entry.variant.is_original for entry in self.entries])
 

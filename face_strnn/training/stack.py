@@ -32,14 +32,14 @@ class StackedNetwork:
     Attributes:
         fold: its number, from 1; with ``seed`` it draws the initial parameters.
         seed: the seed.
-        taught: bool (N,): the samples that it may learn from.
-        watched: bool (N,): the samples whose accuracy chooses the epoch that is kept; None keeps the last one.
+        train: bool (N,): the samples that it may learn from.
+        validation: bool (N,): the samples whose accuracy chooses the epoch that is kept; None keeps the last one.
     """
 
     fold: int
     seed: int
-    taught: np.ndarray
-    watched: np.ndarray | None = None
+    train: np.ndarray
+    validation: np.ndarray | None = None
 
 
 @dataclass
@@ -50,9 +50,9 @@ class Epoch:
         fold, seed: which network.
         epoch: number, from 1.
         loss, cross_entropy, train_accuracy: means over the samples that it was taught in this epoch.
-        watched_accuracy, watched_cross_entropy: after the epoch, over the samples that it is watched on; None where
-            there are none. They choose the epoch that is kept: the highest accuracy, among equals the lowest cross
-            entropy, among equals the first.
+        validation_accuracy, validation_cross_entropy: after the epoch, over the network's validation samples; None
+            where there are none. They choose the epoch that is kept: the highest accuracy, among equals the lowest
+            cross entropy, among equals the first.
     """
 
     fold: int
@@ -61,8 +61,8 @@ class Epoch:
     loss: float
     cross_entropy: float
     train_accuracy: float
-    watched_accuracy: float | None = None
-    watched_cross_entropy: float | None = None
+    validation_accuracy: float | None = None
+    validation_cross_entropy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Stack:
         scan: where it is not that of the configuration's grid.
         history: one entry per network and epoch so far.
         epochs_done: number of epochs so far.
-        best: parameters of each watched network at its best epoch.
+        best: parameters of each network with validation samples at its best epoch.
         best_scores: per network (accuracy, minus cross entropy) there; the first of equals counts.
     """
 
@@ -116,13 +116,13 @@ class Stack:
     best_scores: list[tuple[float, float]] = field(default_factory=list)
 
     @property
-    def watches(self) -> bool:
+    def chooses_epoch(self) -> bool:
         """Whether an epoch is chosen, rather than the last one kept."""
-        return self.members[0].watched is not None
+        return self.members[0].validation is not None
 
     def models(self) -> list[STRNN]:
         """Return the networks one by one, on the CPU, for maps as stored: of the chosen epoch, else of the last one."""
-        trained = self.best if self.watches else self.parameters
+        trained = self.best if self.chooses_epoch else self.parameters
         folded = self.standardisation.fold_in({name: tensor.detach() for name, tensor in trained.items()})
         models = []
         for number in range(len(self.members)):
@@ -168,7 +168,7 @@ def train(
     optimiser = optimiser_of(stack.parameters, settings)
     if state_file is not None and state_file.is_file():
         _resume(stack, optimiser, state_file)
-    taught = torch.from_numpy(np.stack([network.taught for network in networks]))
+    train_mask = torch.from_numpy(np.stack([network.train for network in networks]))
     sums = torch.zeros(4, len(networks), dtype=torch.float64, device=device)
     stack_step = StackStep(config, stack.parameters, stack.standardisation, optimiser, scan)
     epochs = [_batches(samples.drawn(networks[0].seed, epoch), epoch, config) for epoch in range(settings.epochs)]
@@ -185,13 +185,13 @@ def train(
             set_learning_rate(optimiser, step_number, settings.epochs * n_batches, settings)
             # What no network of this stack is trained on is not read, and yet keeps its place in the order: which
             # samples share a step must not depend on which networks are trained together.
-            read = np.flatnonzero(taught[:, batch].any(0).numpy())
+            read = np.flatnonzero(train_mask[:, batch].any(0).numpy())
             dropout = _dropout(stack, step_number, len(batch), read, device) if settings.dropout else None
             batch = batch[read]
-            step([reader[n] for n in batch], samples.labels[batch].to(device), taught[:, batch].to(device), dropout)
+            step([reader[n] for n in batch], samples.labels[batch].to(device), train_mask[:, batch].to(device), dropout)
         stack.epochs_done += 1
-        watched = _watch(stack, reader, samples.labels, scan)
-        stack.history += _epochs(networks, stack.epochs_done, sums, watched)
+        validation = _validate(stack, reader, samples.labels, scan)
+        stack.history += _epochs(networks, stack.epochs_done, sums, validation)
         if state_file is not None:
             _save(stack, optimiser, state_file)
         if progress:
@@ -235,27 +235,27 @@ def _begin(
     n_directions = scan.n_directions if scan else 4
     drawn = [initial_parameters(config.network, generator, n_directions) for generator in generators]
     parameters = {name: torch.stack([one[name] for one in drawn]).to(device).requires_grad_() for name in drawn[0]}
-    taught = torch.from_numpy(np.stack([member.taught for member in members]))
-    stack = Stack(members, config, Standardisation.fit(moments, taught).to(device), parameters, scan)
-    if stack.watches:
+    train_mask = torch.from_numpy(np.stack([member.train for member in members]))
+    stack = Stack(members, config, Standardisation.fit(moments, train_mask).to(device), parameters, scan)
+    if stack.chooses_epoch:
         stack.best = {name: tensor.detach().clone() for name, tensor in parameters.items()}
         stack.best_scores = [(-1.0, -math.inf)] * len(members)
     return stack
 
 
 @torch.no_grad()
-def _watch(
+def _validate(
     stack: Stack, maps: Sequence[Tensor] | GpuMaps, labels: Tensor, scan: Scan
 ) -> list[tuple[float, float]] | list[tuple[None, None]]:
-    """Return watched accuracies and cross entropies after an epoch; keep the parameters of networks at their best."""
-    if not stack.watches:
+    """Return accuracies and cross entropies on validation samples; keep the parameters of networks at their best."""
+    if not stack.chooses_epoch:
         return [(None, None)] * len(stack.members)
     settings, network = stack.config.training, stack.config.network
     folded = stack.standardisation.fold_in(stack.parameters)
-    watched = []
+    validation = []
     for number, member in enumerate(stack.members):
         alone = {name: tensor[number : number + 1] for name, tensor in folded.items()}
-        numbers = np.flatnonzero(member.watched)
+        numbers = np.flatnonzero(member.validation)
         outputs = []
         for batch in np.array_split(numbers, math.ceil(len(numbers) / settings.batch_size)):
             device = alone["spatial.U"].device
@@ -269,19 +269,19 @@ def _watch(
             stack.best_scores[number] = score
             for name, tensor in stack.parameters.items():
                 stack.best[name][number] = tensor[number]
-        watched.append((accuracy, cross_entropy))
-    return watched
+        validation.append((accuracy, cross_entropy))
+    return validation
 
 
 def _epochs(
     members: Sequence[StackedNetwork],
     epoch: int,
     sums: Tensor,
-    watched: Sequence[tuple[float, float]] | Sequence[tuple[None, None]],
+    validation: Sequence[tuple[float, float]] | Sequence[tuple[None, None]],
 ) -> list[Epoch]:
     loss, entropy, correct, seen = sums.cpu()
     means = [(total / seen).tolist() for total in (loss, entropy, correct)]
-    rows = zip(members, zip(*means, strict=True), watched, strict=True)
+    rows = zip(members, zip(*means, strict=True), validation, strict=True)
     return [Epoch(member.fold, member.seed, epoch, *of_taught, *after) for member, of_taught, after in rows]
 
 

@@ -23,9 +23,9 @@ class Standardisation:
     std: Tensor
 
     @classmethod
-    def fit(cls, moments: Tensor, taught: Tensor) -> "Standardisation":
+    def fit(cls, moments: Tensor, train_mask: Tensor) -> "Standardisation":
         """Fit to (N, 3, C) moments (see :func:`face_strnn.training.samples.channel_moments`) under an (M, N) mask."""
-        count, total, squares = torch.einsum("mn,nqc->qmc", taught.double(), moments)
+        count, total, squares = torch.einsum("mn,nqc->qmc", train_mask.double(), moments)
         mean = total / count
         std = (squares / count - mean.square()).clamp(min=0).sqrt()
         # A channel that hardly ever answers would be blown up to the size of the others.

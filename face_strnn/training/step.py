@@ -43,7 +43,7 @@ class StackStep:
         self,
         batch: MapBatch | None,
         labels: Tensor,
-        taught: Tensor,
+        train_mask: Tensor,
         sums: Tensor,
         dropout: Tensor | None = None,
         workspace: Workspace | None = None,
@@ -60,11 +60,11 @@ class StackStep:
         """
         settings, network = self.config.training, self.config.network
         if batch is None:
-            outputs = labels.new_zeros(len(taught), 0, network.n_classes, dtype=torch.float32)
+            outputs = labels.new_zeros(len(train_mask), 0, network.n_classes, dtype=torch.float32)
         else:
             folded = self.standardisation.fold_in(self.parameters)
             outputs = logits(folded, batch, self.scan, network.activation, settings.precision, dropout, workspace)
-        entropies = mean_cross_entropy(outputs, labels, taught, settings.label_smoothing)
+        entropies = mean_cross_entropy(outputs, labels, train_mask, settings.label_smoothing)
         losses = entropies + sparsity_penalty(self.parameters, settings.lambda1, settings.lambda2)
         self.optimiser.zero_grad(set_to_none=True)
         # The sum over networks gives each network the gradient of its own loss.
@@ -74,9 +74,9 @@ class StackStep:
                 parameter.grad = torch.zeros_like(parameter)
         clip(self.parameters.values(), settings.gradient_clip)
         self.optimiser.step()
-        n_taught = taught.sum(1)
-        correct = ((outputs.argmax(2) == labels) & taught).sum(1)
-        sums.add_(torch.stack((losses.detach() * n_taught, entropies.detach() * n_taught, correct, n_taught)))
+        n_train = train_mask.sum(1)
+        correct = ((outputs.argmax(2) == labels) & train_mask).sum(1)
+        sums.add_(torch.stack((losses.detach() * n_train, entropies.detach() * n_train, correct, n_train)))
 
 
 class DirectStep:
@@ -91,12 +91,12 @@ class DirectStep:
         self._stack, self._sums, self._workspace = stack, sums, Workspace()
 
     def __call__(
-        self, sequences: Sequence[Tensor], labels: Tensor, taught: Tensor, dropout: Tensor | None = None
+        self, sequences: Sequence[Tensor], labels: Tensor, train_mask: Tensor, dropout: Tensor | None = None
     ) -> None:
         """Take one step on B sequences of maps, each (frames, h, w, C), labels (B,) and the mask taught (M, B)."""
         network, settings = self._stack.config.network, self._stack.config.training
         batch = MapBatch.of(sequences, network.length, settings.interpolation) if sequences else None
-        self._stack.step(batch, labels, taught, self._sums, dropout, self._workspace)
+        self._stack.step(batch, labels, train_mask, self._sums, dropout, self._workspace)
 
 
 class RecordedStep:
@@ -119,17 +119,17 @@ class RecordedStep:
         frame = torch.zeros(steps, 2, dtype=torch.int64, device=device)
         self._taps = Taps(frame, torch.zeros(steps, 2, device=device), network.length)
         self._labels = torch.zeros(n_sequences, dtype=torch.int64, device=device)
-        self._taught = torch.zeros(M, n_sequences, dtype=torch.bool, device=device)
+        self._train_mask = torch.zeros(M, n_sequences, dtype=torch.bool, device=device)
         self._dropout = None
         if stack.config.training.dropout:
             self._dropout = torch.ones(M, n_sequences, network.n_temporal_features, device=device)
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(
-        self, sequences: Sequence[Tensor], labels: Tensor, taught: Tensor, dropout: Tensor | None = None
+        self, sequences: Sequence[Tensor], labels: Tensor, train_mask: Tensor, dropout: Tensor | None = None
     ) -> None:
         """Take one step, as :class:`DirectStep` does; sequences may be in pinned memory or on the GPU."""
-        self._lay_out(sequences, labels, taught, dropout)
+        self._lay_out(sequences, labels, train_mask, dropout)
         if self._frames.device.type != "cuda":
             self._step()
             return
@@ -137,7 +137,7 @@ class RecordedStep:
             self._graph = self._record()
         self._graph.replay()
 
-    def _lay_out(self, sequences: Sequence[Tensor], labels: Tensor, taught: Tensor, dropout: Tensor | None) -> None:
+    def _lay_out(self, sequences: Sequence[Tensor], labels: Tensor, train_mask: Tensor, dropout: Tensor | None) -> None:
         settings, n, first = self._stack.config.training, len(sequences), 0
         places, weights = [], []
         nothing = len(self._frames) - 1
@@ -154,14 +154,14 @@ class RecordedStep:
         self._taps.frame.copy_(torch.cat(places), non_blocking=True)
         self._taps.weight.copy_(torch.cat(weights), non_blocking=True)
         self._labels[:n].copy_(labels, non_blocking=True)
-        self._taught.zero_()
-        self._taught[:, :n].copy_(taught, non_blocking=True)
+        self._train_mask.zero_()
+        self._train_mask[:, :n].copy_(train_mask, non_blocking=True)
         if self._dropout is not None:
             self._dropout[:, :n].copy_(dropout, non_blocking=True)
 
     def _step(self) -> None:
         batch = MapBatch(self._frames.flatten(1, -2), self._taps)
-        self._stack.step(batch, self._labels, self._taught, self._sums, self._dropout)
+        self._stack.step(batch, self._labels, self._train_mask, self._sums, self._dropout)
 
     def _record(self) -> torch.cuda.CUDAGraph:
         """Record the step; what recording and the steps before it change is put back."""

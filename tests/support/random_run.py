@@ -75,7 +75,7 @@ def write_run(run: Path, data: str = "synthetic", selection: str = "last") -> Pa
         "seed": 0,
         "seeds": 1,
         "variant": "strnn",
-        "augmentation": "all",
+        "learn_from": "all",
         "tested": "unrotated",
         "ensemble": None,
         "warnings": [],

@@ -41,7 +41,7 @@ class StackedOnMaps:
         settings, folder = self._settings, out / FOLDER
         networks = [self._network(fold, seed) for seed in settings.all_seeds for fold in folds]
         paths = list(checkpoint_paths(out, settings).values())
-        sequences = self._samples.sequence_numbers if settings.augmentation == "one" else None
+        sequences = self._samples.sequence_numbers if settings.learn_from == "one" else None
         # What an epoch takes is drawn by seed: networks of another one would read other maps.
         apart = len(networks) if sequences is None else len(folds)
         moments: Tensor | None = None
@@ -95,7 +95,7 @@ class StackedOnMaps:
     def _save(self, path: Path, network: StackedNetwork, model: STRNN, history: Sequence[Epoch]) -> None:
         settings, samples = self._settings, self._samples
         history = [epoch for epoch in history if (epoch.fold, epoch.seed) == (network.fold, network.seed)]
-        validation = () if network.watched is None else samples.subset(np.flatnonzero(network.watched)).names()
+        validation = () if network.validation is None else samples.subset(np.flatnonzero(network.validation)).names()
         model.save(
             path,
             # What an audit holds against the protocol: who this network is and what it was really trained on.
@@ -103,8 +103,8 @@ class StackedOnMaps:
             seed=str(network.seed),
             selection=settings.selection,
             epoch=str(_kept_epoch(history)),
-            taught_sha256=names_sha256(samples.subset(np.flatnonzero(network.taught)).names()),
-            watched_sha256=names_sha256(validation) if validation else "",
+            train_sha256=names_sha256(samples.subset(np.flatnonzero(network.train)).names()),
+            validation_sha256=names_sha256(validation) if validation else "",
             samples_sha256=settings.features["samples_sha256"],
             history=json.dumps([asdict(epoch) for epoch in history]),
             classes=json.dumps(samples.class_names),
@@ -147,6 +147,6 @@ def _on_stacks(progress: Progress | None) -> Callable[[Stack], None] | None:
 
 
 def _kept_epoch(history: Sequence[Epoch]) -> int:
-    if history[-1].watched_accuracy is None:
+    if history[-1].validation_accuracy is None:
         return history[-1].epoch
-    return max(history, key=lambda epoch: (epoch.watched_accuracy, -(epoch.watched_cross_entropy or 0.0))).epoch
+    return max(history, key=lambda epoch: (epoch.validation_accuracy, -(epoch.validation_cross_entropy or 0.0))).epoch

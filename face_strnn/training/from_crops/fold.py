@@ -37,7 +37,7 @@ class FoldProgress:
 def finetune_fold(
     network: JointNetwork,
     identity: tuple[int, int],
-    taught: Sequence[StoredSequence],
+    sequences: Sequence[StoredSequence],
     labels: Sequence[int],
     variants: Variants,
     state_file: Path,
@@ -48,7 +48,7 @@ def finetune_fold(
     Args:
         network: both, as they are before, with the settings of fine-tuning.
         identity: (fold from 1, seed); the order of the sequences, the variants and dropout are drawn from it.
-        taught: the fold's training sequences, unrotated.
+        sequences: the fold's training sequences, unrotated.
         labels: their classes.
         variants: where their crops come from.
         state_file: where the state is kept after every epoch; training resumes from a state that is there.
@@ -64,16 +64,16 @@ def finetune_fold(
         _resume(network, done, state_file)
     device = network.backbone.whole.device
     n_features = network.config.network.n_temporal_features
-    per_epoch = math.ceil(len(taught) / settings.batch_size)
+    per_epoch = math.ceil(len(sequences) / settings.batch_size)
     while done.epochs_done < settings.epochs:
         drawn = np.random.default_rng([seed, fold, done.epochs_done])
-        order = drawn.permutation(len(taught))
-        numbers = drawn.integers(settings.variants, size=len(taught)) if settings.variants else None
+        order = drawn.permutation(len(sequences))
+        numbers = drawn.integers(settings.variants, size=len(sequences)) if settings.variants else None
         sums = np.zeros(3)
         for place, batch in enumerate(np.array_split(order, per_epoch)):
             step = done.epochs_done * per_epoch + place
-            inputs = [variants(taught[n], done.epochs_done if numbers is None else int(numbers[n])) for n in batch]
-            done.read |= {taught[n].sequence for n in batch}
+            inputs = [variants(sequences[n], done.epochs_done if numbers is None else int(numbers[n])) for n in batch]
+            done.read |= {sequences[n].sequence for n in batch}
             dropout = None
             if settings.dropout:
                 shape = len(batch), n_features
@@ -82,7 +82,7 @@ def finetune_fold(
             factor = warmup_cosine(step, settings.epochs * per_epoch, settings.warmup)
             sums += len(batch) * np.array(network.step(inputs, truth, factor, dropout))
         done.epochs_done += 1
-        done.history.append(Epoch(fold, seed, done.epochs_done, *(sums / len(taught)).tolist()))
+        done.history.append(Epoch(fold, seed, done.epochs_done, *(sums / len(sequences)).tolist()))
         save_state(
             state_file,
             network.optimiser,

@@ -472,19 +472,19 @@ def test_links_out_of_a_data_set_are_problems_in_every_layout(tmp_path, dataset)
     assert [len(one.frames) for one in catalogue.sequences] == [1]
 
 
-def test_drawn_faces_stay_synthetic_in_a_manifest(standin):
-    folders = sorted(standin.glob("cohn*/*/*"))
-    rows = "".join(f"{one.parent.name},{one.name},anger,{one.relative_to(standin)}\n" for one in folders)
+def test_drawn_faces_stay_synthetic_in_a_manifest(synthetic):
+    folders = sorted(synthetic.glob("cohn*/*/*"))
+    rows = "".join(f"{one.parent.name},{one.name},anger,{one.relative_to(synthetic)}\n" for one in folders)
     try:
-        assert read_dataset("manifest", write_manifest(standin, HEADER + rows, "list.csv")).data == "synthetic"
+        assert read_dataset("manifest", write_manifest(synthetic, HEADER + rows, "list.csv")).data == "synthetic"
     finally:
-        (standin / "list.csv").unlink()
+        (synthetic / "list.csv").unlink()
 
 
-def test_clips_with_given_folds_go_from_their_manifest_to_a_cross_validation(standin, tmp_path, vgg_file, cv_options):
+def test_clips_with_given_folds_go_from_their_manifest_to_a_cross_validation(synthetic, tmp_path, vgg_file, cv_options):
     root = tmp_path / "clips"
     rows = []
-    for place, folder in enumerate(sorted(standin.glob("cohn-kanade-images/*/*"))[:4]):
+    for place, folder in enumerate(sorted(synthetic.glob("cohn-kanade-images/*/*"))[:4]):
         images = [cv2.imread(str(file)) for file in sorted(folder.iterdir())]
         path = root / f"{place}.avi"
         root.mkdir(exist_ok=True)

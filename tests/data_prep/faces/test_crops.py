@@ -16,9 +16,9 @@ from data_prep.media.images import read_image
 
 
 @pytest.fixture(scope="module")
-def frames(standin):
+def frames(synthetic):
     """A drawn sequence of five frames."""
-    sequence = next(one for one in read_ckplus(standin).sequences if len(one.frames) == 5)
+    sequence = next(one for one in read_ckplus(synthetic).sequences if len(one.frames) == 5)
     return [read_image(path) for path in sequence.frames]
 
 

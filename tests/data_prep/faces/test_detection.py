@@ -17,9 +17,9 @@ from data_prep.media.images import read_image
 
 
 @pytest.fixture(scope="module")
-def drawn(standin):
+def drawn(synthetic):
     """A drawn sequence of five frames."""
-    sequence = next(one for one in read_ckplus(standin).sequences if len(one.frames) == 5)
+    sequence = next(one for one in read_ckplus(synthetic).sequences if len(one.frames) == 5)
     return [read_image(path) for path in sequence.frames]
 
 
@@ -63,8 +63,8 @@ def blank_like(frame):
     return blank
 
 
-def test_every_frames_face_is_where_plain_mtcnn_finds_it(standin, detector, plain):
-    for sequence in read_ckplus(standin).sequences:
+def test_every_frames_face_is_where_plain_mtcnn_finds_it(synthetic, detector, plain):
+    for sequence in read_ckplus(synthetic).sequences:
         frames = [read_image(path) for path in sequence.frames]
         for frame, faces in zip(frames, detector.detect(frames), strict=True):
             assert_same_face(faces[0], frame, plain)

@@ -99,13 +99,13 @@ def test_the_usable_part_is_the_longest_run_between_long_gaps(pattern, usable):
     assert whole.usable == usable and len(whole.usable_faces) == len(usable)
 
 
-def two_people(standin):
+def two_people(synthetic):
     """A photographed woman who walks to the right, and a drawn face that comes near for a while.
 
     Returns:
         Frames, and the middle of the woman's face in each.
     """
-    sequence = read_ckplus(standin).sequences[0]
+    sequence = read_ckplus(synthetic).sequences[0]
     drawn = read_image(sequence.frames[0])[60:, 120:520]
     woman = astronaut()[20:220, 130:320]
     frames, middles = [], []
@@ -121,8 +121,8 @@ def two_people(standin):
     return frames, np.array(middles)
 
 
-def test_of_two_people_in_view_the_same_one_is_followed(standin, follower):
-    frames, middles = two_people(standin)
+def test_of_two_people_in_view_the_same_one_is_followed(synthetic, follower):
+    frames, middles = two_people(synthetic)
     largest = [faces[0] for faces in follower.detector.detect(frames)]
     off = [np.hypot(*(one.center - middle)) for one, middle in zip(largest, middles, strict=True)]
     assert [distance > 100 for distance in off] == [6 <= i < 11 for i in range(18)]  # the other is larger there
@@ -131,8 +131,8 @@ def test_of_two_people_in_view_the_same_one_is_followed(standin, follower):
             assert np.hypot(*(one.center - middle)) < 20
 
 
-def test_a_stream_is_answered_as_the_whole_is(standin, follower):
-    frames, _ = two_people(standin)
+def test_a_stream_is_answered_as_the_whole_is(synthetic, follower):
+    frames, _ = two_people(synthetic)
     blank = np.full_like(frames[0], 90)
     frames[4], frames[9:12] = blank, [blank] * 3
     whole, streamed = follower.track(frames).faces, follower.follow(frame for frame in frames)
@@ -142,8 +142,8 @@ def test_a_stream_is_answered_as_the_whole_is(standin, follower):
     assert [i for i, one in enumerate(whole) if one.how == "bridged"] == [4, 9, 10, 11]
 
 
-def test_frames_and_faces_are_taken_in_step(standin, follower):
-    frames, middles = two_people(standin)
+def test_frames_and_faces_are_taken_in_step(synthetic, follower):
+    frames, middles = two_people(synthetic)
     ours, theirs = tee(iter(frames))
     for frame, one, expected, middle in zip(ours, follower.follow(theirs), frames, middles, strict=True):
         assert frame is expected and np.hypot(*(one.center - middle)) < 20

@@ -161,7 +161,7 @@ def test_a_store_of_flips_and_fractions_comes_back_with_and_without_its_index(tm
     assert all(store.holds(entry) and store.maps(entry).shape == (2, 2, 2, 3) for entry in entries)
     assert store.entries() == store.rebuild_index() == entries, "from the index, and from the headers"
     samples = Samples.of(store)
-    assert samples.unrotated.tolist() == [2] and samples.as_taken().n_variants == 1 and samples.n_variants == 6
+    assert samples.original_numbers.tolist() == [2] and samples.as_taken().n_variants == 1 and samples.n_variants == 6
     assert samples.variant_facts() == {"rotations": [-7, 0, 2.5], "flipped": [-7, 0, 2.5]}
     assert store.sequence_names() == {"P1"}
     store.remove_outdated("P1", None)
@@ -176,7 +176,7 @@ def test_a_sequence_that_lacks_a_flip_that_others_have_is_named(tmp_path):
 
 
 def test_prepare_makes_flips_beside_what_is_there_and_they_are_the_maps_of_flipped_crops(
-    standin, vgg_file, prepare_options, features, tmp_path
+    synthetic, vgg_file, prepare_options, features, tmp_path
 ):
     out = tmp_path / "features"
     shutil.copytree(features, out)
@@ -189,7 +189,7 @@ def test_prepare_makes_flips_beside_what_is_there_and_they_are_the_maps_of_flipp
     assert added == {name.replace("+00", "+00_flip") for name in before if "+00" in name}
     assert main(["prepare", *options, "--augment", "none"]) == 0
     assert {path.name for path in store.folder.glob("S*.safetensors")} == before.keys() | added
-    sequence = read_ckplus(standin).usable().sequences[0]
+    sequence = read_ckplus(synthetic).usable().sequences[0]
     frames = [read_image(path) for path in sequence.frames]
     squares = crops_of(FaceFollower().track(frames), margin=MARGIN)
     wide = np.stack([cut(frame, square, 112, ROOM) for frame, square in zip(frames, squares, strict=True)])
@@ -209,8 +209,8 @@ def test_prepare_makes_flips_beside_what_is_there_and_they_are_the_maps_of_flipp
         (["--augment", "mirror"], "paper"),
     ],
 )
-def test_variants_that_cannot_be_made_are_refused_with_the_remedy(standin, tmp_path, capsys, options, said):
-    arguments = ["prepare", "--root", str(standin), "--out", str(tmp_path / "out"), *options]
+def test_variants_that_cannot_be_made_are_refused_with_the_remedy(synthetic, tmp_path, capsys, options, said):
+    arguments = ["prepare", "--root", str(synthetic), "--out", str(tmp_path / "out"), *options]
     try:
         status = main(arguments)
     except SystemExit as ended:

@@ -23,13 +23,13 @@ from face_strnn.cli.program import main
 
 
 @pytest.fixture
-def copy(standin, tmp_path):
+def copy(synthetic, tmp_path):
     """A copy of two subjects of the data set, three sequences, free to be damaged."""
     root = tmp_path / "ck"
     for subject in ("S005", "S010"):
         for folder in ("cohn-kanade-images", "Emotion"):
-            shutil.copytree(standin / folder / subject, root / folder / subject)
-    shutil.copy(standin / "SYNTHETIC.txt", root)
+            shutil.copytree(synthetic / folder / subject, root / folder / subject)
+    shutil.copy(synthetic / "SYNTHETIC.txt", root)
     return root
 
 

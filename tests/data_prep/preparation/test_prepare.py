@@ -28,13 +28,13 @@ from face_strnn.cli.program import main
 
 
 @pytest.fixture
-def copy(standin, tmp_path):
+def copy(synthetic, tmp_path):
     """A copy of two subjects of the data set, three sequences, free to be damaged."""
     root = tmp_path / "ck"
     for subject in ("S005", "S010"):
         for folder in ("cohn-kanade-images", "Emotion"):
-            shutil.copytree(standin / folder / subject, root / folder / subject)
-    shutil.copy(standin / "SYNTHETIC.txt", root)
+            shutil.copytree(synthetic / folder / subject, root / folder / subject)
+    shutil.copy(synthetic / "SYNTHETIC.txt", root)
     return root
 
 
@@ -95,11 +95,11 @@ def test_what_was_found_of_faces_lies_beside_the_maps(features):
     }  # fmt: skip
 
 
-def test_faces_csv_has_a_row_for_every_frame_of_the_data_set(features, standin):
+def test_faces_csv_has_a_row_for_every_frame_of_the_data_set(features, synthetic):
     rows = faces_of(features)
     for entry in FeatureStore.open(features).entries():
         frames = [int(row["frame"]) for row in rows if row["sequence"] == entry.sequence]
-        assert frames == list(range(1, 1 + len(images_of(standin, *entry.sequence.split("_")))))
+        assert frames == list(range(1, 1 + len(images_of(synthetic, *entry.sequence.split("_")))))
         assert entry.frames == len(frames)
     assert {row["used"] for row in rows} == {"yes"}
 
@@ -339,9 +339,9 @@ def write_video(path, images):
 
 
 @pytest.fixture
-def gap_video(standin, tmp_path):
+def gap_video(synthetic, tmp_path):
     """A manifest of a video in which the face is away for nine frames: six before, eight after."""
-    face = cv2.resize(read_image(images_of(standin, "S005", "001")[0]), (320, 245))
+    face = cv2.resize(read_image(images_of(synthetic, "S005", "001")[0]), (320, 245))
     blank = np.full_like(face, 90)
     (tmp_path / "clips").mkdir()
     write_video(tmp_path / "clips" / "gap.avi", [face] * 6 + [blank] * 9 + [face] * 8)

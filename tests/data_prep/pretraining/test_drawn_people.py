@@ -20,12 +20,12 @@ def drawn(monkeypatch):
     """Everything that is given to the drawing of a face, and what comes of it, in the order of the calls."""
     calls = []
 
-    def watched(identity, units, view, noise):
+    def validation(identity, units, view, noise):
         drawing = draw_face(identity, units, view, noise)
         calls.append((identity, units, drawing))
         return drawing
 
-    monkeypatch.setattr(drawn_people, "draw_face", watched)
+    monkeypatch.setattr(drawn_people, "draw_face", validation)
     return calls
 
 

@@ -46,7 +46,7 @@ def crops(tmp_path_factory) -> Path:
     return root
 
 
-def taught(root: Path, out: Path, progress=lambda *_: None):
+def pretrained(root: Path, out: Path, progress=lambda *_: None):
     backbone = split_backbone("vgg16_thin_bn", "scratch", "pool4", 4)
     return pretrain_on_images(backbone, out, root, PretrainingOptions(8, rate=1e-3, seed=1), "given", progress=progress)
 
@@ -55,7 +55,7 @@ def taught(root: Path, out: Path, progress=lambda *_: None):
 def undisturbed(tmp_path_factory, crops):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PIXELS_PER_CELL, "pool4", SIDE // 7)
-        return taught(crops, tmp_path_factory.mktemp("taught") / "images.safetensors")
+        return pretrained(crops, tmp_path_factory.mktemp("pretrained") / "images.safetensors")
 
 
 def test_spellings_of_emotions_are_understood_and_all_images_are_dealt_to_three_parts(crops):
@@ -105,8 +105,8 @@ def test_a_killed_run_ends_in_the_same_bytes(undisturbed, crops, small, tmp_path
 
     out = tmp_path / undisturbed.path.name
     with pytest.raises(Killed):
-        taught(crops, out, kill)
-    taught(crops, out)
+        pretrained(crops, out, kill)
+    pretrained(crops, out)
     assert out.read_bytes() == undisturbed.path.read_bytes()
 
 
@@ -188,5 +188,5 @@ def test_too_little_to_learn_from_is_refused(emotions, said, tmp_path):
         (root / emotion).mkdir()
         cv2.imwrite(str(root / emotion / "0.png"), draw_person(0, "learning", number, 32).images[0])
     with pytest.raises(BadInput, match=said):
-        taught(root, tmp_path / "never.safetensors")
+        pretrained(root, tmp_path / "never.safetensors")
     assert not (tmp_path / "never.safetensors").exists()

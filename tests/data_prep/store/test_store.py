@@ -309,7 +309,7 @@ def test_samples_are_labelled_and_the_unrotated_ones_known(store):
     assert len(samples) == 9
     assert samples.labels.tolist() == [2, 2, 2, 6, 6, 6, 0, 0, 0]
     assert samples.subjects.tolist() == ["S005"] * 3 + ["S010"] * 6
-    assert samples.unrotated.tolist() == [1, 4, 7]
+    assert samples.original_numbers.tolist() == [1, 4, 7]
 
 
 def test_channel_moments_are_those_of_each_sample(store):

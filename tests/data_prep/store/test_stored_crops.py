@@ -94,13 +94,13 @@ def test_a_writer_that_fails_leaves_no_file(copied):
     assert not list(crops_of(copied).folder.glob(f"*{entry.sequence}*"))
 
 
-def test_crops_of_images_that_changed_are_deleted_and_cut_anew(copied, standin, prepare_options, tmp_path):
+def test_crops_of_images_that_changed_are_deleted_and_cut_anew(copied, synthetic, prepare_options, tmp_path):
     root = tmp_path / "ck"
-    shutil.copytree(standin, root)
+    shutil.copytree(synthetic, root)
     entry = upright(copied)[0]
     image = sorted((root / "cohn-kanade-images" / entry.subject).rglob("*.png"))[0]
     cv2.imwrite(str(image), 255 - cv2.imread(str(image)) // 8)
-    options = [str(root) if option == str(standin) else option for option in prepare_options]
+    options = [str(root) if option == str(synthetic) else option for option in prepare_options]
     changed = f"{image.parent.parent.name}_{image.parent.name}.safetensors"
     before = {name: path.read_bytes() for name, path in crop_files(copied).items()}
     assert main(["prepare", "--out", str(copied.folder.parent), *options]) == 0

@@ -14,7 +14,7 @@ from data_prep.datasets.synthetic_marker import MARKER, is_synthetic, read_marke
 from data_prep.errors import BadInput
 from data_prep.synthetic import dataset
 from data_prep.synthetic.action_units import ACTION_UNITS, DISPLACEMENTS, MIRROR, activation, saturate
-from data_prep.synthetic.dataset import sequence_files, write_standin
+from data_prep.synthetic.dataset import sequence_files, write_synthetic
 from data_prep.synthetic.expressions import PROTOTYPES, sample_expression
 from data_prep.synthetic.face import HEIGHT, WIDTH, draw_face, moved_landmarks
 from data_prep.synthetic.identity import sample_identity
@@ -39,15 +39,15 @@ def short_list(monkeypatch: pytest.MonkeyPatch) -> list:
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_faces(tmp_path, short_list):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        write_standin(tmp_path / name, subjects=2, seed=seed)
+        write_synthetic(tmp_path / name, subjects=2, seed=seed)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     image = sequence_files(short_list[0])[0]
     assert (tmp_path / "a" / image).read_bytes() != (tmp_path / "c" / image).read_bytes()
 
 
 def test_fewer_subjects_and_more_jobs_give_the_same_bytes(tmp_path, short_list):
-    write_standin(tmp_path / "one", subjects=1)
-    write_standin(tmp_path / "two", subjects=2, jobs=2)
+    write_synthetic(tmp_path / "one", subjects=1)
+    write_synthetic(tmp_path / "two", subjects=2, jobs=2)
     one, two = contents(tmp_path / "one"), contents(tmp_path / "two")
     assert set(one) < set(two)
     assert all(two[name] == data for name, data in one.items() if name != MARKER)
@@ -72,7 +72,7 @@ def test_a_whole_run_would_write_the_published_sequences_emotions_and_frame_coun
 
 def test_files_are_laid_out_and_written_as_in_ckplus(tmp_path, short_list):
     seen = []
-    write_standin(tmp_path / "set", subjects=4, progress=lambda done, total: seen.append((done, total)))
+    write_synthetic(tmp_path / "set", subjects=4, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(n, len(short_list)) for n in range(1, len(short_list) + 1)]
     names = {name for listed in short_list for name in sequence_files(listed)}
     assert set(contents(tmp_path / "set")) == names | {MARKER}
@@ -90,7 +90,7 @@ def test_files_are_laid_out_and_written_as_in_ckplus(tmp_path, short_list):
 
 
 def test_the_marker_says_what_the_folder_is(tmp_path, short_list):
-    write_standin(tmp_path / "set", subjects=1, seed=7)
+    write_synthetic(tmp_path / "set", subjects=1, seed=7)
     assert is_synthetic(tmp_path / "set") and not is_synthetic(tmp_path)
     assert "No person is shown" in (tmp_path / "set" / MARKER).read_text()
     marker = read_marker(tmp_path / "set")
@@ -100,7 +100,7 @@ def test_the_marker_says_what_the_folder_is(tmp_path, short_list):
 
 def test_an_interrupted_run_is_finished_with_the_same_bytes(tmp_path, short_list):
     root = tmp_path / "set"
-    write_standin(root, subjects=3)
+    write_synthetic(root, subjects=3)
     whole = contents(root)
     files = sequence_files(short_list[1])
     (root / files[2]).unlink()
@@ -108,7 +108,7 @@ def test_an_interrupted_run_is_finished_with_the_same_bytes(tmp_path, short_list
     (root / (files[2] + ".part")).write_bytes(b"torn")
     untouched = root / sequence_files(short_list[0])[0]
     before = untouched.stat().st_mtime_ns
-    write_standin(root, subjects=3)
+    write_synthetic(root, subjects=3)
     assert contents(root) == whole
     assert untouched.stat().st_mtime_ns == before
 
@@ -116,26 +116,26 @@ def test_an_interrupted_run_is_finished_with_the_same_bytes(tmp_path, short_list
 @pytest.mark.parametrize("subjects", [0, 119, -3])
 def test_impossible_numbers_of_subjects_are_refused(tmp_path, subjects):
     with pytest.raises(BadInput, match=f"subjects: {subjects} .*\n?.*1 to 118"):
-        write_standin(tmp_path / "set", subjects=subjects)
+        write_synthetic(tmp_path / "set", subjects=subjects)
     assert not (tmp_path / "set").exists()
 
 
 def test_a_folder_with_other_things_in_it_is_refused_and_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("draft")
     with pytest.raises(BadInput, match="not empty"):
-        write_standin(tmp_path)
+        write_synthetic(tmp_path)
     with pytest.raises(BadInput, match=r"thesis\.txt: is a file"):
-        write_standin(tmp_path / "thesis.txt")
+        write_synthetic(tmp_path / "thesis.txt")
     assert contents(tmp_path) == {"thesis.txt": b"draft"}
 
 
 def test_other_parameters_than_the_first_run_had_are_refused(tmp_path, short_list):
-    write_standin(tmp_path / "set", subjects=1)
+    write_synthetic(tmp_path / "set", subjects=1)
     with pytest.raises(BadInput, match="1 subjects, seed 0"):
-        write_standin(tmp_path / "set", subjects=2)
+        write_synthetic(tmp_path / "set", subjects=2)
     (tmp_path / "set" / MARKER).write_text("torn")
     with pytest.raises(BadInput, match=MARKER):
-        write_standin(tmp_path / "set", subjects=1)
+        write_synthetic(tmp_path / "set", subjects=1)
 
 
 @pytest.mark.parametrize("emotion", EMOTIONS)

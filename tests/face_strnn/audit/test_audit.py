@@ -235,7 +235,7 @@ def test_an_oracle_run_as_inner_with_forged_headers_is_found_by_its_validation_a
     for path, honest in zip(checkpoints(out), checkpoints(made("inner")), strict=True):
         with safe_open(honest, framework="pt") as file:
             of_inner = file.metadata()
-        forged = {name: of_inner[name] for name in ("selection", "taught_sha256", "watched_sha256")}
+        forged = {name: of_inner[name] for name in ("selection", "train_sha256", "validation_sha256")}
         edit_header(path, lambda header, forged=forged: header | forged)
     assert failed(out) == set()
     assert failed(out, store) == {"recomputed"}
@@ -264,7 +264,7 @@ def test_a_model_of_another_epoch_than_the_history_asks_for_is_found(run, store)
     other = kept_epoch(path) % EPOCHS + 1
 
     def flatter_header(history):
-        return [epoch | ({"watched_accuracy": 1.01} if epoch["epoch"] == other else {}) for epoch in history]
+        return [epoch | ({"validation_accuracy": 1.01} if epoch["epoch"] == other else {}) for epoch in history]
 
     def flatter_table(table):
         table.loc[(table["fold"] == 1) & (table["epoch"] == other), "validation_accuracy"] = 1.01
@@ -284,7 +284,7 @@ def test_a_history_that_ends_early_or_chooses_an_epoch_is_not_of_the_last_epoch(
     edit_history_of_header(checkpoints(out)[0], lambda history: history[:-1])
     assert f"not of the epochs 1 to {EPOCHS}" in findings(out, "selection")
     out = shutil.copytree(out, out.with_name("other"))
-    edit_history_of_header(checkpoints(out)[1], lambda history: [e | {"watched_accuracy": 0.5} for e in history])
+    edit_history_of_header(checkpoints(out)[1], lambda history: [e | {"validation_accuracy": 0.5} for e in history])
     assert "fold-02.safetensors: its history has accuracies that choose an epoch" in findings(out, "selection")
 
 
@@ -511,7 +511,7 @@ def test_edits_that_no_table_should_hold_are_findings_and_not_crashes(run, store
     assert failed(out, store) == {"files"}, "what cannot be read is not checkable, and nothing crashes"
 
 
-@pytest.mark.parametrize("fact", ["fold", "epoch", "taught_sha256", "history", "interpolation"])
+@pytest.mark.parametrize("fact", ["fold", "epoch", "train_sha256", "history", "interpolation"])
 def test_a_checkpoint_whose_header_lacks_a_fact_is_named(run, fact):
     out = run()
     edit_header(checkpoints(out)[1], lambda header: {name: value for name, value in header.items() if name != fact})

@@ -39,13 +39,13 @@ def refused(capsys):
 
 
 @pytest.fixture
-def copy(standin, tmp_path):
+def copy(synthetic, tmp_path):
     """A copy of three subjects of the data set, free to be damaged."""
     root = tmp_path / "ck"
     for subject in ("S005", "S010", "S011"):
         for folder in ("cohn-kanade-images", "Emotion"):
-            shutil.copytree(standin / folder / subject, root / folder / subject)
-    shutil.copy(standin / "SYNTHETIC.txt", root)
+            shutil.copytree(synthetic / folder / subject, root / folder / subject)
+    shutil.copy(synthetic / "SYNTHETIC.txt", root)
     return root
 
 
@@ -85,7 +85,7 @@ def test_a_folder_that_is_no_copy_of_ckplus(refused, tmp_path, command):
 
 
 @pytest.mark.parametrize("damage", ["text", "empty", "cut"])
-def test_an_image_that_cannot_be_decoded(refused, copy, prepare_copy, tmp_path, capsys, list_of_standin, damage):
+def test_an_image_that_cannot_be_decoded(refused, copy, prepare_copy, tmp_path, capsys, synthetic_list, damage):
     image = sorted((copy / "cohn-kanade-images" / "S010").rglob("*.png"))[1]
     data = image.read_bytes()
     image.write_bytes({"text": b"no image", "empty": b"", "cut": data[: len(data) // 3]}[damage])
@@ -120,7 +120,7 @@ def test_an_emotion_file_that_holds_no_emotion(refused, copy, prepare_copy, tmp_
     assert not (tmp_path / "features").exists()
 
 
-def test_check_lists_every_problem(copy, capsys, list_of_standin):
+def test_check_lists_every_problem(copy, capsys, synthetic_list):
     for subject in ("S005", "S010"):
         emotion_file(copy, subject).write_text("happy")
     assert main(["check", "--root", str(copy)]) == 2
@@ -284,17 +284,17 @@ def test_a_damaged_training_state(refused, cv_options, run_config, features, own
     assert state.name in said and "delete" in said
 
 
-def frames_of(standin):
-    return standin / "cohn-kanade-images" / "S010" / "002"
+def frames_of(synthetic):
+    return synthetic / "cohn-kanade-images" / "S010" / "002"
 
 
-def test_a_checkpoint_of_other_sizes(refused, own_run, standin, vgg_file):
+def test_a_checkpoint_of_other_sizes(refused, own_run, synthetic, vgg_file):
     checkpoint = own_run / "checkpoints" / "fold-02.safetensors"
     with safe_open(checkpoint, framework="pt") as file:
         header = file.metadata()
     tensors = load_file(checkpoint)
     save_file({**tensors, "spatial.V": torch.zeros(4, 5, 99)}, checkpoint, header)
-    said = refused("predict", "--run", own_run, "--weights", vgg_file(), frames_of(standin))
+    said = refused("predict", "--run", own_run, "--weights-file", vgg_file(), frames_of(synthetic))
     assert "fold-02.safetensors: spatial.V is (4, 5, 99)" in said and "delete it" in said
 
 
@@ -307,31 +307,31 @@ def test_a_checkpoint_of_other_sizes_stops_a_cross_validation_too(refused, cv_op
     assert "fold-02.safetensors: temporal.R" in said
 
 
-def test_models_of_another_run(refused, own_run, standin, vgg_file):
+def test_models_of_another_run(refused, own_run, synthetic, vgg_file):
     checkpoint = own_run / "checkpoints" / "fold-01.safetensors"
     with safe_open(checkpoint, framework="pt") as file:
         header = {**file.metadata(), "features": "0123456789ab"}
     save_file(load_file(checkpoint), checkpoint, header)
-    said = refused("predict", "--run", own_run, "--weights", vgg_file(), frames_of(standin))
+    said = refused("predict", "--run", own_run, "--weights-file", vgg_file(), frames_of(synthetic))
     assert "fold-01.safetensors: learned from other features" in said
 
 
 @pytest.mark.parametrize("key", ["classes", "interpolation"])
-def test_a_model_whose_header_lacks_a_fact(refused, own_run, standin, vgg_file, key):
+def test_a_model_whose_header_lacks_a_fact(refused, own_run, synthetic, vgg_file, key):
     checkpoint = own_run / "checkpoints" / "fold-01.safetensors"
     with safe_open(checkpoint, framework="pt") as file:
         header = {name: value for name, value in file.metadata().items() if name != key}
     save_file(load_file(checkpoint), checkpoint, header)
-    said = refused("predict", "--run", own_run, "--weights", vgg_file(), frames_of(standin))
+    said = refused("predict", "--run", own_run, "--weights-file", vgg_file(), frames_of(synthetic))
     assert "fold-01.safetensors" in said
 
 
-def test_predict_with_the_weights_of_another_backbone(refused, run, standin, vgg_file, tmp_path):
-    said = refused("predict", "--run", run, "--weights", vgg_file(seed=1), frames_of(standin))
-    assert "was made with other features" in said and "--weights" in said
-    said = refused("predict", "--run", run, frames_of(standin))
-    assert "made with the weights file vgg11-0.pth" in said and "with --weights" in said
-    said = refused("predict", "--run", run, "--weights", tmp_path / "absent.pth", frames_of(standin))
+def test_predict_with_the_weights_of_another_backbone(refused, run, synthetic, vgg_file, tmp_path):
+    said = refused("predict", "--run", run, "--weights-file", vgg_file(seed=1), frames_of(synthetic))
+    assert "was made with other features" in said and "--weights-file" in said
+    said = refused("predict", "--run", run, frames_of(synthetic))
+    assert "made with the weights file vgg11-0.pth" in said and "with --weights-file" in said
+    said = refused("predict", "--run", run, "--weights-file", tmp_path / "absent.pth", frames_of(synthetic))
     assert "absent.pth: no such weights file" in said
 
 
@@ -339,7 +339,7 @@ def test_predict_of_something_without_a_face(refused, run, vgg_file, tmp_path):
     blank = tmp_path / "blank"
     blank.mkdir()
     cv2.imwrite(str(blank / "1.png"), np.full((120, 160, 3), 90, np.uint8))
-    options = ["predict", "--run", run, "--weights", vgg_file()]
+    options = ["predict", "--run", run, "--weights-file", vgg_file()]
     assert "blank: no frame shows a face" in refused(*options, blank)
     (blank / "1.png").write_bytes(b"no image")
     assert "1.png: cannot be decoded" in refused(*options, blank)
@@ -352,7 +352,7 @@ def test_predict_of_something_without_a_face(refused, run, vgg_file, tmp_path):
 
 @pytest.mark.parametrize("command", ["report", "heatmap", "saliency", "predict"])
 @pytest.mark.parametrize("damage", ["absent", "empty", "no summary", "torn summary"])
-def test_a_run_that_is_not_finished(refused, own_run, standin, features, tmp_path, command, damage):
+def test_a_run_that_is_not_finished(refused, own_run, synthetic, features, tmp_path, command, damage):
     folder = {"absent": tmp_path / "absent", "empty": tmp_path / "empty"}.get(damage, own_run)
     (tmp_path / "empty").mkdir()
     if damage == "no summary":
@@ -360,7 +360,7 @@ def test_a_run_that_is_not_finished(refused, own_run, standin, features, tmp_pat
     if damage == "torn summary":
         (own_run / "summary.json").write_text('{"accuracy": 0.')
     options = {
-        "predict": ["predict", "--run", folder, frames_of(standin)],
+        "predict": ["predict", "--run", folder, frames_of(synthetic)],
         "saliency": ["saliency", folder, "--features", features],
     }.get(command, [command, folder])
     said = refused(*options)
@@ -368,15 +368,15 @@ def test_a_run_that_is_not_finished(refused, own_run, standin, features, tmp_pat
     assert not (tmp_path / "absent").exists() and not list((tmp_path / "empty").iterdir())
 
 
-def test_a_summary_that_is_no_object(refused, own_run, standin):
+def test_a_summary_that_is_no_object(refused, own_run, synthetic):
     for text in ("[1]", "3", '{"features": 3}'):
         (own_run / "summary.json").write_text(json.dumps(json.loads(text)))
-        assert "not a finished run" in refused("predict", "--run", own_run, frames_of(standin))
+        assert "not a finished run" in refused("predict", "--run", own_run, frames_of(synthetic))
 
 
-def test_a_run_without_models(refused, own_run, standin, vgg_file):
+def test_a_run_without_models(refused, own_run, synthetic, vgg_file):
     shutil.rmtree(own_run / "checkpoints")
-    said = refused("predict", "--run", own_run, "--weights", vgg_file(), frames_of(standin))
+    said = refused("predict", "--run", own_run, "--weights-file", vgg_file(), frames_of(synthetic))
     assert "checkpoints: holds no models" in said
 
 
@@ -435,7 +435,7 @@ def test_a_shipped_configuration_by_either_form_of_the_option(refused, own_store
         assert "fewer than 99 folds" in said
 
 
-def test_a_sequence_whose_frames_differ_in_size_is_found_by_the_check(refused, copy, list_of_standin):
+def test_a_sequence_whose_frames_differ_in_size_is_found_by_the_check(refused, copy, synthetic_list):
     image = sorted((copy / "cohn-kanade-images").rglob("*.png"))[0]
     cv2.imwrite(str(image), cv2.imread(str(image))[:-20])
     assert "1 problems" in refused("check", "--root", copy)

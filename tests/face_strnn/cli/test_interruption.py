@@ -135,12 +135,12 @@ def test_a_damaged_file_is_computed_again(features, prepare_options, tmp_path, c
 
 
 @pytest.fixture
-def one_sequence(standin, tmp_path):
+def one_sequence(synthetic, tmp_path):
     """A copy of the data set with the first subject alone, free to be changed."""
     root = tmp_path / "ck"
     for folder in ("cohn-kanade-images", "Emotion"):
-        shutil.copytree(standin / folder / "S005", root / folder / "S005")
-    shutil.copy(standin / "SYNTHETIC.txt", root)
+        shutil.copytree(synthetic / folder / "S005", root / folder / "S005")
+    shutil.copy(synthetic / "SYNTHETIC.txt", root)
     return root
 
 
@@ -185,9 +185,9 @@ def test_rotated_copies_of_an_image_that_changed_are_not_kept(one_sequence, tmp_
     assert [entry.rotation for entry in second.store.entries()] == [0]
 
 
-def test_a_sequence_without_a_face_is_named_and_left_out(standin, one_sequence, tmp_path, vgg_file, capsys):
+def test_a_sequence_without_a_face_is_named_and_left_out(synthetic, one_sequence, tmp_path, vgg_file, capsys):
     for folder in ("cohn-kanade-images", "Emotion"):
-        shutil.copytree(standin / folder / "S011" / "001", one_sequence / folder / "S011" / "001")
+        shutil.copytree(synthetic / folder / "S011" / "001", one_sequence / folder / "S011" / "001")
     for image in (one_sequence / "cohn-kanade-images/S011/001").iterdir():
         cv2.imwrite(str(image), np.full((120, 160, 3), 90, np.uint8))
     options = ["--root", str(one_sequence), "--out", str(tmp_path / "out"), "--backbone", "vgg11"]
@@ -202,14 +202,14 @@ def test_a_sequence_without_a_face_is_named_and_left_out(standin, one_sequence, 
     assert [file.name for file in store.glob("*.safetensors")] == ["S005_001_rot+00.safetensors"]
 
 
-def test_stored_maps_are_those_of_the_crops(features, standin, vgg_file):
+def test_stored_maps_are_those_of_the_crops(features, synthetic, vgg_file):
     """The pipeline's steps by hand: MTCNN's boxes, their median and margin, the cut, the backbone."""
     import torch
     from facenet_pytorch import MTCNN
 
     backbone = load_backbone("vgg11", str(vgg_file()), "pool4")
     store = FeatureStore.open(features).folder
-    (sequence,) = [one for one in read_ckplus(standin).sequences if one.name == "S005_001"]
+    (sequence,) = [one for one in read_ckplus(synthetic).sequences if one.name == "S005_001"]
     images = [cv2.imread(str(path))[..., ::-1] for path in sequence.frames]
     detector = MTCNN(keep_all=True, min_face_size=min(images[0].shape[:2]) // 8)
     boxes = np.array([detector.detect(image.copy())[0][0] for image in images])
@@ -234,7 +234,7 @@ def test_stored_maps_are_those_of_the_crops(features, standin, vgg_file):
     assert correlation > 0.97
 
 
-def test_a_store_of_another_data_set_is_not_mixed_in(standin, one_sequence, tmp_path, vgg_file, capsys):
+def test_a_store_of_another_data_set_is_not_mixed_in(synthetic, one_sequence, tmp_path, vgg_file, capsys):
     options = ["--backbone", "vgg11", "--weights", str(vgg_file()), "--maps", "pool4", "--rotations", "[]"]
     assert main(["prepare", "--root", str(one_sequence), "--out", str(tmp_path / "out"), *options]) == 0
     store = FeatureStore.open(tmp_path / "out").folder

@@ -33,9 +33,9 @@ def files_below(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def test_check_describes_the_copy(standin, capsys, list_of_standin):
-    assert main(["check", "--root", str(standin)]) == 0
-    catalogue = read_ckplus(standin)
+def test_check_describes_the_copy(synthetic, capsys, synthetic_list):
+    assert main(["check", "--root", str(synthetic)]) == 0
+    catalogue = read_ckplus(synthetic)
     said = capsys.readouterr().out
     words = [line.replace("│", " ").split() for line in said.splitlines()]
     assert ["subjects", "6", "6"] in words and ["frames", *[str(catalogue.n_frames)] * 2] in words
@@ -87,8 +87,8 @@ def test_the_summary_has_every_key_of_the_contract_and_agrees_with_the_predictio
     assert {"backbone", "weights", "weights_sha256", "maps", "crop", "rotation"} <= set(summary["features"])
 
 
-def test_every_sequence_is_tested_once_and_probabilities_sum_to_one(standin, predictions):
-    catalogue = read_ckplus(standin)
+def test_every_sequence_is_tested_once_and_probabilities_sum_to_one(synthetic, predictions):
+    catalogue = read_ckplus(synthetic)
     truth = {sequence.name: (sequence.subject, sequence.emotion) for sequence in catalogue.sequences}
     assert predictions["sequence"].tolist() == sorted(truth)
     for row in predictions.itertuples():
@@ -101,16 +101,16 @@ def test_every_sequence_is_tested_once_and_probabilities_sum_to_one(standin, pre
 def test_no_subject_stands_on_both_sides_of_a_fold(folds, predictions):
     assert set(folds["fold"]) == {1, 2} and set(folds["role"]) == {"train", "test"}
     for fold, rows in folds.groupby("fold"):
-        taught, tested = (set(rows.loc[rows["role"] == role, "subject"]) for role in ("train", "test"))
-        assert taught and tested and not taught & tested
-        assert len(taught | tested) == 6
+        train_mask, tested = (set(rows.loc[rows["role"] == role, "subject"]) for role in ("train", "test"))
+        assert train_mask and tested and not train_mask & tested
+        assert len(train_mask | tested) == 6
         assert set(predictions.loc[predictions["fold"] == fold, "subject"]) == tested
 
 
 def test_rotated_copies_are_trained_on_and_never_tested(folds, predictions):
     assert set(folds.loc[folds["role"] == "test", "rotation"]) == {0}
-    taught = folds[folds["role"] == "train"].groupby(["fold", "sequence"])["rotation"].apply(sorted)
-    assert all(rotations == [-7, 0, 7] for rotations in taught)
+    train_mask = folds[folds["role"] == "train"].groupby(["fold", "sequence"])["rotation"].apply(sorted)
+    assert all(rotations == [-7, 0, 7] for rotations in train_mask)
     tested = folds[folds["role"] == "test"]
     assert not tested.duplicated(["sequence"]).any()
     assert set(zip(tested["fold"], tested["sequence"], strict=True)) == set(
@@ -210,10 +210,10 @@ def test_report_and_heatmap_draw_a_finished_run_anew(run, capsys):
     assert "accuracy" in capsys.readouterr().out
 
 
-def test_predict_recognises_a_folder_of_frames(run, standin, features, vgg_file, capsys, tmp_path):
+def test_predict_recognises_a_folder_of_frames(run, synthetic, features, vgg_file, capsys, tmp_path):
     capsys.readouterr()
-    frames = standin / "cohn-kanade-images" / "S010" / "002"
-    options = ["--run", str(run), "--weights", str(vgg_file()), "--out", str(tmp_path)]
+    frames = synthetic / "cohn-kanade-images" / "S010" / "002"
+    options = ["--run", str(run), "--weights-file", str(vgg_file()), "--out", str(tmp_path)]
     assert main(["predict", *options, str(frames)]) == 0
     said = capsys.readouterr().out
     rows = re.findall(rf"({'|'.join(EMOTIONS)})\W+(\d\.\d\d\d)", said)

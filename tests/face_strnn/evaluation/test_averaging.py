@@ -125,10 +125,10 @@ def test_by_default_a_sequence_is_answered_as_it_was_taken_and_networks_are_the_
     ("seeds", "options"),
     [
         (1, {"test_average": True}),
-        (1, {"augmentation": "none", "test_average": True}),
+        (1, {"learn_from": "original", "test_average": True}),
         (1, {"selection": "inner", "protocol": "leave-one-subject-out", "test_average": True}),
         (SEEDS, {"test_average": False, "ensemble": True}),
-        (2, {"augmentation": "one", "test_average": True, "ensemble": True}),
+        (2, {"learn_from": "one", "test_average": True, "ensemble": True}),
     ],
 )
 def test_an_honest_run_passes_every_check(made, store, seeds, options):
@@ -218,7 +218,7 @@ def test_an_ensemble_under_the_name_of_a_single_network_is_found(ensemble, tmp_p
 
 
 def test_page_table_and_comparison_name_what_was_averaged(made, ensemble, averaged, capsys):
-    both = made(2, augmentation="one", test_average=True, ensemble=True)
+    both = made(2, learn_from="one", test_average=True, ensemble=True)
     words = "ensemble of 2, mean over 3 variants"
     assert main(["report", str(both)]) == 0
     printed = " ".join(capsys.readouterr().out.replace("│", " ").split())
@@ -236,8 +236,8 @@ def test_page_table_and_comparison_name_what_was_averaged(made, ensemble, averag
 
 
 def test_an_ensemble_that_was_interrupted_or_finished_is_taken_up(made, store, tmp_path):
-    run = copy(made(2, augmentation="one", test_average=True, ensemble=True), tmp_path)
-    again = {"folds": 2, "seed": FIRST_SEED, "seeds": 2, "augmentation": "one", "test_average": True}
+    run = copy(made(2, learn_from="one", test_average=True, ensemble=True), tmp_path)
+    again = {"folds": 2, "seed": FIRST_SEED, "seeds": 2, "learn_from": "one", "test_average": True}
     before = {path.name: path.read_bytes() for path in run.glob("*.csv")}
     (run / "members.csv").unlink()
     cross_validated(store, run, CONFIG, ensemble=True, **again)
@@ -253,7 +253,7 @@ def test_an_ensemble_of_one_seed_is_refused(store, tmp_path, capsys):
 
 
 def test_a_store_that_gained_variants_since_is_no_longer_the_one_that_was_averaged_over(made, store, tmp_path):
-    run = made(1, augmentation="none", test_average=True)
+    run = made(1, learn_from="original", test_average=True)
     grown = write_store(tmp_path / "features", (*VARIANTS, Variant(7)))
     originals = {entry.file_name for entry in store.entries()}
     for name in originals:

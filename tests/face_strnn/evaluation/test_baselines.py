@@ -44,7 +44,7 @@ def samples(tmp_path_factory):
     return samples_in(tmp_path_factory.mktemp("baselines"))
 
 
-def unrotated(samples):
+def original_numbers(samples):
     """Apex maps, labels and subjects, read anew from the store."""
     entries = [entry for entry in samples.store.entries() if entry.rotation == 0]
     apex = np.stack([samples.store.maps(entry)[-1].numpy().astype(np.float32).ravel() for entry in entries])
@@ -62,7 +62,7 @@ def unrotated(samples):
     ids=["interleaved", "contiguous", "leave-one-subject-out"],
 )
 def test_the_svm_is_scikit_learns_with_everything_fitted_inside_the_training_folds(samples, plan, protocol):
-    apex, labels, subjects = unrotated(samples)
+    apex, labels, subjects = original_numbers(samples)
     found = baseline_predictions(samples, plan, apex_svm)
     assert list(found.columns) == ["sequence", "subject", "fold", "truth", "prediction"]
     for fold, (train, test) in enumerate(protocol.split(labels, groups=subjects), start=1):
@@ -82,7 +82,7 @@ def test_the_svm_learns_what_the_apex_shows(samples):
     found = baseline_predictions(samples, Plan(folds=4), apex_svm)
     assert len(found) == N_SUBJECTS * PER_SUBJECT
     assert (found["truth"] == found["prediction"]).mean() > 0.75
-    apex, labels, _ = unrotated(samples)
+    apex, labels, _ = original_numbers(samples)
     assert make_pipeline(StandardScaler(), SVC(kernel="linear")).fit(apex, labels).score(apex, labels) > 0.9
 
 
@@ -96,7 +96,7 @@ def test_held_out_maps_do_not_reach_the_svm(samples, tmp_path):
 
 
 def test_chance_is_the_most_frequent_emotion_of_the_training_folds(samples):
-    _, labels, subjects = unrotated(samples)
+    _, labels, subjects = original_numbers(samples)
     found = baseline_predictions(samples, Plan(folds=3), most_frequent)
     for fold, (train, _) in enumerate(SubjectKFold(3).split(labels, groups=subjects), start=1):
         expected = EMOTIONS[int(np.bincount(labels[train]).argmax())]

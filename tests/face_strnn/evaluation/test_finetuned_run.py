@@ -30,7 +30,7 @@ TABLES = ("predictions.csv", "history.csv", "folds.csv", "config.yaml")
 def audited(crop_features, vgg_file, capsys):
     def audit(run, *options):
         capsys.readouterr()
-        options = options or ("--features", str(crop_features), "--weights", str(vgg_file()))
+        options = options or ("--features", str(crop_features), "--weights-file", str(vgg_file()))
         status = main(["audit", str(run), "--json", *options])
         return status, {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
 
@@ -126,11 +126,11 @@ def test_other_settings_and_options_that_do_not_go_with_it_are_refused(
     out = ["--out", str(tmp_path / "new")]
     assert main(["cv", *out, *finetune_options, "--selection", "inner"]) == 2
     assert "--finetune: only the last epoch is tested" in capsys.readouterr().err
-    assert main(["cv", *out, *cv_options, "--weights", "some.pth"]) == 2
-    assert "--weights: belongs to --finetune" in capsys.readouterr().err
-    at = finetune_options.index("--weights")
+    assert main(["cv", *out, *cv_options, "--weights-file", "some.pth"]) == 2
+    assert "--weights-file: belongs to --finetune" in capsys.readouterr().err
+    at = finetune_options.index("--weights-file")
     assert main(["cv", *out, *finetune_options[:at], *finetune_options[at + 2 :]]) == 2
-    assert "give that file's path with --weights" in capsys.readouterr().err
+    assert "give that file's path with --weights-file-file" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
 
 
@@ -143,7 +143,7 @@ def test_maps_of_two_layers_are_refused_before_anything_is_trained(vgg_file, tmp
         crops = FaceStore.begin(store.folder.parent, store.recipe).begin_crops(store.recipe)
         with crops.write_in_parts(entry, (8, 8, 3)) as append:
             append(torch.zeros(2, 8, 8, 3, dtype=torch.uint8))
-    options = ["--finetune", "last-block", "--weights", str(vgg_file()), "--folds", "2", "--epochs", "1"]
+    options = ["--finetune", "last-block", "--weights-file", str(vgg_file()), "--folds", "2", "--epochs", "1"]
     assert main(["cv", "--features", str(store.folder), "--out", str(tmp_path / "run"), *options]) == 2
     assert "--finetune: maps of two layers, pool4+pool5" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "run").exists()
@@ -172,7 +172,7 @@ def test_an_audit_finds_an_edited_figure_and_a_missing_backbone(audited, copied)
 def test_without_crops_or_weights_an_audit_says_what_it_lacks(audited, finetuned_run, features, crop_features):
     status, checks = audited(finetuned_run, "--features", str(crop_features))
     assert status == 0 and checks["recomputed"]["outcome"] == "not checkable"
-    assert "give that file's path with --weights" in checks["recomputed"]["findings"][0]
+    assert "give that file's path with --weights-file-file" in checks["recomputed"]["findings"][0]
     _, checks = audited(finetuned_run, "--features", str(features))
     assert "holds no face crops" in checks["recomputed"]["findings"][0]
 

@@ -72,7 +72,7 @@ def accuracy_on(run_folder, store, fold, role):
     samples = Samples.of(store)
     folds = pd.read_csv(run_folder / "folds.csv").query("fold == @fold and role == @role")
     names = set(folds["sequence"])
-    chosen = [n for n in samples.unrotated if samples.entries[n].sequence in names]
+    chosen = [n for n in samples.original_numbers if samples.entries[n].sequence in names]
     network = STRNN.load(run_folder / "checkpoints" / f"fold-{fold:02d}.safetensors")
     answers = network.logits_of_sequences([samples[n] for n in chosen]).argmax(1)
     return (answers == samples.labels[chosen]).double().mean().item()

@@ -59,11 +59,11 @@ def test_an_inner_accuracy_is_that_of_a_literal_computation(stores):
         maps = store.maps(entry).double().numpy()
         row = np.concatenate([maps[-1].ravel(), (maps[-1] - maps[0]).ravel()])
         rows[number in held_out].append((row, entry.emotion))
-    taught, asked = (np.array([row for row, _ in rows[side]]) for side in (False, True))
-    mean, std = taught.mean(0), taught.std(0)
-    taught, asked = (taught - mean) / std, (asked - mean) / std
-    length = np.sqrt((taught**2).sum(1).mean())
-    svm = SVC(kernel="linear", C=COST).fit(taught / length, [label for _, label in rows[False]])
+    train_mask, asked = (np.array([row for row, _ in rows[side]]) for side in (False, True))
+    mean, std = train_mask.mean(0), train_mask.std(0)
+    train_mask, asked = (train_mask - mean) / std, (asked - mean) / std
+    length = np.sqrt((train_mask**2).sum(1).mean())
+    svm = SVC(kernel="linear", C=COST).fit(train_mask / length, [label for _, label in rows[False]])
     right = svm.predict(asked / length) == np.array([label for _, label in rows[True]])
     assert choice.accuracies[1, 0, 0] == pytest.approx(right.mean())
 

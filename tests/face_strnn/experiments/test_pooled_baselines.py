@@ -60,7 +60,7 @@ def samples(tmp_path_factory):
 def first_fold(samples):
     """Numbers of the training samples and of the unrotated test samples, of subjects S0 and S4."""
     train, test = next(SubjectKFold(FOLDS).split(samples.labels, groups=samples.subjects))
-    return train, np.intersect1d(test, samples.unrotated)
+    return train, np.intersect1d(test, samples.original_numbers)
 
 
 def small_network(kind, samples, config=CONFIG, seed=0):
@@ -92,15 +92,15 @@ def test_held_out_maps_and_labels_change_no_answer_and_no_setting(samples, tmp_p
 def test_scalers_see_the_samples_that_are_taught_and_no_others(samples, monkeypatch, name):
     seen, fit = [], StandardScaler.fit
 
-    def watched(self, X, *rest):
+    def validation(self, X, *rest):
         seen.append(np.array(X))
         return fit(self, X, *rest)
 
-    monkeypatch.setattr(StandardScaler, "fit", watched)
+    monkeypatch.setattr(StandardScaler, "fit", validation)
     train, test = first_fold(samples)
     BASELINES[name](samples)(train, test)
     per_sample = 1 if name == "logistic" else CONFIG.network.length
-    inner = [len(taught) for taught, _ in SubjectKFold(INNER_FOLDS).split(train, groups=samples.subjects[train])]
+    inner = [len(fitted) for fitted, _ in SubjectKFold(INNER_FOLDS).split(train, groups=samples.subjects[train])]
     n_settings = len(COSTS) if name == "logistic" else 2
     assert [len(rows) for rows in seen] == [per_sample * count for count in inner * n_settings + [len(train)]]
     # Time steps are weighted frames: a channel's range over those of the training subjects bounds what may be seen.
@@ -148,7 +148,7 @@ def test_a_setting_is_chosen_on_original_sequences_of_training_subjects_that_wer
         assert not {"S0", "S4"} & (set(samples.subjects[fitted]) | set(samples.subjects[asked]))
         assert (samples.rotations[asked] == 0).all() and (samples.rotations[fitted] != 0).any()
     held_out = np.concatenate([asked for _, asked, _ in inner[:INNER_FOLDS]])
-    assert sorted(held_out) == np.intersect1d(train, samples.unrotated).tolist()
+    assert sorted(held_out) == np.intersect1d(train, samples.original_numbers).tolist()
 
 
 def test_few_subjects_take_the_middle_setting(samples):
@@ -162,8 +162,8 @@ def test_the_logistic_regression_is_scikit_learns_grid_search(samples):
     answers, setting = logistic_regression(samples)(train, test)
     means = np.stack([samples[n].float().mean((0, 1, 2)).numpy() for n in range(len(samples))])
     inner = [
-        (taught, np.flatnonzero(np.isin(train, samples.unrotated) & np.isin(np.arange(len(train)), held_out)))
-        for taught, held_out in SubjectKFold(INNER_FOLDS).split(train, groups=samples.subjects[train])
+        (fitted, np.flatnonzero(np.isin(train, samples.original_numbers) & np.isin(np.arange(len(train)), held_out)))
+        for fitted, held_out in SubjectKFold(INNER_FOLDS).split(train, groups=samples.subjects[train])
     ]
     search = GridSearchCV(
         make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
@@ -178,7 +178,7 @@ def test_the_logistic_regression_is_scikit_learns_grid_search(samples):
 def test_the_svm_fold_by_fold_is_the_one_of_a_runs_summary(samples):
     whole, of_fold = baseline_predictions(samples, Plan(folds=FOLDS), apex_svm), apex_svm(samples)
     for fold, (train, test) in enumerate(SubjectKFold(FOLDS).split(samples.labels, groups=samples.subjects), start=1):
-        test = np.intersect1d(test, samples.unrotated)
+        test = np.intersect1d(test, samples.original_numbers)
         expected = whole[whole["fold"] == fold].set_index("sequence")["prediction"]
         answers, setting = of_fold(train, test)
         assert [EMOTIONS[label] for label in answers] == expected[[samples.entries[n].sequence for n in test]].tolist()

@@ -154,7 +154,7 @@ def test_each_experiment_differs_from_the_strnn_in_what_it_is_about_and_in_nothi
         "non-sparse": {"training.lambda1": 0.0, "training.lambda2": 0.0},
         "sigmoid": {"network.activation": "sigmoid"},
         # Half as many samples, twice as many epochs: as many steps.
-        "no-rotation": {"augmentation": "none", "training.epochs": 4},
+        "no-rotation": {"learn_from": "original", "training.epochs": 4},
     }
 
 
@@ -311,9 +311,9 @@ def test_results_of_other_features_or_settings_are_refused(store, done, tmp_path
 
 
 def test_what_the_features_or_the_options_do_not_allow_is_refused_before_anything_begins(store, tmp_path, capsys):
-    unrotated = write_store(tmp_path / "unrotated", rotations=(0,))
+    original_numbers = write_store(tmp_path / "unrotated", rotations=(0,))
     for features, more, complaint in (
-        (unrotated, ["--only", "no-rotation"], "hold no rotated copies"),
+        (original_numbers, ["--only", "no-rotation"], "hold no rotated copies"),
         (store, ["--only", "gru"], "no experiment of that name; there are strnn, srnn"),
         (store, ["--spread"], "--seeds 1 has no spread"),
         (store, ["--seeds", "0"], "at least once"),

@@ -150,7 +150,7 @@ def test_the_run_of_an_ablation_passes_its_audit(stores, tmp_path, variant):
 @pytest.mark.filterwarnings("ignore:all folds")
 def test_without_augmentation_a_store_with_rotated_copies_teaches_what_one_without_them_does(stores, tmp_path):
     config = Config(NETWORK, TrainingConfig(epochs=2, batch_size=5))
-    cross_validated(stores[0], tmp_path / "left-out", config, folds=3, augmentation="none")
+    cross_validated(stores[0], tmp_path / "left-out", config, folds=3, learn_from="original")
     cross_validated(stores[1], tmp_path / "lacking", config, folds=3)
     cross_validated(stores[0], tmp_path / "with", config, folds=3)
     left_out, lacking, with_them = (

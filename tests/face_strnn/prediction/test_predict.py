@@ -32,9 +32,9 @@ SIZE = (320, 246)
 
 
 @pytest.fixture(scope="module")
-def drawn(standin):
+def drawn(synthetic):
     """The frames of one sequence, small."""
-    longest = max(read_ckplus(standin).sequences, key=lambda sequence: len(sequence.frames))
+    longest = max(read_ckplus(synthetic).sequences, key=lambda sequence: len(sequence.frames))
     return [cv2.resize(read_image(path), SIZE) for path in longest.frames]
 
 
@@ -62,7 +62,7 @@ def predict(run, vgg_file, capsys):
 
     def call(source, *options):
         capsys.readouterr()
-        arguments = ["predict", "--run", run, "--weights", vgg_file(), "--json", *options, source]
+        arguments = ["predict", "--run", run, "--weights-file", vgg_file(), "--json", *options, source]
         assert main([str(argument) for argument in arguments]) == 0
         said = json.loads(capsys.readouterr().out)
         return said, pd.read_csv(said["timeline"])
@@ -197,7 +197,7 @@ def test_only_so_many_seconds_are_taken(predict, film):
 
 
 def test_what_is_printed_names_emotion_peak_and_files(run, vgg_file, film, tmp_path, capsys):
-    arguments = ["predict", "--run", run, "--weights", vgg_file(), "--out", tmp_path / "out", film("f" * 8)]
+    arguments = ["predict", "--run", run, "--weights-file", vgg_file(), "--out", tmp_path / "out", film("f" * 8)]
     assert main([str(argument) for argument in arguments]) == 0
     said = capsys.readouterr().out
     assert "frames 0 to 7 as one sequence" in said and "surest at 0." in said
@@ -225,7 +225,7 @@ def test_options_that_make_no_sense_are_refused_and_nothing_is_written(
     clip = film("fff")
     before = clip.read_bytes()
     options = [str(clip) if option == "SOURCE" else option for option in options]
-    assert main(["predict", "--run", str(run), "--weights", str(vgg_file()), *options, str(clip)]) == 2
+    assert main(["predict", "--run", str(run), "--weights-file", str(vgg_file()), *options, str(clip)]) == 2
     printed = capsys.readouterr()
     assert said in printed.err and not printed.out
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"] and clip.read_bytes() == before
@@ -234,7 +234,7 @@ def test_options_that_make_no_sense_are_refused_and_nothing_is_written(
 def test_a_recording_without_a_face_is_refused_and_leaves_nothing(run, vgg_file, film, tmp_path, capsys):
     clip = film("." * 8)
     options = ["--annotate", str(tmp_path / "a.mp4"), str(clip)]
-    assert main(["predict", "--run", str(run), "--weights", str(vgg_file()), *options]) == 2
+    assert main(["predict", "--run", str(run), "--weights-file", str(vgg_file()), *options]) == 2
     assert "clip.mp4: no frame shows a face" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
 
@@ -246,7 +246,7 @@ def test_the_programs_defaults_are_those_of_the_timeline():
 
 def test_an_absent_camera_is_named(run, vgg_file, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main(["predict", "--run", str(run), "--weights", str(vgg_file()), "97"]) == 2
+    assert main(["predict", "--run", str(run), "--weights-file", str(vgg_file()), "97"]) == 2
     printed = capsys.readouterr()
     assert "camera 97: there is none" in printed.err and not list(tmp_path.iterdir())
 
@@ -255,7 +255,7 @@ def test_models_of_different_sizes_are_refused(run, own_copy, vgg_file, film, ca
     other = STRNN(**{**SMALL_NETWORK, "spatial_hidden": 7})
     checkpoint = own_copy / "checkpoints" / "fold-02.safetensors"
     other.save(checkpoint, **STRNN.load(checkpoint).facts)
-    assert main(["predict", "--run", str(own_copy), "--weights", str(vgg_file()), str(film("fff"))]) == 2
+    assert main(["predict", "--run", str(own_copy), "--weights-file", str(vgg_file()), str(film("fff"))]) == 2
     assert "fold-02.safetensors: has other sizes than fold-01.safetensors" in capsys.readouterr().err
 
 
@@ -263,7 +263,7 @@ def test_a_run_over_images_that_were_given_as_crops_is_refused(own_copy, vgg_fil
     summary = json.loads((own_copy / "summary.json").read_text())
     summary["features"]["crop"] = {"detector": "given", "pixels": 112}
     (own_copy / "summary.json").write_text(json.dumps(summary))
-    assert main(["predict", "--run", str(own_copy), "--weights", str(vgg_file()), str(film("fff"))]) == 2
+    assert main(["predict", "--run", str(own_copy), "--weights-file", str(vgg_file()), str(film("fff"))]) == 2
     said = capsys.readouterr().err
     assert "its features are of images that were given as crops" in said and "not a finished run" not in said
 
@@ -275,7 +275,7 @@ def own_copy(run, tmp_path_factory):
 
 def test_ctrl_c_ends_the_recording_and_writes_what_was_seen(run, vgg_file, film, tmp_path):
     clip = film("f" * 600)
-    arguments = ["predict", "--run", run, "--weights", vgg_file(), "--json", "--out", tmp_path / "out", clip]
+    arguments = ["predict", "--run", run, "--weights-file", vgg_file(), "--json", "--out", tmp_path / "out", clip]
     command = [sys.executable, "-m", "face_strnn.cli", *map(str, arguments)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:

@@ -142,9 +142,9 @@ def test_memory_does_not_grow_with_the_length_of_a_recording():
 
 
 @pytest.fixture(scope="module")
-def faces_and_blanks(standin):
+def faces_and_blanks(synthetic):
     """A drawn face in small frames, and a frame without one."""
-    paths = read_ckplus(standin).sequences[0].frames
+    paths = read_ckplus(synthetic).sequences[0].frames
     faces = [cv2.resize(read_image(path), (320, 245)) for path in paths]
     return faces, np.full_like(faces[0], 90)
 

@@ -58,8 +58,8 @@ def test_each_test_sequence_is_asked_of_the_networks_that_never_saw_its_subject(
     roles = pd.read_csv(run / "folds.csv")
     for name in held_out.sequences:
         sequence = held_out.sequence(name)
-        taught = roles[(roles["fold"] == sequence.fold) & (roles["role"] == "train")]
-        assert sequence.subject not in set(taught["subject"])
+        train_mask = roles[(roles["fold"] == sequence.fold) & (roles["role"] == "train")]
+        assert sequence.subject not in set(train_mask["subject"])
         with torch.no_grad():
             answer = sequence.networks[0].logits_of_sequences([sequence.maps])[0].double().softmax(0)
         told = predictions.loc[name, [f"p_{emotion}" for emotion in held_out.classes]].to_numpy(float)
@@ -191,7 +191,7 @@ def test_figures_are_written_in_three_formats_and_name_synthetic_data(explained)
     assert not list(explained.glob("**/*.unfinished"))
 
 
-def test_no_subjects_face_is_in_a_figure_unless_the_option_asks_for_it(tmp_path, run, features, standin):
+def test_no_subjects_face_is_in_a_figure_unless_the_option_asks_for_it(tmp_path, run, features, synthetic):
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     name = HeldOut(Run(run), FeatureStore.open(features)).sequences[0]
@@ -203,28 +203,28 @@ def test_no_subjects_face_is_in_a_figure_unless_the_option_asks_for_it(tmp_path,
     assert not (copy / "shows-faces").exists()
 
     before = {file: file.read_bytes() for file in (copy / "figures").iterdir()}
-    assert main([*of_sequence, "--show-faces", "--root", str(standin)]) == 0
+    assert main([*of_sequence, "--show-faces", "--root", str(synthetic)]) == 0
     assert shows_a_face(copy / "shows-faces" / f"{name}.svg")
     assert {file: file.read_bytes() for file in (copy / "figures").iterdir()} == before
 
 
-def test_options_of_one_sequence_that_do_not_go_together_are_named(tmp_path, run, features, standin, capsys):
+def test_options_of_one_sequence_that_do_not_go_together_are_named(tmp_path, run, features, synthetic, capsys):
     def refused(*options: str) -> str:
         assert main(["heatmap", str(run), *options]) == 2
         return capsys.readouterr().err
 
-    features, standin = str(features), str(standin)
-    assert "name it with --sequence" in refused("--show-faces", "--root", standin)
+    features, synthetic = str(features), str(synthetic)
+    assert "name it with --sequence" in refused("--show-faces", "--root", synthetic)
     assert "--sequence needs --features" in refused("--sequence", "S005_001")
     of_sequence = ("--sequence", "S005_001", "--features", features)
     assert "--show-faces needs --root" in refused(*of_sequence, "--show-faces")
-    assert "--root is for --show-faces alone" in refused(*of_sequence, "--root", standin)
+    assert "--root is for --show-faces alone" in refused(*of_sequence, "--root", synthetic)
     assert "tested no such sequence" in refused("--sequence", "S999_001", "--features", features)
 
 
-def test_images_that_are_not_those_of_the_features_are_refused(tmp_path, run, features, standin, capsys):
+def test_images_that_are_not_those_of_the_features_are_refused(tmp_path, run, features, synthetic, capsys):
     name = HeldOut(Run(run), FeatureStore.open(features)).sequences[0]
-    shutil.copytree(standin, tmp_path / "data")
+    shutil.copytree(synthetic, tmp_path / "data")
     subject, number = name.split("_")
     first = sorted((tmp_path / "data" / "cohn-kanade-images" / subject / number).glob("*.png"))[0]
     Image.fromarray(255 - np.asarray(Image.open(first))).save(first)

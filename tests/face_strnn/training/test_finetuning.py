@@ -47,7 +47,7 @@ def samples(store):
 
 @pytest.fixture(scope="module")
 def upright(samples):
-    return [samples.entries[n] for n in samples.unrotated]
+    return [samples.entries[n] for n in samples.original_numbers]
 
 
 @pytest.fixture(scope="module")
@@ -224,10 +224,10 @@ def test_no_crop_of_a_held_out_subject_is_read_in_the_training_of_its_fold(
     roles = pd.read_csv(tmp_path / "run" / "folds.csv")
     for fold in (1, 2, 3):
         tested = set(roles.query("fold == @fold and role == 'test'")["subject"])
-        taught = roles.query("fold == @fold and role == 'train'").drop_duplicates("sequence")["sequence"]
+        train_mask = roles.query("fold == @fold and role == 'train'").drop_duplicates("sequence")["sequence"]
         assert not tested & {entry.subject for entry in by_fold[fold]}
         # Drawn anew in every epoch, so that each training sequence is read once in each.
-        assert sorted(entry.sequence for entry in by_fold[fold]) == sorted([*taught, *taught])
+        assert sorted(entry.sequence for entry in by_fold[fold]) == sorted([*train_mask, *train_mask])
     assert len(upright) == 11
 
 

@@ -16,17 +16,17 @@ def batch():
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(M, B, CLASSES, generator=generator, dtype=torch.float64)
     classes = torch.randint(CLASSES, (B,), generator=generator)
-    taught = torch.rand(M, B, generator=generator) < 0.6
-    assert taught.any(1).all() and not taught.all()
-    return logits, classes, taught
+    train_mask = torch.rand(M, B, generator=generator) < 0.6
+    assert train_mask.any(1).all() and not train_mask.all()
+    return logits, classes, train_mask
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_each_networks_cross_entropy_is_its_own_over_what_it_is_taught(batch, smoothing):
-    logits, classes, taught = batch
-    found = mean_cross_entropy(logits, classes, taught, smoothing)
+    logits, classes, train_mask = batch
+    found = mean_cross_entropy(logits, classes, train_mask, smoothing)
     loss = torch.nn.CrossEntropyLoss(label_smoothing=smoothing)
-    expected = [loss(logits[m][taught[m]], classes[taught[m]]) for m in range(M)]
+    expected = [loss(logits[m][train_mask[m]], classes[train_mask[m]]) for m in range(M)]
     torch.testing.assert_close(found, torch.stack(expected))
 
 
@@ -38,37 +38,37 @@ def test_a_cross_entropy_worked_out_by_hand():
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
 def test_a_hidden_sequences_logits_change_nothing_whatever_they_are(batch, value):
-    logits, classes, taught = batch
-    wild = torch.where(taught[..., None], logits, value)
-    assert torch.equal(mean_cross_entropy(wild, classes, taught), mean_cross_entropy(logits, classes, taught))
+    logits, classes, train_mask = batch
+    wild = torch.where(train_mask[..., None], logits, value)
+    assert torch.equal(mean_cross_entropy(wild, classes, train_mask), mean_cross_entropy(logits, classes, train_mask))
 
 
-def gradient_of(logits, classes, taught):
+def gradient_of(logits, classes, train_mask):
     logits = logits.clone().requires_grad_()
-    mean_cross_entropy(logits, classes, taught).sum().backward()
+    mean_cross_entropy(logits, classes, train_mask).sum().backward()
     return logits.grad
 
 
 def test_a_hidden_sequence_sends_no_gradient(batch):
-    logits, classes, taught = batch
-    gradient = gradient_of(logits, classes, taught)
-    assert (gradient[~taught] == 0).all() and (gradient[taught] != 0).all()
+    logits, classes, train_mask = batch
+    gradient = gradient_of(logits, classes, train_mask)
+    assert (gradient[~train_mask] == 0).all() and (gradient[train_mask] != 0).all()
 
 
 @pytest.mark.parametrize("value", [-math.inf, math.inf, math.nan])
 def test_a_hidden_sequence_sends_no_gradient_even_where_its_loss_is_not_finite(batch, value):
-    logits, classes, taught = batch
+    logits, classes, train_mask = batch
     wild = logits.clone()
-    wild[..., 0] = torch.where(taught, wild[..., 0], value)
-    gradient = gradient_of(wild, classes, taught)
-    assert torch.equal(gradient, gradient_of(logits, classes, taught))
+    wild[..., 0] = torch.where(train_mask, wild[..., 0], value)
+    gradient = gradient_of(wild, classes, train_mask)
+    assert torch.equal(gradient, gradient_of(logits, classes, train_mask))
 
 
 def test_a_network_that_is_taught_nothing_has_no_loss_and_no_gradient(batch):
-    logits, classes, taught = batch
-    taught[1] = False
-    assert mean_cross_entropy(logits, classes, taught)[1] == 0
-    assert (gradient_of(logits, classes, taught)[1] == 0).all()
+    logits, classes, train_mask = batch
+    train_mask[1] = False
+    assert mean_cross_entropy(logits, classes, train_mask)[1] == 0
+    assert (gradient_of(logits, classes, train_mask)[1] == 0).all()
 
 
 def test_the_sparsity_terms_are_sums_of_absolute_values_per_network():

@@ -41,15 +41,15 @@ class Watched:
 
 def trained(samples, members, config=CONFIG, state_file=None):
     """Train on one variant an epoch; return the stack, and the numbers of the samples that each epoch read."""
-    watched, epochs = Watched(samples), []
+    recorder, epochs = Watched(samples), []
 
     def note(_):
-        epochs.append(watched.read)
-        watched.read = []
+        epochs.append(recorder.read)
+        recorder.read = []
 
     moments = channel_moments(samples)
     stack = train(
-        members, TrainingSamples(watched, samples.labels, moments, samples.sequence_numbers), config, state_file, note
+        members, TrainingSamples(recorder, samples.labels, moments, samples.sequence_numbers), config, state_file, note
     )
     return stack, epochs
 
@@ -97,7 +97,7 @@ def test_a_fold_that_is_trained_alone_draws_what_it_draws_among_others(store):
     for number, member in enumerate(fold_members(samples)):
         alone, read_alone = trained(samples, [member])
         for epoch, of_both in zip(read_alone, read, strict=True):
-            assert epoch == [n for n in of_both if member.taught[n]]
+            assert epoch == [n for n in of_both if member.train[n]]
         for name, tensor in alone.parameters.items():
             torch.testing.assert_close(tensor[0], together.parameters[name][number], rtol=1e-4, atol=1e-5)
 
@@ -107,8 +107,8 @@ def test_networks_of_several_seeds_are_not_trained_on_the_same_draws(store, tmp_
     with pytest.raises(ValueError, match="several seeds"):
         trained(samples, [*fold_members(samples), *fold_members(samples, seed=1)])
     both = tmp_path / "both"
-    cross_validated(store, both, CONFIG, folds=2, seeds=2, augmentation="one")
-    cross_validated(store, tmp_path / "second", CONFIG, folds=2, seed=1, augmentation="one")
+    cross_validated(store, both, CONFIG, folds=2, seeds=2, learn_from="one")
+    cross_validated(store, tmp_path / "second", CONFIG, folds=2, seed=1, learn_from="one")
     of_second = pd.read_csv(both / "history.csv").query("seed == 1").reset_index(drop=True)
     pd.testing.assert_frame_equal(of_second, pd.read_csv(tmp_path / "second" / "history.csv"))
 
@@ -134,25 +134,26 @@ def test_a_run_that_was_stopped_goes_on_with_the_draws_of_its_next_epoch(store, 
 
 def test_a_run_says_that_all_variants_of_its_training_subjects_may_be_taught_and_passes_its_audit(store, tmp_path):
     out = tmp_path / "run"
-    cross_validated(store, out, CONFIG, folds=2, augmentation="one")
+    cross_validated(store, out, CONFIG, folds=2, learn_from="one")
     summary = json.loads((out / "summary.json").read_text())
-    assert (summary["augmentation"], summary["tested"], summary["n_samples"]) == ("one", "unrotated", 36)
+    assert (summary["learn_from"], summary["tested"], summary["n_samples"]) == ("one", "unrotated", 36)
     assert summary["features"]["rotations"] == [0, 2.5] and summary["features"]["flipped"] == [0]
     folds = pd.read_csv(out / "folds.csv")
-    taught = folds[(folds["role"] == "train") & (folds["fold"] == 1)]
-    assert len(taught) == 18 and taught.groupby("sequence").size().eq(3).all()
+    trained_on = folds[(folds["role"] == "train") & (folds["fold"] == 1)]
+    assert len(trained_on) == 18 and trained_on.groupby("sequence").size().eq(3).all()
     tested = folds[folds["role"] == "test"]
     assert len(tested) == 12 and not tested["flip"].any() and tested["rotation"].eq(0).all()
     with safe_open(out / "checkpoints" / "fold-01.safetensors", framework="pt") as file:
-        said = file.metadata()["taught_sha256"]
-    assert said == names_sha256(zip(taught["sequence"], map(Variant, taught["rotation"], taught["flip"]), strict=True))
+        said = file.metadata()["train_sha256"]
+    variants = map(Variant, trained_on["rotation"], trained_on["flip"])
+    assert said == names_sha256(zip(trained_on["sequence"], variants, strict=True))
     assert audit_run(Run(out), store).verdict == "14 of 14 checks passed"
     assert audit_run(Run(out)).failed == ()
 
 
 def test_it_is_refused_where_the_features_have_one_variant(tmp_path, capsys):
     single = write_store(tmp_path / "features", VARIANTS[:1])
-    for options, said in ((["--augmentation", "one"], "--augmentation one"), (["--test-average"], "--test-average")):
+    for options, said in ((["--learn-from", "one"], "--learn-from one"), (["--test-average"], "--test-average")):
         status = main(["cv", "--features", str(single.folder), "--out", str(tmp_path / "run"), *options])
         printed = capsys.readouterr().err
         assert status == 2 and said in printed and "--augment" in printed and not (tmp_path / "run").exists()
@@ -160,7 +161,7 @@ def test_it_is_refused_where_the_features_have_one_variant(tmp_path, capsys):
 
 def test_all_variants_are_the_default_and_the_former_name_is_no_choice(store, tmp_path, capsys):
     cross_validated(store, tmp_path / "run", replace(CONFIG, training=replace(CONFIG.training, epochs=1)), folds=2)
-    assert json.loads((tmp_path / "run" / "summary.json").read_text())["augmentation"] == "all"
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["learn_from"] == "all"
     with pytest.raises(SystemExit) as ended:
-        main(["cv", "--features", str(store.folder), "--out", str(tmp_path / "b"), "--augmentation", "rotations"])
-    assert ended.value.code == 2 and "augmentation" in capsys.readouterr().err
+        main(["cv", "--features", str(store.folder), "--out", str(tmp_path / "b"), "--learn-from", "rotations"])
+    assert ended.value.code == 2 and "learn_from" in capsys.readouterr().err

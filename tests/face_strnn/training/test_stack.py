@@ -99,9 +99,9 @@ def test_labels_of_held_out_samples_do_not_influence_a_folds_model_at_all():
 
 def test_standardisation_is_that_of_a_networks_own_training_samples():
     maps = random_maps()
-    fitted = Standardisation.fit(channel_moments(maps), torch.from_numpy(np.stack([m.taught for m in members()])))
+    fitted = Standardisation.fit(channel_moments(maps), torch.from_numpy(np.stack([m.train for m in members()])))
     for number, member in enumerate(members()):
-        values = np.concatenate([maps[n].double().numpy().reshape(-1, 5) for n in np.flatnonzero(member.taught)])
+        values = np.concatenate([maps[n].double().numpy().reshape(-1, 5) for n in np.flatnonzero(member.train)])
         assert np.allclose(fitted.mean[number], values.mean(0), atol=1e-3)
         assert np.allclose(fitted.std[number], values.std(0), rtol=1e-3)
 
@@ -162,7 +162,7 @@ def test_history_states_the_accuracy_over_the_samples_that_were_taught():
     maps = random_maps()
     for number, (member, model) in enumerate(zip(members(), stack.models(), strict=True)):
         answers = model.logits_of_sequences(maps).argmax(1)
-        correct = (answers == LABELS)[torch.from_numpy(member.taught)].double().mean().item()
+        correct = (answers == LABELS)[torch.from_numpy(member.train)].double().mean().item()
         epoch = stack.history[-FOLDS:][number]
         assert (epoch.fold, epoch.epoch) == (member.fold, TRAINING.epochs)
         assert epoch.train_accuracy == pytest.approx(correct)
