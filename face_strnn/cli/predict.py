@@ -35,64 +35,59 @@ def predict(
         run: a finished run folder.
         source: a video file, a folder of frames, or a camera's number such as 0.
         out: folder for timeline.csv and timeline.png; by default they are written beside the source under its name.
-        window: how much is seen for each answer, in seconds, such as 1.2s, or frames, such as 24.
-        hop: from one answer to the next, in seconds or frames; the frames between get what lies between the answers.
+        window: length of the window before each prediction, in seconds, such as 1.2s, or frames, such as 24.
+        hop: from one prediction to the next, in seconds or frames; in between they are interpolated.
         seconds: stop after so much of the recording; Ctrl-C stops a camera, and what was seen is written.
         annotate: MP4 file for a video with box, emotion and bars drawn into it; it shows the face.
         json: print one JSON object and nothing else.
         weights_file: file of the backbone's weights, where the run's came from a local file.
         device: where detector and networks run; auto takes a GPU where there is one.
     """
+    from dataclasses import asdict
     from json import dumps
 
     from data_prep.device import compute_device
+    from face_strnn.prediction.predict import PredictionOptions
     from face_strnn.prediction.predict import predict as predict_emotion
 
     with _interrupt_as_question() as interrupted, progress_bar("frames", None, Console(stderr=True)) as update:
-        answer = predict_emotion(
-            run,
-            source,
-            out,
-            window,
-            hop,
-            seconds,
-            annotate,
-            weights_file,
-            compute_device(device),
-            stop=interrupted,
-            progress=lambda done: update(completed=done),
+        options = PredictionOptions(window, hop, seconds, annotate, weights_file, compute_device(device))
+        prediction = predict_emotion(
+            run, source, out, options, stop=interrupted, progress=lambda done: update(completed=done)
         )
     if json:
-        print(dumps({"source": str(source), **answer.as_json()}, indent=2))
+        printed = {"source": source, "emotion": prediction.emotion, **asdict(prediction)}
+        print(dumps(printed, indent=2, default=str))
     else:
-        print_prediction(source, answer)
+        print_prediction(source, prediction)
 
 
-def print_prediction(source: Path, answer: "Prediction") -> None:
-    """Print a recording's answer."""
-    first, last = answer.part
+def print_prediction(source: Path, prediction: "Prediction") -> None:
+    """Print what was predicted for a recording, and the files written."""
+    first, last = prediction.segment
     basis = {
         "whole": f"frames {first} to {last} as one sequence",
-        "mean": f"mean over {answer.n_faces} frames with a face",
-    }[answer.basis]
-    console.print(f"{source}: {answer.emotion} ({basis})", markup=False, soft_wrap=True)
+        "mean": f"mean over {prediction.frames_with_face} frames with a face",
+    }[prediction.basis]
+    console.print(f"{source}: {prediction.emotion} ({basis})", markup=False, soft_wrap=True)
     table = Table()
     table.add_column("emotion")
     table.add_column("probability", justify="right")
-    for emotion, probability in sorted(answer.probabilities.items(), key=lambda pair: -pair[1]):
+    for emotion, probability in sorted(prediction.probabilities.items(), key=lambda pair: -pair[1]):
         table.add_row(emotion, f"{probability:.3f}")
     console.print(table)
-    peak = answer.peak
+    peak = prediction.peak
     when = f"frame {peak.frame}" if peak.seconds is None else f"{peak.seconds:.2f} s"
     console.print(f"surest at {when}: {peak.emotion} {peak.probability:.3f}")
-    learned = "synthetic faces: no evidence about real ones" if answer.data == "synthetic" else answer.data
-    stopped = ", stopped early" if answer.stopped else ""
+    data = "synthetic faces: no evidence about real ones" if prediction.data == "synthetic" else prediction.data
+    stopped = ", stopped early" if prediction.stopped else ""
     console.print(
-        f"{answer.n_frames} frames{stopped}, {answer.n_faces} with a face; {answer.n_models} models averaged, "
-        f"trained on {learned}; {answer.n_frames / answer.seconds:.1f} frames a second",
+        f"{prediction.frames} frames{stopped}, {prediction.frames_with_face} with a face; "
+        f"{prediction.models} models averaged, trained on {data}; "
+        f"{prediction.frames / prediction.seconds:.1f} frames a second",
         soft_wrap=True,
     )
-    for path in filter(None, (answer.table, answer.figure, answer.annotated)):
+    for path in filter(None, (prediction.timeline, prediction.figure, prediction.annotated)):
         console.print(f"[b]{escape(str(path))}[/b]", soft_wrap=True)
 
 

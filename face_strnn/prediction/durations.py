@@ -31,7 +31,7 @@ class Instant:
 
 
 @dataclass(frozen=True)
-class Span:
+class Duration:
     """A length of time.
 
     Attributes:
@@ -43,7 +43,7 @@ class Span:
     frames: int | None = None
 
     @classmethod
-    def parse(cls, text: str, option: str) -> "Span":
+    def parse(cls, text: str, option: str) -> "Duration":
         """Read ``"1.2s"`` as seconds and ``"24"`` as frames.
 
         Args:
@@ -69,13 +69,13 @@ class Span:
         return f"{self.frames} frames" if self.seconds is None else f"{self.seconds:g} s"
 
     def apart(self, earlier: Instant, later: Instant) -> bool:
-        """Whether one instant lies at least this span before another."""
+        """Whether one instant lies at least this duration before another."""
         if self.seconds is None:
             return later.number - earlier.number >= self.frames
         return later.clock - earlier.clock >= self.seconds - _ROUNDING
 
     def holds(self, first: Instant, last: Instant) -> bool:
-        """Whether the frames from one to another, both counted, fit into a window of this span.
+        """Whether the frames from one to another, both counted, fit into a window of this duration.
 
         24 frames hold the numbers 0 to 23, and 0.8 s the 25 frames from 0 to 0.8 seconds at 30 frames a second.
         """
@@ -84,7 +84,7 @@ class Span:
         return last.clock - first.clock <= self.seconds + _ROUNDING
 
     def full(self, first: Instant, last: Instant) -> bool:
-        """Whether the frames from one to another, both counted, fill a window of this span."""
+        """Whether the frames from one to another, both counted, fill a window of this duration."""
         if self.seconds is None:
             return last.number - first.number >= self.frames - 1
         return self.apart(first, last)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
 
@@ -17,17 +18,44 @@ from data_prep.media.cameras import frames_of_camera
 from data_prep.media.frames import frames_at
 from data_prep.media.videos import Frame, frame_rate
 from face_strnn.prediction.annotate import annotator
-from face_strnn.prediction.durations import NOMINAL_RATE, Instant, Span
+from face_strnn.prediction.durations import NOMINAL_RATE, Duration, Instant
 from face_strnn.prediction.ensemble import Ensemble
-from face_strnn.prediction.timeline import HOP, WINDOW, Moment, followed, timeline, whole_answer
+from face_strnn.prediction.timeline import HOP, WINDOW, Moment, sequence_probabilities, timeline, track
 from face_strnn.prediction.timeline_figure import draw_timeline, write_timeline_figure
 from face_strnn.prediction.timeline_table import timeline_table
 
-WHOLE_FRAMES = 100
-"""The longest part, in frames, that is answered as one sequence. CK+'s longest has 71; of more, the networks' 44 time
-steps would leave too much out, and an expression comes and goes in it, which the networks never saw."""
-
 _NO_IMAGE = np.empty((0, 0, 3), np.uint8)
+
+
+@dataclass(frozen=True)
+class PredictionOptions:
+    """How a recording is read, and what is written beside its timeline.
+
+    Attributes:
+        window, hop: length of a window and distance between two, such as ``"1.2s"`` or ``"24"`` frames.
+        seconds: how much of the recording is read; all of it by default.
+        annotate: MP4 file for a video with the predictions drawn into it, which shows the face; none by default.
+        weights: file of the backbone's weights where the run's came from a local file, whose path a run does not know.
+        device: where all networks run.
+        whole_frames: the longest segment, in frames, that is predicted as one sequence. CK+'s longest has 71; of more,
+            the networks' 44 time steps would leave too much out, and an expression comes and goes in it, which the
+            networks never saw.
+
+    Raises:
+        BadInput: ``seconds`` is not above 0.
+    """
+
+    window: str = WINDOW
+    hop: str = HOP
+    seconds: float | None = None
+    annotate: Path | None = None
+    weights: str | None = None
+    device: torch.device | str = "cpu"
+    whole_frames: int = 100
+
+    def __post_init__(self) -> None:
+        if self.seconds is not None and not self.seconds > 0:
+            raise BadInput(f"--seconds {self.seconds}: give a number above 0")
 
 
 @dataclass(frozen=True)
@@ -35,7 +63,7 @@ class Peak:
     """The moment at which a run's models are surest.
 
     Attributes:
-        emotion, probability: the answer there.
+        emotion, probability: the most probable emotion there.
         frame: number of the frame, from 0.
         seconds: its time; None where the recording has none.
     """
@@ -54,33 +82,32 @@ class Peak:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer of a run's models to a recording.
+    """What a run's models predict for a recording; ``face-strnn predict --json`` prints it under these names.
 
     Attributes:
         probabilities: of each emotion, 0 to 1, averaged over the models.
-        basis: ``"whole"``: of the longest part with a face as one sequence; ``"mean"``: the mean of ``timeline.csv``.
-        part: numbers of the first and last frame of that longest part.
+        basis: ``"whole"``: of the longest segment as one sequence; ``"mean"``: the mean of ``timeline.csv``.
+        segment: numbers of the first and last frame of the longest segment in which the face is seen throughout.
         peak: the surest moment.
-        n_frames: frames seen.
-        n_faces: frames with a face.
-        n_models: models asked.
-        data: what they learned from: ``"synthetic"`` or a data set's name.
+        frames, frames_with_face: how many frames were read, and how many of them show a face.
+        models: how many models' probabilities are averaged.
+        data: what they were trained on: ``"synthetic"`` or a data set's name.
         stopped: whether it was stopped before the recording's end.
-        table, figure: the files written.
+        timeline, figure: the files written.
         annotated: the video written, if any.
-        seconds: what it took, without loading the models.
+        seconds: how long it took, without loading the models.
     """
 
     probabilities: dict[str, float]
     basis: str
-    part: tuple[int, int]
+    segment: tuple[int, int]
     peak: Peak
-    n_frames: int
-    n_faces: int
-    n_models: int
+    frames: int
+    frames_with_face: int
+    models: int
     data: str
     stopped: bool
-    table: Path
+    timeline: Path
     figure: Path
     annotated: Path | None
     seconds: float
@@ -90,58 +117,30 @@ class Prediction:
         """The most probable emotion."""
         return max(self.probabilities, key=self.probabilities.__getitem__)
 
-    def as_json(self) -> dict[str, object]:
-        """Return what a program wants to know."""
-        return {
-            "emotion": self.emotion,
-            "probabilities": self.probabilities,
-            "basis": self.basis,
-            "part": list(self.part),
-            "peak": vars(self.peak),
-            "frames": self.n_frames,
-            "frames_with_face": self.n_faces,
-            "models": self.n_models,
-            "data": self.data,
-            "stopped": self.stopped,
-            "timeline": str(self.table),
-            "figure": str(self.figure),
-            "annotated": None if self.annotated is None else str(self.annotated),
-            "seconds": round(self.seconds, 3),
-        }
-
 
 def predict(
     run: Path,
     source: Path,
     out: Path | None = None,
-    window: str = WINDOW,
-    hop: str = HOP,
-    seconds: float | None = None,
-    annotate: Path | None = None,
-    weights: str | None = None,
-    device: torch.device | str = "cpu",
+    options: PredictionOptions | None = None,
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int], None] | None = None,
 ) -> Prediction:
     """Recognise the emotion of one person through a recording, and write its course.
 
     The recording is read once, a few frames at a time; memory does not grow with its length. See
-    :func:`face_strnn.prediction.timeline.timeline` for the probabilities over time. The one answer for the recording
-    is that of its longest part with a face as one sequence, as the run's test sequences were answered, where that part
-    has at most :data:`WHOLE_FRAMES` frames: it is read a second time, because its one crop is known only at its end.
-    Of a longer one, and of a camera, it is the mean of the timeline over all frames with a face.
+    :func:`face_strnn.prediction.timeline.timeline` for the probabilities over time. The recording's own probabilities
+    are those of its longest segment as one sequence, computed as for the run's test sequences, where that segment has
+    at most ``options.whole_frames`` frames: it is read a second time, because its one crop is known only at its end.
+    Of a longer one, and of a camera, they are the mean of the timeline over all frames with a face.
 
     Args:
         run: a finished run folder.
         source: a video file, a folder of frames, or a camera's number where there is no file of that name.
         out: folder for ``timeline.csv`` and ``timeline.png``, made if need be; by default they are written beside the
             source, for a camera into the current folder, with the source's name before theirs.
-        window, hop: length of a window and distance between two, such as ``"1.2s"`` or ``"24"`` frames.
-        seconds: how much of the recording is taken; all of it by default.
-        annotate: MP4 file for a video with the answers drawn into it, which shows the face; none by default.
-        weights: the backbone's weights where the run's came from a local file, whose path a run does not know.
-        device: where all networks run.
-        stop: asked at every frame; once it is true the recording ends there.
+        options: see :class:`PredictionOptions`; its defaults if omitted.
+        stop: called at every frame; once it returns true the recording ends there.
         progress: called with the number of frames that are done.
 
     Raises:
@@ -149,20 +148,19 @@ def predict(
             those of the run, the source cannot be decoded, no frame of it shows a face, an option makes no sense, or
             the files cannot be written.
     """
-    windows = Span.parse(window, "--window"), Span.parse(hop, "--hop")
-    if seconds is not None and not seconds > 0:
-        raise BadInput(f"--seconds {seconds}: give a number above 0")
+    options = options or PredictionOptions()
+    window, hop = Duration.parse(options.window, "--window"), Duration.parse(options.hop, "--hop")
+    annotate, recording = options.annotate, _Recording(source, options.seconds, stop)
     if annotate is not None and annotate.resolve() == source.resolve():
         raise BadInput(f"--annotate {annotate}: is the recording itself; give another name")
-    camera = int(source.name) if str(source).isdecimal() and not source.exists() else None
-    ensemble = Ensemble.of_run(run, weights, device)
-    table_path, figure_path = _places(source, camera, out)
+    ensemble = Ensemble.of_run(run, options.weights, options.device)
+    table_path, figure_path = _output_files(recording, out)
     began = time.perf_counter()
-    recording = _Recording(source, camera, seconds, stop)
-    course = _Course()
+    course = _Course(options.whole_frames)
     with ExitStack() as files:
         frames = files.enter_context(closing(recording.frames()))
-        moments = timeline(followed(_begun(frames), FaceFollower(device)), ensemble, *windows)
+        # The first frame is decoded at once: where it cannot be, no file is made.
+        moments = timeline(track(chain([next(frames)], frames), FaceFollower(options.device)), ensemble, window, hop)
         table = files.enter_context(timeline_table(table_path, ensemble.classes))
         video = annotate and files.enter_context(annotator(annotate, ensemble.classes, recording.rate, ensemble.data))
         for moment in moments:
@@ -176,30 +174,22 @@ def predict(
             raise BadInput(
                 f"{source}: no frame shows a face; give a recording in which the face is larger or better lit"
             )
-        part = course.longest
-        is_whole = camera is None and part.n_frames <= WHOLE_FRAMES
-        if is_whole and windows[0].holds(part.first, part.last):
-            answer = part.answer  # its one window was the whole part
-        elif is_whole:
-            answer = whole_answer(_faces_again(source, part), ensemble)
-        else:
-            answer = course.total / course.n_faces
-        title = f"camera {camera}" if camera is not None else source.resolve().name
-        write_timeline_figure(draw_timeline(table.read(), title, ensemble.data), figure_path)
+        basis, probabilities = _of_recording(recording, course, ensemble, window)
+        write_timeline_figure(draw_timeline(table.read(), recording.title, ensemble.data), figure_path)
     return Prediction(
-        dict(zip(ensemble.classes, answer.tolist(), strict=True)),
-        "whole" if is_whole else "mean",
-        (part.first.number, part.last.number),
-        Peak.of(course.surest, ensemble.classes),
-        course.n_frames,
-        course.n_faces,
-        len(ensemble.models),
-        ensemble.data,
-        recording.stopped,
-        table_path,
-        figure_path,
-        annotate,
-        time.perf_counter() - began,
+        probabilities=dict(zip(ensemble.classes, probabilities.tolist(), strict=True)),
+        basis=basis,
+        segment=(course.longest.first.number, course.longest.last.number),
+        peak=Peak.of(course.surest, ensemble.classes),
+        frames=course.n_frames,
+        frames_with_face=course.n_faces,
+        models=len(ensemble.models),
+        data=ensemble.data,
+        stopped=recording.stopped,
+        timeline=table_path,
+        figure=figure_path,
+        annotated=annotate,
+        seconds=round(time.perf_counter() - began, 3),
     )
 
 
@@ -208,10 +198,24 @@ class _Recording:
     """A source of frames, to the end or to where it is stopped."""
 
     source: Path
-    camera: int | None
     seconds: float | None
     stop: Callable[[], bool]
     stopped: bool = False
+
+    @cached_property
+    def camera(self) -> int | None:
+        """The number of a camera; None of a file or folder."""
+        return int(self.source.name) if str(self.source).isdecimal() and not self.source.exists() else None
+
+    @property
+    def title(self) -> str:
+        return self.source.resolve().name if self.camera is None else f"camera {self.camera}"
+
+    @property
+    def rate(self) -> float:
+        """Frames a second of a video made from it."""
+        is_video = self.camera is None and self.source.is_file()
+        return (frame_rate(self.source) if is_video else None) or NOMINAL_RATE
 
     def frames(self) -> Iterator[Frame]:
         with closing(frames_at(self.source) if self.camera is None else frames_of_camera(self.camera)) as coming:
@@ -223,78 +227,80 @@ class _Recording:
                     self.stopped = True
                     return
 
-    @property
-    def rate(self) -> float:
-        """Frames a second of a video made from it."""
-        is_video = self.camera is None and self.source.is_file()
-        return (frame_rate(self.source) if is_video else None) or NOMINAL_RATE
-
 
 @dataclass(eq=False)
-class _Part:
-    """A stretch of frames in which the face is seen throughout; its faces only as far as one sequence may reach."""
+class Segment:
+    """Successive frames that all show the face.
+
+    Attributes:
+        first, last: of its frames.
+        probabilities: float64 (classes,), of the last frame.
+        faces: of its first frames, as many as one sequence may have.
+    """
 
     first: Instant
     last: Instant
-    answer: np.ndarray
+    probabilities: np.ndarray
     faces: list[Face]
 
     @property
     def n_frames(self) -> int:
+        """Number of frames."""
         return self.last.number - self.first.number + 1
 
 
 class _Course:
     """What is kept of a timeline while it goes by."""
 
-    def __init__(self) -> None:
+    def __init__(self, whole_frames: int) -> None:
+        self.whole_frames = whole_frames
         self.n_frames = self.n_faces = 0
         self.total: np.ndarray | float = 0.0
         self.surest: Moment | None = None
-        self.longest: _Part | None = None
-        self._part: _Part | None = None
+        self.longest: Segment | None = None
+        self._segment: Segment | None = None
 
     def add(self, moment: Moment) -> None:
         self.n_frames += 1
         if moment.face is None or moment.probabilities is None:
-            self._part = None
+            self._segment = None
             return
         self.n_faces += 1
         self.total = self.total + moment.probabilities
-        # The last of equals: the frames before the end of a part's first window have that one's answer.
+        # The last of equals: the frames before the end of a segment's first window have that window's probabilities.
         if self.surest is None or moment.probabilities.max() >= self.surest.probabilities.max():
             self.surest = replace(moment, image=_NO_IMAGE)
-        if self._part is None:
-            self._part = _Part(moment.instant, moment.instant, moment.probabilities, [])
-        self._part.last, self._part.answer = moment.instant, moment.probabilities
-        if self._part.n_frames <= WHOLE_FRAMES:
-            self._part.faces.append(moment.face)
-        if self.longest is None or self._part.n_frames > self.longest.n_frames:
-            self.longest = self._part
+        segment = self._segment = self._segment or Segment(moment.instant, moment.instant, moment.probabilities, [])
+        segment.last, segment.probabilities = moment.instant, moment.probabilities
+        if segment.n_frames <= self.whole_frames:
+            segment.faces.append(moment.face)
+        if self.longest is None or segment.n_frames > self.longest.n_frames:
+            self.longest = segment
 
 
-def _begun(frames: Iterator[Frame]) -> Iterator[Frame]:
-    """Decode the first frame at once: where it cannot be, no file is made."""
-    return chain([next(frames)], frames)
+def _of_recording(
+    recording: _Recording, course: _Course, ensemble: Ensemble, window: Duration
+) -> tuple[str, np.ndarray]:
+    """Return the recording's own probabilities, and before them what they are based on."""
+    segment = course.longest
+    if recording.camera is not None or segment.n_frames > course.whole_frames:
+        return "mean", course.total / course.n_faces
+    if window.holds(segment.first, segment.last):
+        return "whole", segment.probabilities  # its one window was the whole segment
+    first, last = segment.first.number, segment.last.number
+    with closing(frames_at(recording.source)) as frames:
+        again = zip(islice(frames, first, last + 1), segment.faces, strict=True)
+        moments = (Moment(Instant(n, frame.seconds), frame.image, face) for n, (frame, face) in enumerate(again, first))
+        return "whole", sequence_probabilities(moments, ensemble)
 
 
-def _faces_again(source: Path, part: _Part) -> Iterator[Moment]:
-    with closing(frames_at(source)) as frames:
-        of_part = islice(frames, part.first.number, part.last.number + 1)
-        for number, (frame, face) in enumerate(zip(of_part, part.faces, strict=True), start=part.first.number):
-            yield Moment(Instant(number, frame.seconds), frame.image, face)
-
-
-def _places(source: Path, camera: int | None, out: Path | None) -> tuple[Path, Path]:
-    """Name the table and the figure, and make the folder that was asked for."""
-    if out is not None:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BadInput(f"--out {out}: cannot be made ({error.strerror}); give another folder") from error
-        folder, prefix = out, ""
-    elif camera is not None:
-        folder, prefix = Path(), f"camera-{camera}."
-    else:
-        folder, prefix = source.resolve().parent, f"{source.resolve().name}."
-    return folder / f"{prefix}timeline.csv", folder / f"{prefix}timeline.png"
+def _output_files(recording: _Recording, out: Path | None) -> tuple[Path, Path]:
+    """Return the paths of the table and the figure; make the folder that was asked for."""
+    if out is None:
+        source = recording.source.resolve() if recording.camera is None else Path(f"camera-{recording.camera}")
+        return source.with_name(f"{source.name}.timeline.csv"), source.with_name(f"{source.name}.timeline.png")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"--out {out}: cannot be made ({error.strerror}); give another folder") from error
+    return out / "timeline.csv", out / "timeline.png"

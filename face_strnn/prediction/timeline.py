@@ -15,12 +15,12 @@ from data_prep.faces.crops import CropKind, SquareCrop, crops_of
 from data_prep.faces.detection import Face
 from data_prep.faces.tracking import FaceFollower, FaceTrack
 from data_prep.media.videos import Frame
-from face_strnn.prediction.durations import Instant, Span
+from face_strnn.prediction.durations import Duration, Instant
 
 WINDOW = "1.2s"
 """Default window. Networks learn from sequences that go from neutral to the apex, at CK+ in 18 frames in the mean at 30
-frames a second, so that an answer is good while the window holds the whole rise: a shorter one loses a face that holds
-its expression sooner, a longer one finds it later. ``benchmarks/windows.py`` measures both."""
+frames a second, so that a prediction is good while the window holds the whole rise: a shorter one loses a face that
+holds its expression sooner, a longer one finds it later. ``benchmarks/windows.py`` measures both."""
 
 HOP = "0.2s"
 """Default time from window to window: an expression rises in half a second, so that none falls between two."""
@@ -36,7 +36,7 @@ JITTER = 0.01
 
 
 class Recogniser(Protocol):
-    """What a timeline asks; :class:`face_strnn.prediction.ensemble.Ensemble` is one."""
+    """What computes the probabilities of a timeline; :class:`face_strnn.prediction.ensemble.Ensemble` is one."""
 
     kind: CropKind
     margin: float
@@ -65,12 +65,12 @@ class Moment:
     probabilities: np.ndarray | None = None
 
 
-def followed(frames: Iterable[Frame], follower: FaceFollower) -> Iterator[Moment]:
+def track(frames: Iterable[Frame], follower: FaceFollower) -> Iterator[Moment]:
     """Follow one person through a stream of frames.
 
     Yields:
-        A moment per frame, without probabilities. Only those frames are held for which the follower's answer is still
-        to come: some twenty with its defaults (:func:`itertools.tee` would keep up to 57 more).
+        A moment per frame, without probabilities. Only those frames are held whose face the follower does not give
+        yet: some twenty with its defaults (:func:`itertools.tee` would keep up to 57 more).
     """
     held: deque[Frame] = deque()
 
@@ -84,21 +84,21 @@ def followed(frames: Iterable[Frame], follower: FaceFollower) -> Iterator[Moment
         yield Moment(Instant(number, frame.seconds), frame.image, face)
 
 
-def timeline(moments: Iterable[Moment], recogniser: Recogniser, window: Span, hop: Span) -> Iterator[Moment]:
+def timeline(moments: Iterable[Moment], recogniser: Recogniser, window: Duration, hop: Duration) -> Iterator[Moment]:
     """Give each frame with a face the probability of each emotion.
 
-    A window holds the last frames up to one of them, as a training sequence holds the frames up to the apex: its answer
-    is that of its last frame. Frames between the ends of two windows get what lies on the straight line between their
-    answers, those before the end of the first window that one's answer. Where the face is lost a part ends, with a
-    window that ends at its last frame; a window never reaches beyond its part. A part that is shorter than a window
-    is one window as a whole, so that all its frames have one answer.
+    A window holds the last frames up to one of them, as a training sequence holds the frames up to the apex: its
+    probabilities are those of its last frame. They are interpolated linearly between the last frames of two windows;
+    the frames before the first window's last one have the same as that. A segment is a run of frames that all show the
+    face: it ends with a window that ends at its last frame, and no window reaches beyond its segment. A segment shorter
+    than a window is one window as a whole, so that all its frames have the same probabilities.
 
-    What networks know is the change from a neutral face to an apex, and no emotion called neutral: a face at rest, one
-    that holds its expression for longer than a window, and one that relaxes get an answer too, which means little.
+    The networks know the change from a neutral face to an apex, and no emotion called neutral: a face at rest, one that
+    holds its expression for longer than a window, and one that relaxes get probabilities too, which mean little.
 
     Args:
-        moments: every frame, with its face; for example :func:`followed`.
-        recogniser: computes maps, once for each frame while the head is still (:data:`STILL`), and answers.
+        moments: every frame, with its face; for example :func:`track`.
+        recogniser: computes maps, once for each frame while the head is still (:data:`STILL`), and probabilities.
         window: length of a window.
         hop: from window to window.
 
@@ -113,27 +113,27 @@ def timeline(moments: Iterable[Moment], recogniser: Recogniser, window: Span, ho
     return _timeline(moments, recogniser, window, hop)
 
 
-def _timeline(moments: Iterable[Moment], recogniser: Recogniser, window: Span, hop: Span) -> Iterator[Moment]:
-    part = None
+def _timeline(moments: Iterable[Moment], recogniser: Recogniser, window: Duration, hop: Duration) -> Iterator[Moment]:
+    sliding = None
     for moment in moments:
         if moment.face is not None:
-            part = part or _Part(recogniser, window, hop, moment.instant)
-            yield from part.add(moment)
+            sliding = sliding or _SlidingWindow(recogniser, window, hop, moment.instant)
+            yield from sliding.add(moment)
             continue
-        if part:
-            yield from part.end()
-            part = None
+        if sliding:
+            yield from sliding.end()
+            sliding = None
         yield moment
-    if part:
-        yield from part.end()
+    if sliding:
+        yield from sliding.end()
 
 
-def whole_answer(moments: Iterable[Moment], recogniser: Recogniser) -> np.ndarray:
-    """Answer for one sequence as a whole, as the sequences of a test set are answered.
+def sequence_probabilities(moments: Iterable[Moment], recogniser: Recogniser) -> np.ndarray:
+    """Return the probabilities of one sequence as a whole, computed as for the sequences of a test set.
 
     Args:
         moments: those of the sequence, at least one, all with a face.
-        recogniser: computes maps and answers.
+        recogniser: computes maps and probabilities.
 
     Returns:
         float64 (classes,).
@@ -163,10 +163,10 @@ class _Held:
     maps: Tensor | None = None
 
 
-class _Part:
-    """A stretch of frames in which the face is seen throughout."""
+class _SlidingWindow:
+    """The window over one segment."""
 
-    def __init__(self, recogniser: Recogniser, window: Span, hop: Span, start: Instant) -> None:
+    def __init__(self, recogniser: Recogniser, window: Duration, hop: Duration, start: Instant) -> None:
         self.recogniser, self.window, self.hop, self.start = recogniser, window, hop, start
         self.held: deque[_Held] = deque()
         self.waiting: list[Moment] = []
@@ -174,30 +174,30 @@ class _Part:
         self.square: SquareCrop | None = None
 
     def add(self, moment: Moment) -> Iterator[Moment]:
-        """Take one more frame; give those whose answer is known now."""
+        """Take one more frame; give those whose probabilities are known now."""
         now = moment.instant
         self.held.append(_Held(moment))
         while not self.window.holds(self.held[0].moment.instant, now):
             self.held.popleft()
         self.waiting.append(moment)
         if self.hop.apart(self.last[0], now) if self.last else self.window.full(self.start, now):
-            yield from self._answered()
+            yield from self._predicted()
 
     def end(self) -> Iterator[Moment]:
         """Give the frames that still wait."""
         if self.waiting:
-            yield from self._answered()
+            yield from self._predicted()
 
-    def _answered(self) -> Iterator[Moment]:
+    def _predicted(self) -> Iterator[Moment]:
         self._compute_maps()
-        answer = self.recogniser.probabilities(torch.stack([held.maps for held in self.held]))
+        probabilities = self.recogniser.probabilities(torch.stack([held.maps for held in self.held]))
         now = self.waiting[-1].instant
-        before, earlier = self.last or (now, answer)
+        before, earlier = self.last or (now, probabilities)
         duration = now.clock - before.clock
         for moment in self.waiting:
             share = (moment.instant.clock - before.clock) / duration if duration else 1.0
-            yield replace(moment, probabilities=earlier + share * (answer - earlier))
-        self.last, self.waiting = (now, answer), []
+            yield replace(moment, probabilities=earlier + share * (probabilities - earlier))
+        self.last, self.waiting = (now, probabilities), []
 
     def _compute_maps(self) -> None:
         """Compute the maps of the window's new frames, and of the others where the square they were cut with is off."""

@@ -41,7 +41,7 @@ def draw_timeline(table: pd.DataFrame, title: str, data: str) -> Figure:
     Args:
         table: the table as read: a row per frame, empty cells where no face is seen.
         title: what the recording is called.
-        data: what the models learned from: ``"synthetic"`` or a data set's name.
+        data: what the models were trained on: ``"synthetic"`` or a data set's name.
     """
     classes = [column.removeprefix(PREFIX) for column in table if column.startswith(PREFIX)]
     timed = not table["seconds"].isna().any()
@@ -50,19 +50,19 @@ def draw_timeline(table: pd.DataFrame, title: str, data: str) -> Figure:
     end = time[-1] + (np.median(np.diff(time)) if len(time) > 1 else 1.0)  # the last frame is shown for a while
     figure = Figure(figsize=(11, 5.2), layout="constrained")
     strip, curves = figure.subplots(2, 1, sharex=True, height_ratios=(1, 11))
-    parts = _stretches(~np.isnan(probabilities[:, 0]))
+    segments = _segments(~np.isnan(probabilities[:, 0]))
     size = -(-len(time) // _POINTS)
     unit = f", means over {size} frames" if size > 1 else ""
-    x, y = _means_with_holes(time, probabilities, parts, size)
-    for place, name in enumerate(classes):
-        colour, dashes, width = _STYLES[place % len(_STYLES)]
+    x, y = _means_with_holes(time, probabilities, segments, size)
+    for index, name in enumerate(classes):
+        colour, dashes, width = _STYLES[index % len(_STYLES)]
         style = {"dashes": dashes} if dashes[0] else {}
-        curves.plot(x, y[:, place], color=colour, linewidth=width, label=name, **style)
-        alone = _lone_points(y[:, place])  # a line of one point would be invisible
-        curves.plot(x[alone], y[alone, place], "o", color=colour, markersize=4)
+        curves.plot(x, y[:, index], color=colour, linewidth=width, label=name, **style)
+        alone = _lone_points(y[:, index])  # a line of one point would be invisible
+        curves.plot(x[alone], y[alone, index], "o", color=colour, markersize=4)
     _name_peaks(curves, time, probabilities, classes)
-    gaps = _shade_gaps([strip, curves], time, parts, end)
-    _draw_strip(strip, time, probabilities, classes, parts, end)
+    gaps = _shade_gaps([strip, curves], time, segments, end)
+    _draw_strip(strip, time, probabilities, classes, segments, end)
     curves.set(xlim=(time[0], end), ylim=(0, 1.04), ylabel="probability")
     curves.set_xlabel(("seconds" if timed else "frame") + unit + ("; hatched: no face seen" if gaps else ""))
     curves.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
@@ -80,18 +80,18 @@ def write_timeline_figure(figure: Figure, path: Path) -> None:
         figure.savefig(unfinished, format="png", dpi=_PIXELS_PER_INCH, metadata={"Software": None})
 
 
-def _stretches(seen: np.ndarray) -> list[tuple[int, int]]:
+def _segments(seen: np.ndarray) -> list[tuple[int, int]]:
     """First row and row after the last of each run of true values."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], seen, [False]]).astype(int)))
     return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
 
 
 def _means_with_holes(
-    time: np.ndarray, probabilities: np.ndarray, parts: list[tuple[int, int]], size: int
+    time: np.ndarray, probabilities: np.ndarray, segments: list[tuple[int, int]], size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Average every ``size`` rows of each part; a row of NaN after each part keeps a curve from crossing the gap."""
+    """Average every ``size`` rows of a segment; a row of NaN after each segment keeps a curve from crossing the gap."""
     x, y = [], []
-    for start, stop in parts:
+    for start, stop in segments:
         starts = np.arange(start, stop, size)
         counts = np.diff([*starts, stop])
         x += [np.add.reduceat(time[:stop], starts) / counts, [np.nan]]
@@ -110,9 +110,9 @@ def _lone_points(values: np.ndarray) -> np.ndarray:
 def _name_peaks(axes: Axes, time: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> None:
     halo = [withStroke(linewidth=3.5, foreground="white")]
     middle = (time[0] + time[-1]) / 2
-    for place, name in enumerate(classes):
-        of_class = probabilities[:, place]
-        # The last of equals: there the window ends whose answer the frames before it share.
+    for index, name in enumerate(classes):
+        of_class = probabilities[:, index]
+        # The last of equals: the window ends there, and the frames before share its probabilities.
         row = int(np.flatnonzero(of_class == np.nanmax(of_class))[-1])
         if of_class[row] >= _NAMED_FROM:
             left = time[row] <= middle
@@ -124,15 +124,15 @@ def _name_peaks(axes: Axes, time: np.ndarray, probabilities: np.ndarray, classes
                 ha="left" if left else "right",
                 fontsize=10.5,
                 fontweight="bold",
-                color=_STYLES[place % len(_STYLES)][0],
+                color=_STYLES[index % len(_STYLES)][0],
                 path_effects=halo,
                 annotation_clip=False,
             )
 
 
-def _shade_gaps(panels: list[Axes], time: np.ndarray, parts: list[tuple[int, int]], end: float) -> int:
-    starts = [time[0], *(time[stop] if stop < len(time) else end for _, stop in parts)]
-    stops = [*(time[start] for start, _ in parts), end]
+def _shade_gaps(panels: list[Axes], time: np.ndarray, segments: list[tuple[int, int]], end: float) -> int:
+    starts = [time[0], *(time[stop] if stop < len(time) else end for _, stop in segments)]
+    stops = [*(time[start] for start, _ in segments), end]
     gaps = [(start, stop) for start, stop in zip(starts, stops, strict=True) if stop > start]
     for start, stop in gaps:
         if stop - start > 0.09 * (end - time[0]):
@@ -151,24 +151,24 @@ def _draw_strip(
     time: np.ndarray,
     probabilities: np.ndarray,
     classes: list[str],
-    parts: list[tuple[int, int]],
+    segments: list[tuple[int, int]],
     end: float,
 ) -> None:
     """Name the most probable emotion along the top, where there is room for its name."""
     room = 0.011 * (end - time[0])  # of one letter
     bars: list[list[tuple[float, float]]] = [[] for _ in classes]
-    for start, stop in parts:
+    for start, stop in segments:
         best = probabilities[start:stop].argmax(1)
         changes = [start, *(start + 1 + np.flatnonzero(np.diff(best))), stop]
         for first, after in pairwise(changes):
             left, right = time[first], time[after] if after < len(time) else end
-            place = int(best[first - start])
-            bars[place].append((left, right - left))
-            if right - left > room * len(classes[place]):
+            index = int(best[first - start])
+            bars[index].append((left, right - left))
+            if right - left > room * len(classes[index]):
                 middle = (left + right) / 2
-                axes.text(middle, 0.5, classes[place], ha="center", va="center", fontsize=9.5, color="#16202c")
-    for place, of_class in enumerate(bars):
-        colour = _STYLES[place % len(_STYLES)][0]
+                axes.text(middle, 0.5, classes[index], ha="center", va="center", fontsize=9.5, color="#16202c")
+    for index, of_class in enumerate(bars):
+        colour = _STYLES[index % len(_STYLES)][0]
         axes.broken_barh(of_class, (0, 1), facecolor=to_rgba(colour, 0.16), edgecolor="white", linewidth=0.6)
     axes.set(ylim=(0, 1), yticks=[])
     axes.set_ylabel("most\nprobable", rotation=0, ha="right", va="center", fontsize=9, color=_GREY)

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import pandas as pd
 
@@ -21,20 +22,11 @@ class TimelineTable:
     Columns: ``frame`` (from 0), ``seconds`` (empty for images, which have no times), ``left``, ``top``, ``right``,
     ``bottom`` (the face's box in pixels), ``confidence`` (MTCNN's, 0 to 1), a probability for each class,
     ``prediction`` (the most probable). Where no face is seen, all but the first two are empty.
-
-    Raises:
-        BadInput: the file cannot be made.
     """
 
-    def __init__(self, path: Path, classes: Sequence[str]) -> None:
-        self.path, self.classes = path, classes
-        try:
-            self._file = path.open("w", buffering=1, newline="", encoding="utf-8")  # line by line
-        except OSError as error:
-            raise BadInput(
-                f"{path.parent}: cannot be written into ({error.strerror}); give another folder with --out"
-            ) from error
-        self._writer = csv.writer(self._file, lineterminator="\n")
+    def __init__(self, file: TextIO, classes: Sequence[str]) -> None:
+        self.classes, self._file = classes, file
+        self._writer = csv.writer(file, lineterminator="\n")
         box = ("left", "top", "right", "bottom", "confidence")
         self._writer.writerow(["frame", "seconds", *box, *(PREFIX + name for name in classes), "prediction"])
 
@@ -53,11 +45,7 @@ class TimelineTable:
     def read(self) -> pd.DataFrame:
         """Return what is written so far."""
         self._file.flush()
-        return pd.read_csv(self.path)
-
-    def close(self) -> None:
-        """End the file."""
-        self._file.close()
+        return pd.read_csv(self._file.name)
 
 
 @contextmanager
@@ -67,10 +55,16 @@ def timeline_table(path: Path, classes: Sequence[str]) -> Iterator[TimelineTable
     Args:
         path: the CSV file.
         classes: the emotions, in the order of a moment's probabilities.
+
+    Raises:
+        BadInput: the file cannot be made.
     """
     with written_whole(path) as unfinished:
-        table = TimelineTable(unfinished, classes)
         try:
-            yield table
-        finally:
-            table.close()
+            file = unfinished.open("w", buffering=1, newline="", encoding="utf-8")  # line by line
+        except OSError as error:
+            raise BadInput(
+                f"{path.parent}: cannot be written into ({error.strerror}); give another folder with --out"
+            ) from error
+        with file:
+            yield TimelineTable(file, classes)

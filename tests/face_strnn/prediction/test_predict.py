@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from inspect import signature
 
 import cv2
@@ -25,6 +26,8 @@ from data_prep.store.store import FeatureStore
 from face_strnn import STRNN
 from face_strnn.cli import program as cli
 from face_strnn.cli.program import main
+from face_strnn.prediction.predict import PredictionOptions
+from face_strnn.prediction.predict import predict as predict_emotion
 from face_strnn.prediction.timeline import HOP, WINDOW
 
 PROBABILITIES = [f"p_{emotion}" for emotion in EMOTIONS]
@@ -96,7 +99,7 @@ def test_a_short_clip_is_answered_as_a_test_sequence_is(predict, run, film, maps
     clip = film("f" * 14)
     said, table = predict(clip)
     expected = answers_of(run, maps_of(clip))
-    assert said["basis"] == "whole" and said["part"] == [0, 13]
+    assert said["basis"] == "whole" and said["segment"] == [0, 13]
     assert [said["probabilities"][emotion] for emotion in EMOTIONS] == pytest.approx(expected, abs=1e-4)
     assert np.allclose(table[PROBABILITIES], np.array(expected), atol=1e-4), "one window: one answer"
 
@@ -126,16 +129,19 @@ def test_the_timeline_has_a_row_per_frame_and_gaps_where_no_face_is(predict, fil
     width, height = answered["right"] - answered["left"], answered["bottom"] - answered["top"]
     assert width.between(40, SIZE[0]).all() and height.between(40, SIZE[1]).all()
     assert answered["confidence"].between(0.9, 1).all()
-    assert said["part"] == [9, 20] and said["peak"]["frame"] in seen
+    assert said["segment"] == [9, 20] and said["peak"]["frame"] in seen
     assert said["peak"]["probability"] == pytest.approx(answered[PROBABILITIES].max(axis=None), abs=1e-5)
 
 
-def test_the_answer_for_a_long_recording_is_the_mean_of_its_timeline(predict, film, monkeypatch):
-    monkeypatch.setattr("face_strnn.prediction.predict.WHOLE_FRAMES", 15)
-    said, table = predict(film("f" * 16 + "." * 8 + "f" * 5), "--window", "6", "--hop", "3")
-    assert said["basis"] == "mean" and said["emotion"] == max(EMOTIONS, key=said["probabilities"].get)
-    means = table[PROBABILITIES].mean()
-    assert [said["probabilities"][emotion] for emotion in EMOTIONS] == pytest.approx(means.tolist(), abs=1e-5)
+def test_the_probabilities_of_a_long_recording_are_the_mean_of_its_timeline(run, vgg_file, film):
+    clip = film("f" * 16 + "." * 8 + "f" * 5)
+    options = PredictionOptions("6", "3", weights=str(vgg_file()), whole_frames=15)
+    found = predict_emotion(run, clip, options=options)
+    assert found.basis == "mean" and found.emotion == max(EMOTIONS, key=found.probabilities.get)
+    assert found.segment == (0, 15)
+    means = pd.read_csv(found.timeline)[PROBABILITIES].mean()
+    assert [found.probabilities[emotion] for emotion in EMOTIONS] == pytest.approx(means.tolist(), abs=1e-5)
+    assert predict_emotion(run, clip, options=replace(options, whole_frames=16)).basis == "whole"
 
 
 def test_files_stand_beside_the_source_under_its_name_or_in_the_folder_asked_for(predict, film, drawn, tmp_path):

@@ -15,8 +15,8 @@ from data_prep.faces.detection import Face
 from data_prep.faces.tracking import MAX_GAP, FaceFollower
 from data_prep.media.images import read_image
 from data_prep.media.videos import Frame
-from face_strnn.prediction.durations import Instant, Span
-from face_strnn.prediction.timeline import Moment, followed, timeline, whole_answer
+from face_strnn.prediction.durations import Duration, Instant
+from face_strnn.prediction.timeline import Moment, sequence_probabilities, timeline, track
 
 
 class LevelRecogniser:
@@ -56,7 +56,7 @@ def moments(n, gaps=(), rate=None, places=lambda number: 50.0, size=4):
 
 def run_timeline(stream, window="6", hop="2", kind="per-sequence"):
     recogniser = LevelRecogniser(kind)
-    return recogniser, list(timeline(stream, recogniser, Span.parse(window, "w"), Span.parse(hop, "h")))
+    return recogniser, list(timeline(stream, recogniser, Duration.parse(window, "w"), Duration.parse(hop, "h")))
 
 
 def test_every_frame_comes_once_in_order_and_windows_hold_the_last_frames():
@@ -118,9 +118,9 @@ def test_crops_that_follow_the_face_are_computed_once_for_each_frame_of_a_steady
     assert np.allclose(np.diff([crop.center_x for crop in crops]), 2, atol=1e-6)
 
 
-def test_the_whole_answer_sees_every_frame_in_one_square():
+def test_the_probabilities_of_a_sequence_see_every_frame_in_one_square():
     recogniser = LevelRecogniser()
-    answer = whole_answer(moments(40, places=lambda number: 50.0 + number), recogniser)
+    answer = sequence_probabilities(moments(40, places=lambda number: 50.0 + number), recogniser)
     assert answer[0] == 39 / 200 and recogniser.windows == [list(range(40))]
     assert len(set(recogniser.crops[0])) == 1
 
@@ -134,7 +134,7 @@ def test_memory_does_not_grow_with_the_length_of_a_recording():
                 alive.append(weakref.ref(moment.image))
                 yield moment
 
-        for _ in timeline(counted(), LevelRecogniser(), Span(frames=12), Span(frames=4)):
+        for _ in timeline(counted(), LevelRecogniser(), Duration(frames=12), Duration(frames=4)):
             most = max(most, sum(image() is not None for image in alive))
         return most
 
@@ -160,7 +160,7 @@ def test_faces_come_in_step_with_their_frames_and_few_frames_are_held(faces_and_
             alive.append(weakref.ref(image))
             yield Frame(image, number / 25)
 
-    for moment in followed(frames(), FaceFollower()):
+    for moment in track(frames(), FaceFollower()):
         gc.collect()
         most = max(most, sum(image() is not None for image in alive))
         seen.append((moment.instant, moment.face is not None))
@@ -174,9 +174,9 @@ def test_faces_come_in_step_with_their_frames_and_few_frames_are_held(faces_and_
 @pytest.mark.parametrize("text", ["0", "0s", "-1", "1.5", "abc", "", "0.5 m", "nan s"])
 def test_lengths_that_make_no_sense_are_refused(text):
     with pytest.raises(BadInput, match=r"--window .*: give seconds, such as 1\.2s, or a number of frames, such as 24"):
-        Span.parse(text, "--window")
+        Duration.parse(text, "--window")
 
 
 def test_a_hop_longer_than_the_window_is_refused_before_anything_is_read():
     with pytest.raises(BadInput, match=r"--hop 1 s: longer than the window, 24 frames"):
-        timeline(iter(()), LevelRecogniser(), Span.parse("24", "--window"), Span.parse("1s", "--hop"))
+        timeline(iter(()), LevelRecogniser(), Duration.parse("24", "--window"), Duration.parse("1s", "--hop"))
