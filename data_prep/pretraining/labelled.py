@@ -13,7 +13,7 @@ from data_prep.datasets.emotions import EMOTION_OF_CODE
 from data_prep.datasets.problems import Problem, write_problems
 from data_prep.errors import BadInput
 from data_prep.media.images import read_image
-from data_prep.preparation.recipe import Faces
+from data_prep.preparation.options import Faces
 from data_prep.pretraining.labelled_crops import LabelledCrops
 from data_prep.pretraining.labelled_images import LabelledImage, digest_of, find_labelled_images
 from data_prep.pretraining.labelled_task import LabelledTask

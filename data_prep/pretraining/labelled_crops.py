@@ -15,7 +15,7 @@ from data_prep.errors import BadInput
 from data_prep.faces.crops import cut, sequence_crop, whole
 from data_prep.faces.detection import FaceDetector
 from data_prep.media.images import read_image
-from data_prep.preparation.recipe import Faces
+from data_prep.preparation.options import Faces
 from data_prep.pretraining.labelled_images import LabelledImage
 from data_prep.tensor_files import write_tensors
 

@@ -127,6 +127,11 @@ def _options(command: Command) -> ArgumentParser:
         # `--json` alone, where the signature would ask for `--json true`
         options.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=command.help_of(name))
         by_hand.add(name)
+    for name in [name for name in parameters if "_" in name and name not in by_hand]:
+        given = parameters[name]
+        text = command.help_of(name)
+        options.add_argument(f"--{name.replace('_', '-')}", type=given.annotation, default=given.default, help=text)
+        by_hand.add(name)
     options.add_function_arguments(command.function, skip=by_hand, as_group=False)
     return options
 

@@ -94,10 +94,10 @@ def choose_store(
     """
     if len({store.folder.resolve() for store in stores}) < max(len(stores), 2):
         raise BadInput("--compare: give --features two stores or more, of the same data set, each once")
-    first = Samples.of(stores[0]).to_learn_from("none")
+    first = Samples.of(stores[0]).originals()
     accuracies = []
     for store in stores:
-        samples = Samples.of(store).to_learn_from("none")
+        samples = Samples.of(store).originals()
         _require_same(first, samples)
         outer = splitter(protocol, n_folds, samples.subjects.tolist(), samples.given_folds.tolist())
         features, labels = _apex_and_change(samples), samples.labels.numpy()

@@ -62,7 +62,7 @@ class UntrainedNetworks:
             in_training[0, self._held_out.training_samples(fold)] = True
             standardisation = Standardisation.fit(self._moments, in_training)
             networks = []
-            for seed in range(self._held_out.summary["seeds"]):
+            for seed in range(self._held_out.summary.seeds):
                 drawn = initial_parameters(config, torch.Generator().manual_seed(1000 * seed + fold))
                 folded = standardisation.fold_in({name: tensor.unsqueeze(0) for name, tensor in drawn.items()})
                 network = STRNN(**vars(config))

@@ -145,7 +145,7 @@ def test_names_and_checksums_of_what_is_not_flipped_are_those_of_stores_and_runs
     index = (store.folder / "index.csv").read_text()
     assert index.startswith(f"sequence,subject,emotion,rotation,frames,source\nS005_001,S005,anger,-12,2,{'ab' * 32}\n")
     assert samples.sha256() == "94257919fd27dbdae30942c73b1206b114bb7ab2131bef2200472fbda8d75c7b"
-    names = samples.names(np.ones(len(samples), bool))
+    names = samples.names()
     assert names_sha256(names) == "800e629848aebfc5528eb88becee79365f7e73ae1caae6299ddb115cf5383b0c"
     as_numbers = [(name, Variant(float(variant.rotation))) for name, variant in names]
     assert names_sha256(as_numbers) == names_sha256(names), "a table's 7.0 is 7"
@@ -161,7 +161,7 @@ def test_a_store_of_flips_and_fractions_comes_back_with_and_without_its_index(tm
     assert all(store.holds(entry) and store.maps(entry).shape == (2, 2, 2, 3) for entry in entries)
     assert store.entries() == store.rebuild_index() == entries, "from the index, and from the headers"
     samples = Samples.of(store)
-    assert samples.original_numbers.tolist() == [2] and samples.as_taken().n_variants == 1 and samples.n_variants == 6
+    assert samples.original_numbers.tolist() == [2] and samples.originals().n_variants == 1 and samples.n_variants == 6
     assert samples.variant_facts() == {"rotations": [-7, 0, 2.5], "flipped": [-7, 0, 2.5]}
     assert store.sequence_names() == {"P1"}
     store.remove_outdated("P1", None)

@@ -272,7 +272,7 @@ def test_a_damaged_configuration_in_a_run_folder(refused, cv_options, own_run, c
 
 
 def test_a_damaged_training_state(refused, cv_options, run_config, features, own_run):
-    def interrupt(stack):
+    def interrupt(*_):
         raise KeyboardInterrupt
 
     (own_run / "checkpoints" / "fold-01.safetensors").unlink()

@@ -125,6 +125,6 @@ def test_a_store_whose_nodes_are_no_grid_is_scanned_as_its_recipe_says(tmp_path)
     run = cross_validate(store, tmp_path / "run", plan_of(config, folds=3))
     assert run.summary.accuracy == 1 and run.summary.classes == ["low", "high"]
     for one in run.networks:
-        assert one.model.scan.predecessors == Scan.from_coordinates(places, 1.5).predecessors
+        assert one.model.scan.predecessors == Scan.of(nodes).predecessors
         assert one.model.get_parameter("spatial.G").shape == (4, 5, 2)
     assert audit_run(run, store).verdict == "14 of 14 checks passed"

@@ -146,7 +146,8 @@ def test_a_setting_is_chosen_on_original_sequences_of_training_subjects_that_wer
     for fitted, asked, _ in inner:
         assert not set(samples.subjects[fitted]) & set(samples.subjects[asked])
         assert not {"S0", "S4"} & (set(samples.subjects[fitted]) | set(samples.subjects[asked]))
-        assert (samples.rotations[asked] == 0).all() and (samples.rotations[fitted] != 0).any()
+        rotations = np.array([entry.rotation for entry in samples.entries])
+        assert (rotations[asked] == 0).all() and (rotations[fitted] != 0).any()
     held_out = np.concatenate([asked for _, asked, _ in inner[:INNER_FOLDS]])
     assert sorted(held_out) == np.intersect1d(train, samples.original_numbers).tolist()
 

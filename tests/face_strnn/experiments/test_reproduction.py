@@ -18,7 +18,7 @@ from data_prep.errors import BadInput
 from data_prep.store.store import FeatureStore, StoredSequence
 from face_strnn.cli.program import main
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
-from face_strnn.evaluation import crossval
+from face_strnn.evaluation.learners import stacked_on_maps
 from face_strnn.evaluation.metrics import summarise
 from face_strnn.evaluation.significance import holm, mcnemar
 from face_strnn.experiments import reproduction
@@ -174,7 +174,7 @@ def test_finished_cells_are_kept(store, done, tmp_path, capsys, monkeypatch):
 
     before, table = written(), (out / "results.csv").read_bytes()
     assert len(before) > 50
-    for owner, name in ((crossval, "train"), (NetworkClassifier, "fit")):
+    for owner, name in ((stacked_on_maps, "train"), (NetworkClassifier, "fit")):
         monkeypatch.setattr(owner, name, lambda *_, **__: pytest.fail("a finished cell was done again"))
     assert main(options(store, out, "--seeds", "2", "--only", "srnn")) == 0
     assert "2 of 4: STRNN, seed 1: kept" in capsys.readouterr().out
@@ -378,7 +378,7 @@ def test_a_cell_whose_audit_fails_is_named_and_ends_with_status_2(store, done, t
     table.assign(prediction=table["truth"]).to_csv(path, index=False)
     assert main(options(store, out, "--seeds", "2")) == 2
     assert "the audit of TRNN only failed" in capsys.readouterr().err
-    assert "failed: answers, figures" in (out / "report.html").read_text()
+    assert "failed: predictions, figures" in (out / "report.html").read_text()
 
 
 def test_the_help_shows_an_example_and_the_names(capsys):

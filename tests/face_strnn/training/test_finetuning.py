@@ -24,11 +24,12 @@ from face_strnn.models import reference
 from face_strnn.models.strnn import MapBatch, logits
 from face_strnn.models.time_steps import time_steps
 from face_strnn.training.from_crops import augmented as variants_module
-from face_strnn.training.from_crops.answers import answers, maps_of_crops
+from face_strnn.training.from_crops.answers import maps_of_crops
 from face_strnn.training.from_crops.augmented import Variants
 from face_strnn.training.from_crops.fold import finetune_fold
 from face_strnn.training.from_crops.joint import JointNetwork
 from face_strnn.training.from_crops.thawed import load_thawed, maps_with_gradient, split_for_finetuning
+from face_strnn.training.probabilities import probabilities
 from face_strnn.training.samples import Samples, channel_moments
 from face_strnn.training.standardisation import Standardisation
 
@@ -88,7 +89,7 @@ def test_before_any_step_the_answers_are_those_of_the_frozen_networks(finetuned_
         assert torch.equal(maps_of_crops(store, entry, backbone), store.maps(entry))
     table = pd.read_csv(frozen / "predictions.csv").query("fold == 1").set_index("sequence")
     tested = [entry for entry in upright if entry.sequence in table.index]
-    found = answers(store, tested, backbone, network.model(), "linear")
+    found = probabilities(network.model(), [maps_of_crops(store, entry, backbone) for entry in tested])
     wanted = table.loc[[entry.sequence for entry in tested], [name for name in table if name.startswith("p_")]]
     np.testing.assert_allclose(found, wanted.to_numpy(), atol=1e-5)
 
