@@ -15,6 +15,7 @@ from data_prep.backbones.backbone import load_backbone
 from data_prep.backbones.published import DATA_FOLDER, HED_FILE
 from data_prep.backbones.weights import load_weights
 from data_prep.errors import BadInput
+from data_prep.preparation.options import PrepareOptions
 from data_prep.preparation.recipe import recipe
 from data_prep.store.recipe_folder import fingerprint
 
@@ -116,7 +117,7 @@ def test_heds_maps_have_the_right_shape(hed):
 
 
 def fingerprint_of(file, architecture="vgg11", maps="pool4", margin=0.2, data="CK+"):
-    return fingerprint(recipe(data, load_backbone(architecture, str(file), maps), margin))
+    return fingerprint(recipe(data, load_backbone(architecture, str(file), maps), PrepareOptions(margin=margin)))
 
 
 def test_the_fingerprint_follows_all_that_shapes_the_maps_and_not_a_files_name(tmp_path, vgg_file):

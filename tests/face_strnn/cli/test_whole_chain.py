@@ -38,7 +38,8 @@ def test_check_describes_the_copy(synthetic, capsys, synthetic_list):
     catalogue = read_ckplus(synthetic)
     said = capsys.readouterr().out
     words = [line.replace("│", " ").split() for line in said.splitlines()]
-    assert ["subjects", "6", "6"] in words and ["frames", *[str(sum(sequence.n_frames for sequence in catalogue.sequences))] * 2] in words
+    n_frames = sum(sequence.n_frames for sequence in catalogue.sequences)
+    assert ["subjects", "6", "6"] in words and ["frames", *[str(n_frames)] * 2] in words
     assert "nothing is wrong" in said
     assert "synthetic" in said
     for emotion, count in catalogue.emotion_counts().items():

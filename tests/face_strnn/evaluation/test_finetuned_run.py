@@ -130,7 +130,7 @@ def test_other_settings_and_options_that_do_not_go_with_it_are_refused(
     assert "--weights-file: belongs to --finetune" in capsys.readouterr().err
     at = finetune_options.index("--weights-file")
     assert main(["cv", *out, *finetune_options[:at], *finetune_options[at + 2 :]]) == 2
-    assert "give that file's path with --weights-file-file" in capsys.readouterr().err
+    assert "give that file's path with --weights-file" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
 
 
@@ -172,7 +172,7 @@ def test_an_audit_finds_an_edited_figure_and_a_missing_backbone(audited, copied)
 def test_without_crops_or_weights_an_audit_says_what_it_lacks(audited, finetuned_run, features, crop_features):
     status, checks = audited(finetuned_run, "--features", str(crop_features))
     assert status == 0 and checks["recomputed"]["outcome"] == "not checkable"
-    assert "give that file's path with --weights-file-file" in checks["recomputed"]["findings"][0]
+    assert "give that file's path with --weights-file" in checks["recomputed"]["findings"][0]
     _, checks = audited(finetuned_run, "--features", str(features))
     assert "holds no face crops" in checks["recomputed"]["findings"][0]
 
