@@ -14,7 +14,6 @@ from face_strnn.cli.check import check
 from face_strnn.cli.compare import compare
 from face_strnn.cli.cv import cv
 from face_strnn.cli.demo import demo
-from face_strnn.cli.heatmap import heatmap
 from face_strnn.cli.options import COMMAND_LINE, Command, program, with_shipped_configuration
 from face_strnn.cli.predict import predict
 from face_strnn.cli.prepare import prepare
@@ -38,7 +37,6 @@ COMMANDS = (
     ),
     Command(pretrain, "face-strnn pretrain --images data/fer2013/train --faces given --out backbones/fer.safetensors"),
     Command(cv, "face-strnn cv --features features --out runs/first", configurable=True, listed=("classes",)),
-    Command(heatmap, "face-strnn heatmap runs/first --sequence S005_001 --features features", positional="run"),
     Command(saliency, "face-strnn saliency runs/first --features features", positional="run"),
     Command(
         reproduce,

@@ -7,32 +7,63 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from data_prep.datasets.catalogue import Dataset
+from data_prep.errors import BadInput
 from face_strnn.cli.console import console, progress_bar
 from face_strnn.report.formatting import percent
 
 
 def saliency(
-    run: Path, features: Path, baseline: Literal["first-frame", "zeros"] = "first-frame", steps: int = 32
+    run: Path,
+    features: Path,
+    sequence: str | None = None,
+    baseline: Literal["first-frame", "zeros"] = "first-frame",
+    steps: int = 32,
+    show_faces: bool = False,
+    root: Path | None = None,
+    dataset: Dataset = "ckplus",
+    part: str | None = None,
+    whole: bool = False,
 ) -> None:
-    """Say where a run's networks look: sparsity, attributions of held-out sequences, and, on synthetic data, how right.
+    """Explain a run: sparsity of its projections, attributions of held-out sequences, localisation on synthetic data.
 
-    Writes RUN/saliency.json and the figures, and draws the page anew with them.
+    Writes RUN/saliency.json and the figures, and the page with them. With --sequence it draws one test sequence, frame
+    by frame, and writes nothing else.
 
     Args:
         run: a finished run folder.
         features: the feature store that the run was made with.
-        baseline: what sequences are compared with: their first frame all the time, or maps of zeros.
+        sequence: draw only this test sequence, attributed by the networks that never saw its subject.
+        baseline: what sequences are compared with: their first frame, repeated, or maps of zeros.
         steps: points of the integral from the baseline to the sequence.
+        show_faces: with --sequence: draw the maps over the subject's own frames; do not pass that figure on.
+        root: with --show-faces: folder of the data set; for a manifest the file.
+        dataset: with --show-faces: layout of the data set.
+        part: with --show-faces: camera and light of Oulu-CASIA, VL/Strong by default.
+        whole: with --show-faces: take MMI's whole recordings, not the part up to the apex.
     """
+    from data_prep.datasets.registry import read_dataset
     from data_prep.store.store import FeatureStore
     from face_strnn.evaluation.run import Run
     from face_strnn.report.page import render_report
     from face_strnn.saliency.explanation import explain_run
+    from face_strnn.saliency.sequence_explanation import explain_sequence
 
+    if sequence is None and (show_faces or root):
+        raise BadInput("--show-faces and --root are for one sequence; name it with --sequence")
+    if show_faces != (root is not None):
+        raise BadInput("--show-faces needs --root, the folder of the data set, and --root is only for --show-faces")
+    if sequence is not None:
+        catalogue = read_dataset(dataset, root, part, whole) if root else None
+        figure = explain_sequence(Run(run), FeatureStore.open(features), sequence, baseline, steps, catalogue)
+        console.print(f"[b]{escape(str(figure))}[/b]", soft_wrap=True)
+        if catalogue is not None and catalogue.data != "synthetic":
+            console.print("It shows the subject's face: keep it on this machine.", style="bold yellow")
+        return
     store, opened = FeatureStore.open(features), Run(run)
     with progress_bar("attributing held-out sequences", opened.summary.n_sequences) as update:
-        found = explain_run(opened, store, baseline, steps, progress=lambda _: update(advance=1))
-    print_saliency(found)
+        explanation = explain_run(opened, store, baseline, steps, progress=lambda _: update(advance=1))
+    print_saliency(explanation)
     console.print(f"[b]{escape(str(run / 'saliency.json'))}[/b]", soft_wrap=True)
     console.print(f"with its figures on the page: [b]{escape(str(render_report(opened)))}[/b]", soft_wrap=True)
 

@@ -350,7 +350,7 @@ def test_predict_of_something_without_a_face(refused, run, vgg_file, tmp_path):
     assert "absent.mp4: no such file" in refused(*options, tmp_path / "absent.mp4")
 
 
-@pytest.mark.parametrize("command", ["report", "heatmap", "saliency", "predict"])
+@pytest.mark.parametrize("command", ["report", "saliency", "predict"])
 @pytest.mark.parametrize("damage", ["absent", "empty", "no summary", "torn summary"])
 def test_a_run_that_is_not_finished(refused, own_run, synthetic, features, tmp_path, command, damage):
     folder = {"absent": tmp_path / "absent", "empty": tmp_path / "empty"}.get(damage, own_run)
@@ -394,7 +394,7 @@ def test_the_program_itself_ends_with_status_2_and_a_line(tmp_path):
 
 
 def test_help_shows_an_example_of_every_command(capsys):
-    for command in ("demo", "synth", "check", "prepare", "cv", "heatmap", "saliency", "report", "predict"):
+    for command in ("demo", "synth", "check", "prepare", "cv", "saliency", "report", "predict"):
         with pytest.raises(SystemExit) as ended:
             main([command, "--help"])
         assert ended.value.code == 0

@@ -196,14 +196,13 @@ def test_the_smallest_data_that_the_folds_allow_can_be_cross_validated(cv_option
     assert len(pd.read_csv(tmp_path / "run" / "predictions.csv")) == 4
 
 
-def test_report_and_heatmap_draw_a_finished_run_anew(run, capsys):
+def test_report_draws_a_finished_run_anew(run, capsys):
     (run / "report.html").unlink()
     saliency = run / "figures" / "saliency.png"
     saliency.unlink(missing_ok=True)
     before = {name: data for name, data in files_below(run).items() if not name.startswith("figures/")}
-    assert main(["heatmap", str(run)]) == 0
-    assert saliency.read_bytes().startswith(b"\x89PNG")
     assert main(["report", str(run)]) == 0
+    assert saliency.read_bytes().startswith(b"\x89PNG")
     page = (run / "report.html").read_text()
     assert "synthetic" in page
     after = files_below(run)

@@ -103,7 +103,7 @@ def test_a_larger_grid_trains_and_its_run_is_drawn(tmp_path):
     model = STRNN.load(run / "checkpoints" / "fold-01.safetensors")
     assert model.spatial.G.shape[1] == shape[0] * shape[1]
     assert audit_run(Run(run), store).verdict == "14 of 14 checks passed"
-    assert main(["heatmap", str(run), "--features", str(store.folder), "--sequence", "S1_2"]) == 0
+    assert main(["saliency", str(run), "--features", str(store.folder), "--sequence", "S1_2"]) == 0
 
 
 def test_sizes_that_are_given_must_be_those_of_the_features():

@@ -1,4 +1,4 @@
-"""The commands `saliency` and `heatmap --sequence`, over the small run on drawn faces: the maps mean nothing here."""
+"""The command `saliency`, of a run and of one sequence, on the small synthetic run, whose maps mean nothing."""
 
 import base64
 import json
@@ -195,31 +195,31 @@ def test_no_subjects_face_is_in_a_figure_unless_the_option_asks_for_it(tmp_path,
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     name = HeldOut(Run(run), FeatureStore.open(features)).sequences[0]
-    of_sequence = ["heatmap", str(copy), "--sequence", name, "--features", str(features)]
-    assert main(of_sequence) == 0
+    one_sequence = ["saliency", str(copy), "--sequence", name, "--features", str(features), "--steps", "2"]
+    assert main(one_sequence) == 0
+    assert not (copy / "saliency.json").exists(), "one sequence is drawn and nothing else is written"
     assert main(["saliency", str(copy), "--features", str(features), "--steps", "2"]) == 0
     assert (copy / "figures" / f"sequence-{name}.svg").is_file()
     assert not any(map(shows_a_face, (copy / "figures").glob("*.svg")))
     assert not (copy / "shows-faces").exists()
 
     before = {file: file.read_bytes() for file in (copy / "figures").iterdir()}
-    assert main([*of_sequence, "--show-faces", "--root", str(synthetic)]) == 0
+    assert main([*one_sequence, "--show-faces", "--root", str(synthetic)]) == 0
     assert shows_a_face(copy / "shows-faces" / f"{name}.svg")
     assert {file: file.read_bytes() for file in (copy / "figures").iterdir()} == before
 
 
 def test_options_of_one_sequence_that_do_not_go_together_are_named(tmp_path, run, features, synthetic, capsys):
     def refused(*options: str) -> str:
-        assert main(["heatmap", str(run), *options]) == 2
+        assert main(["saliency", str(run), "--features", str(features), *options]) == 2
         return capsys.readouterr().err
 
-    features, synthetic = str(features), str(synthetic)
-    assert "name it with --sequence" in refused("--show-faces", "--root", synthetic)
-    assert "--sequence needs --features" in refused("--sequence", "S005_001")
-    of_sequence = ("--sequence", "S005_001", "--features", features)
-    assert "--show-faces needs --root" in refused(*of_sequence, "--show-faces")
-    assert "--root is for --show-faces alone" in refused(*of_sequence, "--root", synthetic)
-    assert "tested no such sequence" in refused("--sequence", "S999_001", "--features", features)
+    root, sequence = ("--root", str(synthetic)), ("--sequence", "S005_001")
+    assert "name it with --sequence" in refused("--show-faces", *root)
+    assert "name it with --sequence" in refused(*root)
+    assert "--show-faces needs --root" in refused(*sequence, "--show-faces")
+    assert "--root is only for --show-faces" in refused(*sequence, *root)
+    assert "tested no such sequence" in refused("--sequence", "S999_001")
 
 
 def test_images_that_are_not_those_of_the_features_are_refused(tmp_path, run, features, synthetic, capsys):
@@ -228,6 +228,6 @@ def test_images_that_are_not_those_of_the_features_are_refused(tmp_path, run, fe
     subject, number = name.split("_")
     first = sorted((tmp_path / "data" / "cohn-kanade-images" / subject / number).glob("*.png"))[0]
     Image.fromarray(255 - np.asarray(Image.open(first))).save(first)
-    arguments = ["heatmap", str(run), "--sequence", name, "--features", str(features), "--show-faces"]
+    arguments = ["saliency", str(run), "--sequence", name, "--features", str(features), "--show-faces"]
     assert main([*arguments, "--root", str(tmp_path / "data")]) == 2
     assert "not the images that the run's features were made from" in capsys.readouterr().err
