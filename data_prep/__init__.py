@@ -15,9 +15,10 @@ _HOME = {
     "load_backbone": "data_prep.backbones.backbone",
     "prepare": "data_prep.preparation.pipeline",
     "read_dataset": "data_prep.datasets.registry",
+    "write_synthetic": "data_prep.synthetic.dataset",
 }
 
-__all__ = ["FaceStore", "FeatureStore", "PrepareOptions", "load_backbone", "prepare", "read_dataset"]
+__all__ = ["FaceStore", "FeatureStore", "PrepareOptions", "load_backbone", "prepare", "read_dataset", "write_synthetic"]
 
 
 def __getattr__(name: str) -> object:

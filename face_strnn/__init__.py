@@ -3,16 +3,28 @@
 import importlib
 
 _HOME = {
+    "NetworkConfig": "face_strnn.config",
     "Plan": "face_strnn.evaluation.settings",
     "Run": "face_strnn.evaluation.run",
     "STRNN": "face_strnn.models.strnn",
     "STRNNClassifier": "face_strnn.estimator",
     "Scan": "face_strnn.models.scan",
     "SubjectKFold": "face_strnn.evaluation.protocols",
+    "TrainingConfig": "face_strnn.config",
     "cross_validate": "face_strnn.evaluation.crossval",
 }
 
-__all__ = ["STRNN", "Plan", "Run", "STRNNClassifier", "Scan", "SubjectKFold", "cross_validate"]
+__all__ = [
+    "STRNN",
+    "NetworkConfig",
+    "Plan",
+    "Run",
+    "STRNNClassifier",
+    "Scan",
+    "SubjectKFold",
+    "TrainingConfig",
+    "cross_validate",
+]
 
 
 def __getattr__(name: str) -> object:
