@@ -17,7 +17,7 @@ from data_prep.store.store import FeatureStore, StoredSequence
 from face_strnn.cli.report import print_summary
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
 from face_strnn.evaluation.folds import Fold, missing_classes
-from face_strnn.evaluation.learners.stacked_on_maps import deal_to_stacks
+from face_strnn.evaluation.learners.stacked_on_maps import assign_to_stacks
 from face_strnn.evaluation.run import Run
 from face_strnn.models.strnn import STRNN, MapBatch, logits
 from face_strnn.report.page import render_report
@@ -192,12 +192,12 @@ def test_a_class_of_one_subject_is_lacking_in_the_fold_that_holds_it_out():
 
 
 def test_a_stack_whose_training_was_begun_stays_together(tmp_path):
-    assert deal_to_stacks(25, 10, tmp_path, apart=25) == [(0, 10), (10, 20), (20, 25)]
+    assert assign_to_stacks(25, 10, tmp_path, apart=25) == [(0, 10), (10, 20), (20, 25)]
     (tmp_path / "networks-11-14.training").touch()
-    assert deal_to_stacks(25, 10, tmp_path, apart=25) == [(0, 10), (10, 14), (14, 24), (24, 25)]
+    assert assign_to_stacks(25, 10, tmp_path, apart=25) == [(0, 10), (10, 14), (14, 24), (24, 25)]
     (tmp_path / "networks-01-25.training").touch()
     (tmp_path / "networks-11-14.training").unlink()
-    assert deal_to_stacks(25, 10, tmp_path, apart=25) == [(0, 25)]
+    assert assign_to_stacks(25, 10, tmp_path, apart=25) == [(0, 25)]
 
 
 def test_as_many_networks_are_stacked_as_the_memory_holds_and_none_is_said_before_anything_begins():
