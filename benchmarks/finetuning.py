@@ -15,8 +15,8 @@ from data_prep.backbones.recorded import recorded_backbone
 from data_prep.store.store import FeatureStore
 from face_strnn import STRNN
 from face_strnn.config import Config, FinetuningConfig
-from face_strnn.training.from_crops.answers import maps_of_crops
-from face_strnn.training.from_crops.augmented import Variants
+from face_strnn.training.from_crops.augmented import AugmentedClips
+from face_strnn.training.from_crops.crop_maps import maps_of_crops
 from face_strnn.training.from_crops.joint import JointNetwork
 from face_strnn.training.from_crops.thawed import split_for_finetuning
 from face_strnn.training.samples import Samples, channel_moments
@@ -39,13 +39,13 @@ def main() -> None:
     moments = channel_moments([samples[n] for n in chosen])
     standardisation = Standardisation.fit(moments, torch.ones(1, len(chosen), dtype=torch.bool))
     network = JointNetwork(STRNN(), standardisation, split, config, settings)
-    variants = Variants(store, split, settings.frames, None)
-    variants(entries[0], 0)  # libraries prepare themselves
+    clips = AugmentedClips(store, split, settings.frames, None)
+    clips(entries[0], 0)  # libraries prepare themselves
     n_frames = sum(entry.frames for entry in entries) / len(entries)
 
     began = time.process_time()
-    inputs = [variants(entry, 1) for entry in entries]
-    _print("a variant: crops augmented, frozen blocks", began, len(entries))
+    inputs = [clips(entry, 1) for entry in entries]
+    _print("an augmented clip: crops augmented, frozen blocks", began, len(entries))
     began = time.process_time()
     network.step(inputs, samples.labels[chosen], 1.0, None)
     _print(f"a step, {sum(map(len, inputs)) / len(inputs):.1f} frames a sequence", began, len(entries))

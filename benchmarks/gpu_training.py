@@ -40,7 +40,7 @@ def main() -> None:
     maps = [torch.randn(one.frames, 7, 7, 512, generator=generator).half() for one in listed]
     labels = torch.randint(7, (len(listed),), generator=generator)
     folds = np.array([one.fold_interleaved for one in listed])
-    members = [StackedNetwork(fold, 0, folds != fold) for fold in range(1, 11)]
+    networks = [StackedNetwork(fold, 0, folds != fold) for fold in range(1, 11)]
     moments = channel_moments(maps)
     needed = EPOCHS * operations(sum(one.frames for one in listed), len(listed), n_networks=9)
     rate = gpu_matrix_rate()
@@ -50,7 +50,7 @@ def main() -> None:
         config = Config(NETWORK, TrainingConfig(epochs=EPOCHS, precision=precision))
         started = time.perf_counter()
         samples = TrainingSamples(maps, labels, moments)
-        train(members, samples, config, device="cuda", progress=lambda _: ended.append(now()))  # noqa: B023
+        train(networks, samples, config, device="cuda", progress=lambda _: ended.append(now()))  # noqa: B023
         total = now() - started
         share = f"{100 * needed / total / rate:.0f} %" if precision == "float32" else ""
         table.add_row(f"{precision}, all of it, loading the maps included", f"{total:.1f}", share)

@@ -79,9 +79,9 @@ def train_on(folder: Path) -> None:
     started = time.perf_counter()
     samples = Samples.of(FeatureStore.open(folder))
     folds = np.arange(len(samples)) % 10
-    members = [StackedNetwork(fold, 0, folds != fold - 1) for fold in (1, 2)]
+    networks = [StackedNetwork(fold, 0, folds != fold - 1) for fold in (1, 2)]
     config = config_for(samples, Config(training=TrainingConfig(epochs=1)))
-    train(members, TrainingSamples(samples, samples.labels, channel_moments(samples)), config)
+    train(networks, TrainingSamples(samples, samples.labels, channel_moments(samples)), config)
     print(peak["RssAnon"], peak["RssFile"], f"{time.perf_counter() - started:.0f}")
 
 

@@ -70,11 +70,11 @@ def one_epoch(console: Console, rate: float) -> None:
     maps = [torch.randn(one.frames, 7, 7, 512, generator=generator).half() for one in listed]
     labels = torch.randint(7, (len(listed),), generator=generator)
     folds = np.array([one.fold_interleaved for one in listed])
-    members = [StackedNetwork(fold, 0, folds != fold) for fold in range(1, 11)]
+    networks = [StackedNetwork(fold, 0, folds != fold) for fold in range(1, 11)]
     moments = channel_moments(maps)
     config = Config(NETWORK, TrainingConfig(epochs=1))
     before = peak_memory_mib()
-    ours = seconds(lambda: train(members, TrainingSamples(maps, labels, moments), config), 2)
+    ours = seconds(lambda: train(networks, TrainingSamples(maps, labels, moments), config), 2)
     after = peak_memory_mib()
     # The loops train fold by fold; one step of one fold is measured and the rest is proportion.
     network = STRNN()

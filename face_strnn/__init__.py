@@ -1,4 +1,4 @@
-"""From pooling maps to emotions: the STRNN, its training, its protocols and its evidence."""
+"""From pooling maps to emotions: the STRNN, its training, its protocols and its audit."""
 
 import importlib
 
@@ -28,7 +28,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import public names when they are first asked for: importing torch takes seconds, and `-h` needs none of it."""
+    """Import public names on first use: importing torch takes seconds, and `-h` does not need it."""
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The settings of a network and its training, as they stand in a configuration file."""
+"""The settings of a network and its training, as a configuration file names them."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -21,30 +21,30 @@ Selection = Literal["last", "inner", "oracle"]
 """Which epoch's network is tested; see :func:`face_strnn.evaluation.crossval.cross_validate`."""
 
 LearnFrom = Literal["all", "one", "original"]
-"""Which of the variants that the features hold networks learn from: in every epoch all of them, in every epoch one of
-each sequence, drawn anew, or only the original sequences."""
+"""Which stored variants of a training sequence an epoch uses: all, one drawn anew for every epoch, or only the original
+sequence."""
 
 Finetune = Literal["none", "last-block", "all"]
-"""Which part of the backbone is trained on: the convolutions before its last pooling layer, or all of it."""
+"""Which part of the backbone is fine-tuned: the convolutions before its last pooling layer, or all of it."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """What a number must be.
+    """The range of a setting.
 
     Attributes:
-        holds: whether a value is so; false for NaN.
-        words: what stands behind "it must" in the error.
+        holds: whether a value is in the range; false for NaN.
+        words: the range in words, after "it must" in the error.
     """
 
     holds: Callable[[float], bool]
     words: str
 
     def require(self, section: str, settings: object, *names: str) -> None:
-        """Hold attributes of settings to it.
+        """Check attributes of settings.
 
         Raises:
-            BadInput: one of them is not so; ``section`` is where it stands in a configuration.
+            BadInput: one is out of range; the message names it and its ``section`` of the configuration.
         """
         for name in names:
             if not self.holds(value := getattr(settings, name)):
@@ -59,21 +59,21 @@ SHARE = Range(lambda value: 0 <= value < 1, "be at least 0 and below 1")
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Sizes of an STRNN. The defaults are the paper's; what is None follows the features, see :meth:`for_maps`.
+    """Sizes of an STRNN. The defaults are the paper's; :meth:`for_maps` fills in what is None.
 
     Attributes:
-        input_size: channels C of a node's input; left out, those of the features.
-        grid: the nodes' shape in maps: (h, w), or (K,) for K nodes that are no grid; left out, that of the features.
+        input_size: channels C of a node's input; by default those of the features.
+        grid: the nodes' shape in maps: (h, w), or (K,) for K nodes that form no grid; by default that of the features.
         spatial_hidden: units of a node's hidden state, per direction.
         spatial_output: units of m_t, equation (4).
         spatial_projection: Kp, equation (3).
         temporal_hidden: units of f_t and g_t.
         length: time steps L.
         temporal_projection: Lp, equation (7).
-        n_classes: number of classes; left out, those of the data.
+        n_classes: number of classes; by default those of the data.
         activation: sigma of equations (1), (5) and (6).
-        variant: ``strnn``; ``srnn``, whose temporal recurrent layer is one fully connected layer instead; ``trnn``,
-            whose spatial one is.
+        variant: ``strnn``; ``srnn``, with a fully connected layer in place of the temporal recurrent layer; ``trnn``,
+            with one in place of the spatial recurrent layer.
     """
 
     input_size: int | None = None
@@ -96,20 +96,20 @@ class NetworkConfig:
             raise BadInput(f"network: variant is {self.variant}; it must be strnn, srnn or trnn")
 
     def for_maps(self, shape: Sequence[int], n_classes: int) -> "NetworkConfig":
-        """Return the settings with the sizes that maps and classes give.
+        """Return the settings, with the sizes filled in from the maps and the classes.
 
         Args:
-            shape: of a frame's maps: (h, w, C), or (K, C) where their nodes are no grid.
+            shape: of a frame's maps: (h, w, C), or (K, C) where the nodes form no grid.
             n_classes: number of classes of the data.
 
         Raises:
-            BadInput: a size that is not None is another one.
+            BadInput: a size that is set differs from that of the maps or classes.
         """
         given = {"grid": tuple(shape[:-1]), "input_size": shape[-1], "n_classes": n_classes}
         for name, value in given.items():
             if getattr(self, name) not in (None, value):
                 raise BadInput(
-                    f"network.{name} is {getattr(self, name)} and that of the features {value}; leave it at its default"
+                    f"network.{name} is {getattr(self, name)}, but that of the features is {value}; omit network.{name}"
                 )
         return replace(self, **given)
 
@@ -120,7 +120,7 @@ class NetworkConfig:
 
     @property
     def n_temporal_features(self) -> int:
-        """Numbers that the last layer, ``temporal.V``, sees of a sequence."""
+        """Inputs of the last layer, ``temporal.V``, per sequence."""
         return self.temporal_hidden if self.variant == "srnn" else 2 * self.temporal_projection * self.temporal_hidden
 
     def shapes(self, n_directions: int = 4) -> dict[str, tuple[int, ...]]:
@@ -130,7 +130,7 @@ class NetworkConfig:
             ValueError: a size is None.
         """
         if None in (self.input_size, self.grid, self.n_classes):
-            raise ValueError("the sizes that follow the features are not known yet: call for_maps first")
+            raise ValueError("the sizes of the features are not known yet: call for_maps first")
         spatial = {
             "spatial.U": (n_directions, self.spatial_hidden, self.input_size),
             "spatial.W": (n_directions, self.spatial_hidden, self.spatial_hidden),
@@ -167,15 +167,15 @@ class TrainingConfig:
         epochs: passes over the training samples.
         batch_size: sequences per step, over all folds; a fold skips those of its held-out subjects.
         optimiser: ``adamw``, or ``sgd`` with Nesterov's momentum of 0.9.
-        learning_rate: highest one, reached after ``warmup``.
-        schedule: ``cosine`` lets the learning rate fall to 0 from there, ``constant`` keeps it.
+        learning_rate: the highest learning rate, reached after ``warmup``.
+        schedule: ``cosine`` lowers the learning rate from there to 0, ``constant`` keeps it.
         warmup: share of all steps in which the learning rate rises from 0.
-        weight_decay: on U, W, V and R; biases have none, and G has its own penalty.
-        gradient_clip: longest gradient that a step takes, per network; infinite for no limit.
+        weight_decay: of U, W, V and R; biases are not decayed, and G has its own penalty.
+        gradient_clip: largest norm of a network's gradient in a step; infinite for no clipping.
         lambda1: weight of sum |G^r| in the loss, equation (10).
         lambda2: weight of sum |G^f| + sum |G^b|.
-        dropout: share of the temporal projections q, equation (7), that a step leaves out.
-        label_smoothing: share of the label that is spread over all classes.
+        dropout: share of the temporal projections q, equation (7), that a step drops.
+        label_smoothing: share of the label that is distributed over all classes.
         interpolation: how a sequence becomes L time steps.
         precision: ``bfloat16`` computes the spatial layer in that type.
     """
@@ -216,26 +216,25 @@ class Config:
 
 @dataclass(frozen=True)
 class FinetuningConfig:
-    """How backbone and STRNN are trained on together, from the STRNN that was trained on frozen maps.
+    """How backbone and STRNN are fine-tuned together, from the STRNN that was trained on frozen maps.
 
-    What is not named here is as in :class:`face_strnn.config.TrainingConfig`: interpolation, precision, label
-    smoothing, the longest gradient and the lambdas.
+    Interpolation, precision, label smoothing, gradient clipping and the lambdas are those of
+    :class:`face_strnn.config.TrainingConfig`.
 
     Attributes:
-        epochs: passes over the training sequences; the last one counts.
+        epochs: passes over the training sequences; the last epoch's networks are kept.
         batch_size: sequences per step.
-        backbone_rate: highest learning rate of the backbone, reached after ``warmup``; half a cosine leads to 0.
-        network_rate: that of the STRNN.
-        warmup: share of all steps in which the rates rise from 0.
-        pull: weight of half the squared distance to the weights before, in the loss: L2-SP (Li, Grandvalet, Davoine,
+        backbone_rate: highest learning rate of the backbone, reached after ``warmup``; half a cosine lowers it to 0.
+        network_rate: highest learning rate of the STRNN.
+        warmup: share of all steps in which the learning rates rise from 0.
+        pull: weight, in the loss, of half the squared distance to the initial weights: L2-SP (Li, Grandvalet, Davoine,
             ICML 2018).
-        dropout: share of the temporal projections q that a step leaves out.
-        frames: how many of a sequence's frames a step takes, in order, the first and the last always among them; 0 for
-            all. Testing takes all.
-        variants: how many augmented variants of a sequence there are to draw from, made once; 0 draws anew in every
-            epoch.
-        share: of the trained weights in those that are kept; the rest is that of the weights before (WiSE-FT: Wortsman
-            et al., CVPR 2022).
+        dropout: share of the temporal projections q that a step drops.
+        frames: number of a sequence's frames in a step, in order, always with the first and the last; 0 for all.
+            Testing uses all frames.
+        variants: number of augmented variants of a sequence to draw from, made once; 0 makes a new one in every epoch.
+        share: weight of the fine-tuned weights in their average with the initial weights, which is kept (WiSE-FT:
+            Wortsman et al., CVPR 2022).
     """
 
     epochs: int = 6

@@ -1,4 +1,4 @@
-"""What all figures share: a title that names the data, colours, and files in three formats."""
+"""What all figures share: colours, a title that names the data, and files in three formats."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from data_prep.atomic_files import written_whole
 
 BLUE, ORANGE, GREY = "#1f5fa8", "#c8591a", "#5b6470"
-"""Apart in lightness too: safe for the colour-blind, and on paper."""
+"""They differ in lightness too, for colour-blind readers and for grey prints."""
 
 FORMATS = ("png", "pdf", "svg")
 
@@ -24,7 +24,7 @@ _UNDATED = {
 
 @dataclass(frozen=True)
 class FigureSource:
-    """What a figure is drawn from, which stands above it.
+    """What a figure shows, as its title says.
 
     Attributes:
         data: the data set's name, or "synthetic".
@@ -39,11 +39,11 @@ class FigureSource:
 
 
 def entitle(figure: Figure, title: str, source: FigureSource) -> None:
-    """Name the data above the figure, so that a picture that travels alone still says what it shows.
+    """Name the data in the title, so that a figure without its page still says what it shows.
 
     Args:
-        figure: it has one title, which is replaced.
-        title: what it shows.
+        figure: its title is replaced.
+        title: what the figure shows.
         source: the data and the selection.
     """
     title = f"{title}, {source.averaging}" if source.averaging else title
@@ -57,31 +57,31 @@ def save_figure(figure: Figure, path: Path) -> Path:
 
     Args:
         figure: what to write.
-        path: without an ending; the folder exists.
+        path: without a suffix; the folder exists.
 
     Returns:
         The PNG's path.
     """
     with matplotlib.rc_context({"svg.hashsalt": path.name, "pdf.fonttype": 42}):
-        for ending in FORMATS:
-            with written_whole(path.with_name(f"{path.name}.{ending}")) as unfinished:
-                figure.savefig(unfinished, format=ending, dpi=_PIXELS_PER_INCH, metadata=_UNDATED[ending])
+        for suffix in FORMATS:
+            with written_whole(path.with_name(f"{path.name}.{suffix}")) as unfinished:
+                figure.savefig(unfinished, format=suffix, dpi=_PIXELS_PER_INCH, metadata=_UNDATED[suffix])
     return path.with_name(f"{path.name}.png")
 
 
-def save_figures(folder: Path, drawn: Mapping[str, Figure], optional: Collection[str]) -> list[Path]:
-    """Write figures into a folder and remove those that are not drawn this time.
+def save_figures(folder: Path, figures: Mapping[str, Figure], optional: Collection[str]) -> list[Path]:
+    """Write figures into a folder and remove outdated ones.
 
     Args:
-        folder: made where it is missing.
-        drawn: name without an ending -> figure.
-        optional: names that an earlier run of this function may have left there.
+        folder: created if it is missing.
+        figures: name without a suffix -> figure.
+        optional: names of figures from an earlier call, which are removed unless they are written again.
 
     Returns:
         The PNG files written.
     """
     folder.mkdir(exist_ok=True)
-    for name in optional - drawn.keys():
-        for ending in FORMATS:
-            (folder / f"{name}.{ending}").unlink(missing_ok=True)
-    return [save_figure(figure, folder / name) for name, figure in drawn.items()]
+    for name in optional - figures.keys():
+        for suffix in FORMATS:
+            (folder / f"{name}.{suffix}").unlink(missing_ok=True)
+    return [save_figure(figure, folder / name) for name, figure in figures.items()]

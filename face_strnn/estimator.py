@@ -27,13 +27,13 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
 
     Args:
         spatial_hidden, spatial_output, spatial_projection, temporal_hidden, length, temporal_projection, activation,
-            variant: sizes of the network, see :class:`face_strnn.config.NetworkConfig`; input size, grid and classes
-            are those of the data.
+            variant: sizes of the network, see :class:`face_strnn.config.NetworkConfig`; input size, grid and number of
+            classes are those of the data.
         epochs, batch_size, optimiser, learning_rate, schedule, warmup, weight_decay, gradient_clip, lambda1, lambda2,
             dropout, label_smoothing, interpolation, precision: see :class:`face_strnn.config.TrainingConfig`.
-        scan: traversals of nodes that are no grid, such as sensors; sequences are (frames, K, C) then.
+        scan: traversals of nodes that form no grid, such as sensors; sequences are then (frames, K, C).
         random_state: seed of the initial parameters.
-        device: ``"auto"`` trains on a GPU where there is one.
+        device: ``"auto"`` trains on a GPU if there is one.
 
     Attributes:
         classes_: (n_classes,) the labels in ascending order.
@@ -126,9 +126,9 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
             for kind in (NetworkConfig, TrainingConfig)
         )
         config = Config(network.for_maps(maps[0].shape[1:], len(self.classes_)), training)
-        alone = StackedNetwork(1, self.random_state, np.ones(len(maps), bool))
+        stacked = StackedNetwork(1, self.random_state, np.ones(len(maps), bool))
         samples = TrainingSamples(maps, torch.from_numpy(labels), channel_moments(maps))
-        stack = train([alone], samples, config, device=compute_device(self.device), scan=self.scan)
+        stack = train([stacked], samples, config, device=compute_device(self.device), scan=self.scan)
         self.network_ = stack.models()[0]
         return self
 
@@ -136,7 +136,7 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
         """Return (N, n_classes) probabilities, in the order of ``classes_``.
 
         Raises:
-            BadInput: maps of other sizes than those of the training, or NaN in them.
+            BadInput: maps of other sizes than in training, or NaN in them.
         """
         check_is_fitted(self)
         maps = _sequences(X, self.scan)

@@ -1,1 +1,1 @@
-"""The proof: what a run claims, derived anew from its files."""
+"""The audit: the claims of a run, derived anew from its files."""

@@ -1,4 +1,4 @@
-"""The audit of a run: what a reviewer asks of it, derived anew from its files and not from what it claims.
+"""The audit of a run: a reviewer's questions, answered from its files and not from its claims.
 
 The files are not signed: an audit finds mistakes and edited files, not a run that was made by another program with all
 its files in agreement; only training again can show that.

@@ -1,6 +1,6 @@
 """What an audit checks.
 
-Each check is a function that yields what it finds wrong, one line each. Where it lacks what it takes it raises
+Each check is a function that yields what it finds wrong, one line each. If what it needs is missing, it raises
 :class:`face_strnn.audit.run_files.NotCheckable`: that is neither passed nor failed.
 """
 

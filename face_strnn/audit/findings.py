@@ -1,4 +1,4 @@
-"""How an audit compares values and words what it finds."""
+"""Comparison of values, and the wording of findings."""
 
 import json
 import math
@@ -21,7 +21,7 @@ def equal(found: Any, wanted: Any) -> bool:  # noqa: ANN401
 
 
 def short(value: Any) -> str:  # noqa: ANN401
-    """Write a value as it stands in a file, shortened to a line's worth."""
+    """Write a value as in a file, shortened to fit a line."""
     text = json.dumps(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 

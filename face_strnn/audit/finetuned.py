@@ -1,4 +1,4 @@
-"""What an audit derives anew of a fine-tuned run."""
+"""The checks that only a fine-tuned run needs."""
 
 from collections.abc import Iterator
 from hashlib import sha256
@@ -15,7 +15,7 @@ from face_strnn.training.samples import names_sha256
 
 
 def figures_beside_frozen(files: RunFiles) -> dict[str, Any]:
-    """Return what the summary should say of the frozen networks.
+    """Return the figures of the frozen networks that the summary should have.
 
     Raises:
         NotCheckable: the frozen run is not there.
@@ -28,7 +28,7 @@ def figures_beside_frozen(files: RunFiles) -> dict[str, Any]:
 
 
 def read_in_finetuning(files: RunFiles, network: TrainedNetwork) -> Iterator[str]:
-    """Yield what is wrong with whose crops a network's fine-tuning read, and with what it started from."""
+    """Yield where fine-tuning read other crops than its fold's, or started from another network."""
     backbone = backbone_file(network.path)
     facts = thawed_facts(backbone)
     if (facts.get("fold"), facts.get("seed")) != (str(network.fold), str(network.seed)):

@@ -1,4 +1,4 @@
-"""What the networks' headers say, held against the settings, the protocol and the history."""
+"""The networks' headers, compared with the settings, the protocol and the history."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -30,9 +30,9 @@ def settings(files: RunFiles) -> Iterator[str]:
         "tested": (summary.tested, tested_words(_variants_tested(files))),
     }
     pairs |= {f"features.{key}": (summary.features.get(key), value) for key, value in wanted.features.items()}
-    for key, (said, value) in pairs.items():
-        if said != value:
-            yield f"summary.json has {key} {said}, config.yaml {value}"
+    for key, (claimed, value) in pairs.items():
+        if claimed != value:
+            yield f"summary.json has {key} {claimed}, config.yaml {value}"
     for one in files.networks:
         facts = one.model.facts
         pairs = {f"network.{name}": (value, getattr(network, name)) for name, value in asdict(one.model.config).items()}
@@ -43,9 +43,9 @@ def settings(files: RunFiles) -> Iterator[str]:
             "selection": (facts["selection"], wanted.selection),
             "training.interpolation": (facts["interpolation"], wanted.training.interpolation),
         }
-        for key, (said, value) in pairs.items():
-            if said != value:
-                yield f"{one.name} has {key} {said}, config.yaml {value}"
+        for key, (claimed, value) in pairs.items():
+            if claimed != value:
+                yield f"{one.name} has {key} {claimed}, config.yaml {value}"
 
 
 def _variants_tested(files: RunFiles) -> int:

@@ -97,7 +97,7 @@ class RunFiles:
 
     @cached_property
     def stored(self) -> Samples:
-        """What the features at hand hold of the run's classes, whether or not they are the run's own.
+        """The samples of the given features that have the run's classes, even if the features are not the run's.
 
         Raises:
             NotCheckable: there are none.
@@ -132,17 +132,17 @@ class RunFiles:
 
     @cached_property
     def catalogue(self) -> pd.DataFrame:
-        """Every sample once: ``sequence``, ``subject``, ``emotion``, ``rotation``, ``flip``, ``given_fold``.
+        """Every sample once: ``sequence``, ``subject``, ``emotion``, ``rotation``, ``flip``, ``predefined_fold``.
 
-        From the features where they are at hand, else from ``folds.csv``, which does not tell given folds.
+        From the features where they are at hand, else from ``folds.csv``, which lacks the predefined folds.
         """
         columns = ["sequence", "subject", "emotion", "rotation", "flip"]
         try:
             samples = self.tested_samples if self.settings.test_average else self.samples
         except (NotCheckable, BadInput):
-            return self.folds[columns].drop_duplicates().sort_values(columns).assign(given_fold="")
+            return self.folds[columns].drop_duplicates().sort_values(columns).assign(predefined_fold="")
         rows = [(one.sequence, one.subject, one.emotion, one.rotation, one.flip, one.fold) for one in samples.entries]
-        return pd.DataFrame(rows, columns=[*columns, "given_fold"])
+        return pd.DataFrame(rows, columns=[*columns, "predefined_fold"])
 
     @cached_property
     def roles(self) -> pd.DataFrame:
@@ -154,12 +154,12 @@ class RunFiles:
         """
         catalogue, settings = self.catalogue, self.settings
         population = self._population()
-        if settings.protocol == "given" and not population["given_fold"].all():
-            raise NotCheckable("the features carry the folds that the data set gives, and were not given: --features")
+        if settings.protocol == "given" and not population["predefined_fold"].all():
+            raise NotCheckable("the data set's predefined folds are in the features, which were not given: --features")
         subjects = population["subject"].to_numpy(str)
         if len(set(subjects)) < 2:
             raise BadInput(f"{self.run.folder / 'folds.csv'}: names one subject, which cannot be split into folds")
-        protocol = splitter(settings.protocol, settings.folds, subjects, population["given_fold"].to_list())
+        protocol = splitter(settings.protocol, settings.folds, subjects, population["predefined_fold"].to_list())
         tested = set(catalogue["subject"])
         held_out = [set(subjects[test]) & tested for _, test in protocol.split(subjects, groups=subjects)]
         held_out = [fold for fold in held_out if fold]
@@ -177,13 +177,13 @@ class RunFiles:
                 ("validation", validation & original),
             ):
                 parts.append(catalogue[rows].assign(fold=number + 1, role=role))
-        return pd.concat(parts, ignore_index=True)[[*FOLD_COLUMNS, "given_fold"]]
+        return pd.concat(parts, ignore_index=True)[[*FOLD_COLUMNS, "predefined_fold"]]
 
     def _population(self) -> pd.DataFrame:
         """The original samples of all classes of the store, whose subjects are split into folds."""
         try:
             rows = [(entry.subject, entry.fold) for entry in self.samples.population]
-            return pd.DataFrame(rows, columns=["subject", "given_fold"])
+            return pd.DataFrame(rows, columns=["subject", "predefined_fold"])
         except (NotCheckable, BadInput):
             if list(self.settings.classes) != self.summary.features.get("classes", list(self.settings.classes)):
                 raise NotCheckable("subjects of other classes count in the folds: --features") from None

@@ -1,4 +1,4 @@
-"""What a run says, held against the features that it was made from: the networks and baselines are tested anew."""
+"""A run compared with its features: the networks and baselines are tested again."""
 
 import math
 from collections.abc import Iterator
@@ -45,13 +45,13 @@ def features(files: RunFiles) -> Iterator[str]:
         "data": (summary.data, store.recipe.get("data")),
         **{f"features.{name}": (summary.features.get(name), value) for name, value in store.recipe.items()},
     }
-    for name, (said, value) in pairs.items():
-        if said != value:
-            yield f"summary.json has {name} {short(said)}, the features {short(value)}"
+    for name, (claimed, value) in pairs.items():
+        if claimed != value:
+            yield f"summary.json has {name} {short(claimed)}, the features {short(value)}"
 
 
 def recomputed(files: RunFiles) -> Iterator[str]:
-    """Yield where a network, asked anew, gives other probabilities or predictions than the tables have."""
+    """Yield where a recomputed network gives other probabilities or predictions than the tables have."""
     samples, members, file = files.tested_samples, files.members, files.members_file
     learner, numbers_of = _learner(files), _numbers_by_sequence(samples)
     for network in files.networks:
@@ -61,8 +61,8 @@ def recomputed(files: RunFiles) -> Iterator[str]:
         if rows.empty or (set(columns) - set(rows)):
             yield f"{network.name}: {file} has no sequence with the probabilities of its classes"
             continue
-        asked = samples.subset(number for name in rows["sequence"].unique() for number in numbers_of[name])
-        table = prediction_table(asked.entries, learner.probabilities(network, asked), network.classes, network.fold)
+        tested = samples.subset(number for name in rows["sequence"].unique() for number in numbers_of[name])
+        table = prediction_table(tested.entries, learner.probabilities(network, tested), network.classes, network.fold)
         found = table.set_index("sequence").loc[rows["sequence"], columns].to_numpy()
         written = rows[columns].apply(pd.to_numeric, errors="coerce").to_numpy()
         differs = ~(np.abs(written - found).max(1) <= PROBABILITY_TOLERANCE)
@@ -104,12 +104,12 @@ def _validated_anew(files: RunFiles, learner: Learner) -> Iterator[str]:
         found, truth = learner.probabilities(network, validation), validation.labels.numpy()
         n_right = int((found.argmax(1) == truth).sum())
         entropy = float(-np.log(np.maximum(found[np.arange(len(truth)), truth], 1e-300)).mean())
-        said = kept["validation_accuracy"], kept["validation_cross_entropy"]
+        claimed = kept["validation_accuracy"], kept["validation_cross_entropy"]
         # One prediction may flip by rounding alone.
-        if abs(n_right - said[0] * len(truth)) > 1.5 or not math.isclose(entropy, said[1], rel_tol=tolerance):
+        if abs(n_right - claimed[0] * len(truth)) > 1.5 or not math.isclose(entropy, claimed[1], rel_tol=tolerance):
             yield (
                 f"{network.name}: on the validation subjects it has accuracy {n_right / len(truth):.4f} and cross "
-                f"entropy {entropy:.4f}, its history in the epoch that it keeps {said[0]:.4f} and {said[1]:.4f}"
+                f"entropy {entropy:.4f}, its history in the epoch that it keeps {claimed[0]:.4f} and {claimed[1]:.4f}"
             )
 
 

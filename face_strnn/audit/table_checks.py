@@ -1,4 +1,4 @@
-"""What the tables of a run say, held against each other, the protocol and the summary."""
+"""The tables of a run, compared with each other, the protocol and the summary."""
 
 from collections.abc import Iterator
 
@@ -114,9 +114,9 @@ def _differences_of_ensemble(files: RunFiles) -> Iterator[str]:
     """Yield where a row of the ensemble is not the mean of its members' rows, by all seeds."""
     columns = probability_columns(files.summary.classes)
     means = ensemble_predictions(files.members).set_index("sequence")[columns]
-    said = files.predictions.drop_duplicates("sequence").set_index("sequence")[columns]
-    means, said = means[~means.index.duplicated()].align(said, join="inner", axis=0)
-    differs = ~(np.abs(means - said).max(axis=1) <= MEAN_TOLERANCE)
+    written = files.predictions.drop_duplicates("sequence").set_index("sequence")[columns]
+    means, written = means[~means.index.duplicated()].align(written, join="inner", axis=0)
+    differs = ~(np.abs(means - written).max(axis=1) <= MEAN_TOLERANCE)
     if differs.any():
         yield (
             f"predictions.csv has other probabilities than the mean over the seeds of {files.members_file} for "

@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 def audit(run: Path, features: Path | None = None, json: bool = False, weights_file: str | None = None) -> None:
-    """Derive anew from a run's files what it claims: folds, taught samples, selection, predictions, figures.
+    """Verify a run from its files: folds, training samples, selection, predictions, figures.
 
-    What it finds is also written to audit.json in the run folder. A check that fails ends with status 2.
+    The result is also written to audit.json in the run folder. If a check fails, the exit status is 2.
 
     Args:
         run: a run folder.
-        features: the feature store that the run was made from, or the folder that holds it; with it the predictions
-            are computed anew from the checkpoints.
+        features: the feature store of the run, or the folder that holds it; with it the checkpoints' predictions are
+            recomputed.
         json: print one JSON object and nothing else.
-        weights_file: of a fine-tuned run: file of the backbone's weights, where they came from a local file.
+        weights_file: for a fine-tuned run: file of the backbone's weights, if they came from a local file.
     """
     from json import dumps
 

@@ -1,4 +1,4 @@
-"""The terminal that commands answer in, and its progress bars."""
+"""The terminal output of commands, and progress bars."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,14 +21,12 @@ def unfolded() -> Console:
     return console if console.is_terminal else Console(width=10_000)
 
 
-
 @contextmanager
 def progress_bar(what: str, total: int | None, on: Console = console) -> Iterator[Callable[..., None]]:
     """Show a bar; give a function that moves it: ``completed=`` so many, or ``advance=`` by so many, of ``total``."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=on) as bars:
         yield partial(bars.update, bars.add_task(what, total=total))
-
 
 
 @contextmanager
@@ -44,7 +42,6 @@ def stages() -> Iterator[Callable[[str, int, int], None]]:
             bars.update(shown[stage], completed=done, total=whole)
 
         yield show
-
 
 
 @contextmanager

@@ -39,30 +39,30 @@ def cv(
     weights_file: str | None = None,
     command: str = "",
 ) -> None:
-    """Cross-validate an STRNN, subjects held out, and write a run folder. An interrupted run is taken up.
+    """Cross-validate an STRNN, subjects held out, and write a run folder. An interrupted run is resumed.
 
     Args:
         features: a feature store, or the folder that holds one.
         out: the run folder.
-        protocol: how subjects are dealt to folds; given: as the data set itself says (a manifest's column fold).
+        protocol: how subjects are assigned to folds; given: the data set's own folds (a manifest's column fold).
         folds: number of folds of the protocols interleaved and contiguous.
-        classes: those to tell apart: six (without contempt), seven, or names such as anger fear; by default all.
-        epochs: passes over the training samples, in place of the configuration's training.epochs.
+        classes: classes to distinguish: six (without contempt), seven, or names such as anger fear; by default all.
+        epochs: passes over the training samples; overrides training.epochs.
         selection: the epoch that is tested: the last; inner: the best on training subjects set aside for it; oracle:
             the best on the test subjects, whose accuracy is not comparable with anything.
-        seed: of the initial parameters.
+        seed: seed of the initial parameters.
         seeds: number of times that every fold is trained, with seeds from --seed upwards.
-        learn_from: what an epoch takes of the variants of a training sequence: all, one drawn anew for every epoch, or
-            only the original sequence.
-        test_average: answer a test sequence by the mean over all its variants; by itself alone is the protocol.
-        ensemble: answer it by the mean over the networks of all --seeds, and list what each does alone.
-        device: where the networks are trained; auto takes a GPU where there is one.
+        learn_from: variants of a training sequence that an epoch uses: all, one drawn anew for every epoch, or only the
+            original sequence.
+        test_average: the prediction for a test sequence is the mean over all its variants, not its original alone.
+        ensemble: the prediction for a test sequence is the mean over the networks of all --seeds.
+        device: where the networks are trained; auto uses a GPU if there is one.
         network: sizes of the network.
-        training: how it is trained.
+        training: settings of the training.
         tensorboard: write every network's curves to the folder tensorboard of the run folder while it trains.
-        finetune: train the backbone's last block, or all of it, on together with the STRNN, from the stored crops.
-        finetuning: how that is done.
-        weights_file: for --finetune: the file of the backbone's weights, where the features' came from a local file.
+        finetune: fine-tune the backbone's last block, or all of it, together with the STRNN, from the stored crops.
+        finetuning: settings of fine-tuning.
+        weights_file: for --finetune: file of the backbone's weights, if those of the features came from a local file.
         command: how the program was called; a run's summary repeats it.
     """
     from data_prep.device import compute_device
@@ -91,7 +91,7 @@ def cv(
         finetuning=finetuning,
     )
     if weights_file is not None and not plan.is_finetuned:
-        raise BadInput("--weights-file: belongs to --finetune; training on maps as stored needs no backbone")
+        raise BadInput("--weights-file: only for --finetune; training on stored maps needs no backbone")
     if tensorboard and plan.is_finetuned:
         raise BadInput("--finetune: draws no curves; omit --tensorboard")
     store, where = FeatureStore.open(features), compute_device(device)
@@ -106,7 +106,7 @@ def cv(
     audited = audit_run(run, store, weights_file)
     write_audit(run, audited)
     report_run(run, audited)
-    # That an oracle run is not comparable was asked for.
+    # The user chose oracle, whose selection check always fails.
     broken = [check for check in audited.failed if (check.name, selection) != ("selection", "oracle")]
     if broken:
         raise BadInput(f"{out}: {audited.verdict}; `face-strnn audit {out} --features {features}` says what is wrong")
@@ -136,7 +136,7 @@ def _progress(tensorboard: Path | None, selection: Selection) -> Iterator[tuple[
 
 
 def print_epoch(epoch: "Epoch") -> None:
-    """Print how far the fine-tuning of a network is; folds are taken one after another, and take long."""
+    """Print the progress of a fine-tuned network; folds are trained one after another and take long."""
     console.print(
         f"fine-tuning, fold {epoch.fold}, seed {epoch.seed}: epoch {epoch.epoch}, loss {epoch.loss:.3f}, accuracy in "
         f"training {100 * epoch.train_accuracy:.1f} %",

@@ -97,7 +97,7 @@ class _Help(RawDescriptionHelpFormatter, DefaultHelpFormatter):
 
 
 class _Parser(ArgumentParser):
-    """Says what is wrong with an option in one line, without the usage of forty others."""
+    """Reports a wrong option in one line, without the usage of all others."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         first_line = " ".join(str(message).split())
@@ -111,12 +111,12 @@ def _options(command: Command) -> ArgumentParser:
         epilog=f"example:\n  {command.example}",
     )
     parameters = signature(command.function).parameters
-    by_hand = {*command.listed, *({COMMAND_LINE} & parameters.keys())}
+    added = {*command.listed, *({COMMAND_LINE} & parameters.keys())}
     if command.positional:
         given = parameters[command.positional]
         several = {"nargs": "+"} if given.annotation == list[Path] else {"nargs": "?"} if given.default is None else {}
         options.add_argument(command.positional, type=Path, help=command.help_of(command.positional), **several)
-        by_hand.add(command.positional)
+        added.add(command.positional)
     if command.configurable:
         known = " or ".join(path.stem for path in _shipped_configurations())
         what = f"YAML file with any of these options, or one that is shipped: {known}"
@@ -126,13 +126,13 @@ def _options(command: Command) -> ArgumentParser:
     for name in sorted(name for name, given in parameters.items() if given.annotation is bool):
         # `--json` alone, where the signature would ask for `--json true`
         options.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=command.help_of(name))
-        by_hand.add(name)
-    for name in [name for name in parameters if "_" in name and name not in by_hand]:
+        added.add(name)
+    for name in [name for name in parameters if "_" in name and name not in added]:
         given = parameters[name]
         text = command.help_of(name)
         options.add_argument(f"--{name.replace('_', '-')}", type=given.annotation, default=given.default, help=text)
-        by_hand.add(name)
-    options.add_function_arguments(command.function, skip=by_hand, as_group=False)
+        added.add(name)
+    options.add_function_arguments(command.function, skip=added, as_group=False)
     return options
 
 

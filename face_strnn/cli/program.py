@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"face-strnn {name}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\ninterrupted; the same command takes it up again", file=sys.stderr)
+        print("\ninterrupted; the same command resumes it", file=sys.stderr)
         return 130
     return 0
 

@@ -1,1 +1,1 @@
-"""Protocols, cross-validation, figures of merit, and the run folder."""
+"""Protocols, cross-validation, metrics, and the run folder."""

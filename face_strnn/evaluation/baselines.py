@@ -1,4 +1,4 @@
-"""What an STRNN must beat, under the same folds."""
+"""Baselines under the same folds."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +16,7 @@ from face_strnn.evaluation.settings import Plan
 from face_strnn.training.samples import Samples
 
 COSTS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-"""The linear SVM's C, chosen inside the training folds; the middle one where they are too few to choose by."""
+"""The linear SVM's C, chosen within the training folds; the middle one if there are too few inner folds."""
 
 INNER_FOLDS = 5
 
@@ -41,13 +41,13 @@ def apex_svm(samples: Samples) -> FoldPredictions:
 
 
 def most_frequent(samples: Samples) -> FoldPredictions:
-    """Return chance: always the most frequent emotion of the training folds, the first of equals."""
+    """Return chance: always the most frequent emotion of the training folds, the first of equally frequent ones."""
     labels = samples.labels.numpy()
     return lambda train, test: (np.full(len(test), np.bincount(labels[train]).argmax()), {})
 
 
 BASELINES = {"linear SVM on the apex frame's maps": apex_svm, "chance: the most frequent emotion": most_frequent}
-"""By the name under which they stand in a run's summary."""
+"""By their name in a run's summary."""
 
 
 def baseline_predictions(samples: Samples, plan: Plan, baseline: Callable[[Samples], FoldPredictions]) -> pd.DataFrame:

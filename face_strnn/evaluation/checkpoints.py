@@ -17,15 +17,15 @@ FACTS = frozenset({
     "fold", "seed", "selection", "epoch", "train_sha256", "validation_sha256", "samples_sha256", "history", "classes",
     "features", "data", "interpolation",
 })  # fmt: skip
-"""What the header of every network says beside its sizes."""
+"""The facts in the header of every network, beside its sizes."""
 
 _BACKBONE_SUFFIX = ".backbone.safetensors"
 
 
 def checkpoint_name(fold: int, seed: int, first_seed: int) -> str:
     """Return the name of the file that holds the network of a fold, from 1, and a seed."""
-    of_seed = "" if seed == first_seed else f"-seed-{seed}"
-    return f"fold-{fold:02d}{of_seed}.safetensors"
+    suffix = "" if seed == first_seed else f"-seed-{seed}"
+    return f"fold-{fold:02d}{suffix}.safetensors"
 
 
 def checkpoint_paths(run: Path, settings: RunSettings) -> dict[tuple[int, int], Path]:
@@ -38,7 +38,7 @@ def checkpoint_paths(run: Path, settings: RunSettings) -> dict[tuple[int, int], 
 
 
 def backbone_file(checkpoint: Path) -> Path:
-    """Return where the trained weights of a fine-tuned network's backbone are: beside its checkpoint."""
+    """Return the file of a fine-tuned network's backbone weights, beside its checkpoint."""
     return checkpoint.with_suffix(_BACKBONE_SUFFIX)
 
 
@@ -50,13 +50,13 @@ def checkpoint_files(run: Path) -> list[Path]:
 
 @dataclass(frozen=True, eq=False)
 class TrainedNetwork:
-    """A network of a run, and what its file says of it.
+    """A network of a run, with the facts in its file.
 
     Attributes:
         path: the file.
-        fold, seed: by the file's name.
+        fold, seed: from the file's name.
         model: the network; the header's facts are in ``model.facts``.
-        history: one row per epoch, as the header has it.
+        history: one row per epoch, from the header.
         classes: the class names in the order of the network's outputs.
     """
 
@@ -99,8 +99,8 @@ def load_networks(run: Path, settings: RunSettings) -> tuple[list[TrainedNetwork
     """Load every network of a run.
 
     Returns:
-        The networks that are whole, in the order of :func:`checkpoint_paths`, and what is wrong with the others and
-        with files that belong to none.
+        The intact networks, in the order of :func:`checkpoint_paths`, and the problems of the others and of files that
+        belong to no network.
     """
     paths = checkpoint_paths(run, settings)
     known = {*paths.values(), *(map(backbone_file, paths.values()) if settings.is_finetuned else ())}

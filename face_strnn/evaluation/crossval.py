@@ -48,21 +48,21 @@ def cross_validate(
     command: str = "",
     progress: Progress | None = None,
 ) -> Run:
-    """Train and test one network per fold and seed and write the run folder, all but its audit, figures and page.
+    """Train and test one network per fold and seed and write the run folder, without its audit, figures and page.
 
-    Warns (:mod:`warnings`) by name of classes that a fold's networks are never trained on.
+    Warns (:mod:`warnings`) of classes that a fold's networks are never trained on.
 
-    An interrupted run resumes where it stopped: trained networks are kept, and those in training go on after the last
-    epoch that they finished. A finished run is left as it is.
+    An interrupted run resumes where it stopped: trained networks are kept, and the others resume after their last
+    finished epoch. A finished run is not changed.
 
     Args:
         store: the features.
-        out: the run folder; made where it is missing.
+        out: the run folder; created if it is missing.
         plan: protocol, folds, seeds, settings. Fine-tuned networks start from those of a frozen run with the same plan
-            in ``out/frozen``, which is made first.
+            in ``out/frozen``, which is trained first.
         device: where the networks are trained.
-        weights: for fine-tuning: file of the backbone's weights, where the features' came from a local file.
-        command: how to repeat the run; stands in the summary.
+        weights: for fine-tuning: file of the backbone's weights, if those of the features came from a local file.
+        command: the command that repeats the run, for the summary.
         progress: called after every epoch.
 
     Returns:
@@ -70,8 +70,8 @@ def cross_validate(
 
     Raises:
         BadInput: ``out`` holds another run or something else; fewer subjects than folds; maps of other sizes than the
-            network; a damaged store or checkpoint; variants are asked for and the features have one; fine-tuning is
-            asked for and the store has no crops, or the backbone's weights are not at hand.
+            network; a damaged store or checkpoint; the plan uses variants and the features have one; the plan
+            fine-tunes and the store has no crops, or the backbone's weights are missing.
     """
     started = time.perf_counter()
     stored = Samples.of(store, plan.classes)
@@ -89,7 +89,7 @@ def cross_validate(
     if _is_finished(out, settings, learner):
         return Run(out)
     warned = missing_classes(folds, samples)
-    for one in () if plan.is_finetuned else warned:  # the frozen run has said it
+    for one in () if plan.is_finetuned else warned:  # the frozen run has warned already
         warnings.warn(one, DataWarning, stacklevel=2)
     _write_table(out / "folds.csv", fold_table(folds, samples, tested, plan.selection))
     learner.fit(folds, out, progress)
@@ -102,10 +102,7 @@ def cross_validate(
     _write_table(out / PREDICTIONS_FILE, predictions)
     scores = {
         "tested": tested_words(tested.n_variants),
-        **summarise(predictions, samples.class_names),
-        "seed_accuracies": [accuracy(rows) for _, rows in members.groupby("seed")],
-        **({"members": member_scores(members)} if plan.ensemble else {}),
-        "baselines": _baseline_scores(samples, plan),
+        **_scores(members, predictions, samples, plan),
         **_beside_frozen(settings, out, samples, predictions),
     }
     facts = {"damaged": damaged, "warnings": warned, "command": command, "versions": _versions()}
@@ -117,16 +114,16 @@ def cross_validate(
 def learner_of(
     settings: RunSettings, samples: Samples, device: torch.device | str = "cpu", weights: str | None = None
 ) -> Learner:
-    """Return what trains the networks of a run and asks them for probabilities.
+    """Return the learner that trains the networks of a run and predicts with them.
 
     Args:
         settings: of the run.
-        samples: those that it learns from.
+        samples: its training samples.
         device: where the networks are trained.
         weights: see :func:`cross_validate`.
 
     Raises:
-        BadInput: the features do not have what the learner reads.
+        BadInput: the features lack what the learner reads.
     """
     if settings.is_finetuned:
         return FoldOnCrops(settings, samples, weights, device)
@@ -136,27 +133,27 @@ def learner_of(
 def predict_held_out(
     learner: Learner, networks: Sequence[TrainedNetwork], folds: Sequence[Fold], tested: Samples
 ) -> pd.DataFrame:
-    """Ask every network about its fold's test samples; one row per sequence and seed."""
-    of_number = {fold.number: tested.subset(fold.test) for fold in folds}
+    """Predict every fold's test samples with its networks; one row per sequence and seed."""
+    by_number = {fold.number: tested.subset(fold.test) for fold in folds}
     tables = []
     for network in networks:
-        samples = of_number[network.fold]
+        samples = by_number[network.fold]
         predicted = learner.probabilities(network, samples)
         tables.append(prediction_table(samples.entries, predicted, samples.class_names, network.fold, network.seed))
     return in_order(tables)
 
 
 def _require_variants(stored: Samples, plan: Plan) -> None:
-    asked = "--test-average" if plan.test_average else "--learn-from one" if plan.learn_from == "one" else None
-    if asked and stored.n_variants == 1:
+    option = "--test-average" if plan.test_average else "--learn-from one" if plan.learn_from == "one" else None
+    if option and stored.n_variants == 1:
         raise BadInput(
-            f"{asked}: {stored.store.folder} holds one variant of every sequence; run `face-strnn prepare` with "
-            "--augment, or leave it out"
+            f"{option}: {stored.store.folder} holds one variant of every sequence; run `face-strnn prepare` with "
+            f"--augment, or omit {option}"
         )
 
 
 def _is_finished(out: Path, settings: RunSettings, learner: Learner) -> bool:
-    """Whether a run with these settings has been here to its end, and its networks are whole."""
+    """Whether a run with these settings has finished, and its networks are intact."""
     names = [SUMMARY_FILE, PREDICTIONS_FILE, "history.csv", "folds.csv", *([MEMBERS_FILE] if settings.ensemble else [])]
     paths = [*(out / name for name in names), *checkpoint_paths(out, settings).values()]
     if not all(path.is_file() for path in paths):
@@ -175,13 +172,13 @@ def _history_table(networks: Sequence[TrainedNetwork], settings: RunSettings) ->
     history = pd.concat([network.history for network in networks], ignore_index=True)
     if settings.selection == "last":
         return history.drop(columns=["validation_accuracy", "validation_cross_entropy"], errors="ignore")
-    # An oracle's validation samples are the test samples, which the table says.
+    # With oracle selection the validation samples are the test samples; the columns say so.
     columns = {"oracle": lambda name: name.replace("validation", "test"), "inner": str}
     return history.rename(columns=columns[settings.selection])
 
 
 def _summary_of(settings: RunSettings, samples: Samples) -> dict[str, object]:
-    """What a summary says of the run's settings and features."""
+    """The entries of a summary on the run's settings and features."""
     store = samples.store
     finetuning = {"finetune": settings.finetune, "finetuning": settings.as_dict.get("finetuning")}
     return {
@@ -202,12 +199,22 @@ def _summary_of(settings: RunSettings, samples: Samples) -> dict[str, object]:
     }
 
 
+def _scores(members: pd.DataFrame, predictions: pd.DataFrame, samples: Samples, plan: Plan) -> dict[str, object]:
+    """The metrics of a run and of the baselines under its folds."""
+    return {
+        **summarise(predictions, samples.class_names),
+        "seed_accuracies": [accuracy(rows) for _, rows in members.groupby("seed")],
+        **({"members": member_scores(members)} if plan.ensemble else {}),
+        "baselines": _baseline_scores(samples, plan),
+    }
+
+
 def _baseline_scores(samples: Samples, plan: Plan) -> list[BaselineScore]:
     scores = []
     for name, baseline in BASELINES.items():
-        found = summarise(baseline_predictions(samples, plan, baseline), samples.class_names)
-        kept = {key: found[key] for key in ("accuracy", "accuracy_interval", "mean_class_recall")}
-        scores.append(BaselineScore(name=name, **kept))
+        metrics = summarise(baseline_predictions(samples, plan, baseline), samples.class_names)
+        reported = {key: metrics[key] for key in ("accuracy", "accuracy_interval", "mean_class_recall")}
+        scores.append(BaselineScore(name=name, **reported))
     return scores
 
 

@@ -1,4 +1,4 @@
-"""The folds of a cross-validation: which samples train each fold's networks, choose their epoch, and test them."""
+"""The folds of a cross-validation: the training, validation and test samples of each fold."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from face_strnn.evaluation.settings import Plan
 from face_strnn.training.samples import Samples
 
 FOLD_COLUMNS = ["fold", "sequence", "subject", "emotion", "rotation", "flip", "role"]
-"""Of ``folds.csv``; ``flip`` is left out where no variant is flipped."""
+"""Of ``folds.csv``; ``flip`` is omitted if no variant is flipped."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,10 +23,10 @@ class Fold:
 
     Attributes:
         number: from 1.
-        train: numbers of the samples that its networks are trained on, all variants among them.
-        validation: numbers of the original samples that choose the epoch; None where the last one is kept. With
+        train: numbers of the samples that its networks are trained on, with all their variants.
+        validation: numbers of the original samples that choose the epoch; None if the last epoch is kept. With
             ``"oracle"`` these are the test samples.
-        test: numbers of the tested samples, which are all variants where predictions are averaged over them.
+        test: numbers of the test samples, with all variants if predictions are averaged over them.
     """
 
     number: int
@@ -36,14 +36,14 @@ class Fold:
 
 
 def make_folds(samples: Samples, tested: Samples, plan: Plan) -> list[Fold]:
-    """Split the samples as the protocol has it: all variants of a sequence are on the same side.
+    """Split the samples by the protocol: all variants of a sequence are on the same side.
 
-    The subjects of the whole store are dealt to folds, whichever classes are told apart; a fold without a sequence of
-    these is left out.
+    All subjects of the store are assigned to folds, whatever the classes of the run; a fold without a sequence of these
+    classes is omitted.
 
     Args:
-        samples: those to learn from; ``train`` and ``validation`` are numbers in them.
-        tested: those to test on; ``test`` are numbers in them.
+        samples: the training samples; ``train`` and ``validation`` are numbers in them.
+        tested: the samples to test; ``test`` are numbers in them.
         plan: the protocol, its number of folds, and the selection.
 
     Raises:
@@ -53,7 +53,7 @@ def make_folds(samples: Samples, tested: Samples, plan: Plan) -> list[Fold]:
     subjects = np.array([entry.subject for entry in population])
     if len(set(subjects)) < 2:
         raise BadInput(f"{samples.store.folder}: holds one subject; a subject-independent test needs at least 2")
-    # Subjects whose sequences are all of classes that are left out keep their place in the order of subjects.
+    # Subjects of whom the run has no class still count in the order of subjects.
     split = splitter(plan.protocol, plan.folds, subjects.tolist(), [entry.fold for entry in population])
     kept = {entry.sequence for entry in samples.entries}
     held_out = []
@@ -71,13 +71,13 @@ def _fold(
     train = ~np.isin(sequences, held_out[number])
     validation = None
     if selection != "last":
-        # Inner selection: the test sequences of the following fold, none of whose variants is then trained on.
+        # Inner selection: the test sequences of the following fold; no variant of them is then trained on.
         chooses = held_out[number if selection == "oracle" else (number + 1) % len(held_out)]
         validation = np.flatnonzero(np.isin(sequences, chooses) & is_original)
         train &= ~np.isin(sequences, chooses)
         if not train.any():
             raise BadInput(
-                "--selection inner needs at least 3 folds: one to test, one to choose the epoch, one to learn"
+                "--selection inner needs at least 3 folds: one to test, one to choose the epoch, one to train"
             )
     test = np.flatnonzero(np.isin([entry.sequence for entry in tested.entries], held_out[number]))
     return Fold(number + 1, np.flatnonzero(train), validation, test)
@@ -100,17 +100,17 @@ def _row(fold: int, entry: StoredSequence, role: str) -> tuple[object, ...]:
 
 
 def missing_classes(folds: Sequence[Fold], samples: Samples) -> list[str]:
-    """Name the classes of which a fold has no training sample: its networks cannot learn them."""
+    """Return a warning for each fold that has no training sample of some class."""
     labels = samples.labels.numpy()
     names = {
         fold.number: [name for label, name in enumerate(samples.class_names) if label not in labels[fold.train]]
         for fold in folds
     }
-    said = {
-        number: f"no training sequence shows {', '.join(lacking)}; its network cannot learn it"
-        for number, lacking in names.items()
-        if lacking
+    warnings = {
+        number: f"no training sequence shows {', '.join(missing)}; its network cannot learn it"
+        for number, missing in names.items()
+        if missing
     }
-    if len(said) == len(folds) and len(set(said.values())) == 1:
-        return [f"all folds: {next(iter(said.values()))}"]
-    return [f"fold {number}: {what}" for number, what in said.items()]
+    if len(warnings) == len(folds) and len(set(warnings.values())) == 1:
+        return [f"all folds: {next(iter(warnings.values()))}"]
+    return [f"fold {number}: {warning}" for number, warning in warnings.items()]

@@ -1,7 +1,7 @@
-"""What a table of predictions says: accuracy, class recalls, confusions, and how far they can be trusted.
+"""Metrics of a table of predictions: accuracy, class recalls, confusions, and bootstrap intervals.
 
 All results are fractions from 0 to 1. A value that does not exist (the recall of a class that never occurs, the
-spread over a single fold, an interval over a single subject) is None, never 0 or 1.
+standard deviation over a single fold, an interval over a single subject) is None, never 0 or 1.
 """
 
 from collections.abc import Callable, Sequence
@@ -68,7 +68,7 @@ def bootstrap_interval(
 ) -> tuple[float, float] | None:
     """Return the 95 % percentile bootstrap interval of a statistic, resampling subjects rather than sequences.
 
-    Sequences of one subject are alike, so resampling sequences would count the same evidence several times. Each
+    Sequences of one subject are alike, so resampling sequences would give intervals that are too narrow. Each
     resample draws as many subjects as there are, with replacement. (:func:`scipy.stats.bootstrap` draws positions
     instead of counts: other intervals for the same seed, and many times slower here.)
 
@@ -79,7 +79,7 @@ def bootstrap_interval(
         seed: of the draws; the same seed gives the same interval.
 
     Returns:
-        (low, high); None with fewer than two subjects, whose spread nothing can tell.
+        (low, high); None with fewer than two subjects.
     """
     if n_subjects < 2:
         return None
@@ -106,11 +106,11 @@ def subject_bootstrap(
     by_subject = _confusions_by_subject(predictions, classes)  # (S, C, C)
 
     def interval(statistic: Callable[[np.ndarray], np.ndarray]) -> tuple[float, float] | None:
-        def of_draws(draws: np.ndarray) -> np.ndarray:
+        def resampled(draws: np.ndarray) -> np.ndarray:
             pooled = draws @ by_subject.reshape(len(by_subject), -1)
             return statistic(pooled.reshape(-1, *by_subject.shape[1:]))
 
-        return bootstrap_interval(of_draws, len(by_subject), n_resamples=n_resamples, seed=seed)
+        return bootstrap_interval(resampled, len(by_subject), n_resamples=n_resamples, seed=seed)
 
     return {
         "accuracy_interval": interval(_pooled_accuracy),

@@ -1,4 +1,4 @@
-"""Baselines whose settings are chosen by subject-wise folds inside the training part: no test subject has a say."""
+"""Baselines whose settings are chosen by subject-wise folds within the training set, without test subjects."""
 
 from collections.abc import Callable, Sequence
 
@@ -20,7 +20,7 @@ the setting chosen."""
 class LinearKernel(TransformerMixin, BaseEstimator):
     """Products with the training samples, for ``SVC(kernel="precomputed")``.
 
-    Few sequences of thousands of channels: the products are computed once for all settings, not once for each.
+    With few sequences of thousands of channels, the products are computed once for all settings.
 
     Args:
         normalised: divide them by the mean squared length of a training sample, so that the cost C means the same for
@@ -56,8 +56,8 @@ def nested_predictions(
 
     Args:
         classifier: scikit-learn's, or one with its interface.
-        settings: to choose from: the one of the highest mean accuracy over the inner folds, the first of equals; the
-            middle one where the training subjects are too few to choose by.
+        settings: to choose from: the one with the highest mean accuracy over the inner folds, the first of equals; the
+            middle one if there are too few training subjects for inner folds.
         features: (N, ...), a row for each sample.
         samples: their labels and subjects.
         train, test: numbers of a fold's training samples and test samples.

@@ -10,18 +10,19 @@ from face_strnn.evaluation.metrics import accuracy
 from face_strnn.evaluation.summary import MemberScores, Summary
 
 PREDICTION_COLUMNS = ["sequence", "subject", "fold", "seed", "truth", "prediction"]
-"""Of ``predictions.csv``, a row per sequence and seed; a column ``p_CLASS`` for each class follows."""
+"""Columns of ``predictions.csv``, one row per sequence and seed; a column ``p_CLASS`` for each class follows."""
 
 ENSEMBLE_COLUMNS = [name for name in PREDICTION_COLUMNS if name != "seed"]
-"""The same where there are no seeds, or one prediction for all of them: a row per sequence."""
+"""Columns without seeds, or with one prediction for all seeds: one row per sequence."""
 
 ORIGINALS = "unrotated"
-"""What ``summary.json`` says was tested where the protocol was followed: the original sequences."""
+"""Value of ``tested`` in ``summary.json`` if only the original sequences were tested, which is the protocol."""
 
 PREDICTIONS_FILE = "predictions.csv"
 
 MEMBERS_FILE = "members.csv"
-"""Of a run of an ensemble: what ``predictions.csv`` is without one, a row per sequence and seed."""
+"""Predictions of an ensemble's networks, one row per sequence and seed: ``predictions.csv`` without an ensemble."""
+
 
 def probability_columns(classes: Iterable[str]) -> list[str]:
     """Return the columns that hold the probabilities of classes."""
@@ -38,15 +39,15 @@ def prediction_table(
     """Return the predictions of one network or baseline for a fold's test sequences.
 
     Args:
-        entries: the tested samples, all variants of a sequence after one another.
-        predicted: (len(entries), classes) probabilities, of which a sequence gets the mean over its variants and the
-            most probable class; or int (len(entries),), a baseline's labels.
+        entries: the test samples, the variants of a sequence one after another.
+        predicted: (len(entries), classes) probabilities; those of a sequence are the mean over its variants, and its
+            prediction is the most probable class; or int (len(entries),), a baseline's labels.
         classes: the class names.
         fold: from 1.
-        seed: of the network; no such column where it is None.
+        seed: of the network; None omits the column.
 
     Returns:
-        Columns :data:`ENSEMBLE_COLUMNS`, ``seed`` where it is given, and one ``p_CLASS`` per class for probabilities.
+        Columns :data:`ENSEMBLE_COLUMNS`, ``seed`` if given, and one ``p_CLASS`` per class for probabilities.
     """
     sequences = [entry.sequence for entry in entries]
     first = [n for n, name in enumerate(sequences) if n == 0 or name != sequences[n - 1]]
@@ -79,10 +80,10 @@ def ensemble_predictions(members: pd.DataFrame) -> pd.DataFrame:
     """Return the predictions of ensembles: the mean probabilities of a fold's networks, one row per sequence.
 
     Args:
-        members: one row per sequence and seed, as :func:`prediction_table` has it.
+        members: one row per sequence and seed, see :func:`prediction_table`.
 
     Returns:
-        The same columns but ``seed``, in ascending order of sequence.
+        The same columns without ``seed``, in ascending order of sequence.
     """
     columns = [name for name in members if name.startswith("p_")]
     means = members.groupby(["sequence", "subject", "fold", "truth"], as_index=False)[columns].mean()
@@ -92,11 +93,11 @@ def ensemble_predictions(members: pd.DataFrame) -> pd.DataFrame:
 
 
 def member_scores(members: pd.DataFrame) -> MemberScores:
-    """Return what the networks of an ensemble reach alone, seed by seed; see :func:`ensemble_predictions`."""
-    of_seed = {int(seed): accuracy(rows) for seed, rows in members.groupby("seed")}
-    values = list(of_seed.values())
+    """Return the accuracies of an ensemble's single networks, seed by seed; see :func:`ensemble_predictions`."""
+    by_seed = {int(seed): accuracy(rows) for seed, rows in members.groupby("seed")}
+    values = list(by_seed.values())
     return MemberScores(
-        seeds=list(of_seed),
+        seeds=list(by_seed),
         accuracies=values,
         mean=float(np.mean(values)),
         std=float(np.std(values, ddof=1)) if len(values) > 1 else None,
@@ -104,11 +105,11 @@ def member_scores(members: pd.DataFrame) -> MemberScores:
 
 
 def tested_words(n_variants: int) -> str:
-    """Say what was tested: ``"unrotated"``, or ``"mean over 5 variants"`` of every sequence."""
+    """Return what was tested: ``"unrotated"``, or ``"mean over 5 variants"`` of every sequence."""
     return ORIGINALS if n_variants == 1 else f"mean over {n_variants} variants"
 
 
 def averaging_words(summary: Summary) -> str:
-    """Say over what a run's predictions are means: ``"ensemble of 5, mean over 14 variants"``; else empty."""
+    """Return what a run's predictions are averaged over: ``"ensemble of 5, mean over 14 variants"``; else empty."""
     ensemble = [f"ensemble of {summary.ensemble}"] if summary.ensemble else []
     return ", ".join([*ensemble, *([summary.tested] if summary.tested != ORIGINALS else [])])

@@ -11,16 +11,16 @@ from data_prep.media.frames import number_order
 from face_strnn.config import Protocol
 
 NOT_COMPARABLE = "not comparable"
-"""What is said of ``oracle`` wherever its figures are printed."""
+"""Printed with all figures of an ``oracle`` selection."""
 
 
 class SubjectKFold(BaseCrossValidator):
-    """K folds in which no subject stands on both sides.
+    """K folds without a subject on both sides of a split.
 
     Args:
         n_splits: number of folds K, at least 2; default 10.
-        assignment: ``"interleaved"`` sends subject number n (in ascending order of ID, from 0) to fold n mod K: the
-            split most published CK+ code uses; ``"contiguous"`` makes K blocks of ascending IDs whose sizes differ by
+        assignment: ``"interleaved"`` assigns subject number n (in ascending order of ID, from 0) to fold n mod K: the
+            split of most published CK+ code; ``"contiguous"`` makes K blocks of ascending IDs whose sizes differ by
             at most one, larger blocks first.
 
     Example:
@@ -56,7 +56,7 @@ class SubjectKFold(BaseCrossValidator):
         if self.assignment == "contiguous":
             blocks = np.array_split(distinct, self.n_splits)
             return {str(subject): fold for fold, block in enumerate(blocks) for subject in block}
-        raise BadInput(f"no assignment of subjects named {self.assignment}; there are interleaved and contiguous")
+        raise BadInput(f"no assignment of subjects named {self.assignment}; use interleaved or contiguous")
 
     def _iter_test_masks(self, X: object = None, y: object = None, groups: object = None) -> Iterator[np.ndarray]:
         if groups is None:
@@ -68,10 +68,10 @@ class SubjectKFold(BaseCrossValidator):
             yield folds == fold
 
 
-class GivenFolds(BaseCrossValidator):
-    """The folds that a data set itself gives, tested in the order of the numbers in their names.
+class PredefinedFolds(BaseCrossValidator):
+    """The predefined folds of a data set, tested in the order of the numbers in their names.
 
-    No subject may stand in two of them, so that a subject tells the fold, whichever of its samples are split.
+    No subject may be in two folds, so that a subject determines the fold of its samples.
 
     Args:
         subjects: the subject of each sample.
@@ -82,7 +82,7 @@ class GivenFolds(BaseCrossValidator):
 
     Example:
         >>> subjects = ["P1", "P2", "P2", "P3"]
-        >>> given = GivenFolds(subjects, ["1", "2", "2", "1"])
+        >>> given = PredefinedFolds(subjects, ["1", "2", "2", "1"])
         >>> [test.tolist() for _, test in given.split(subjects, groups=subjects)]
         [[0, 3], [1, 2]]
     """
@@ -94,13 +94,13 @@ class GivenFolds(BaseCrossValidator):
         for subject, fold in zip(map(str, subjects), map(str, folds), strict=True):
             if not fold:
                 raise BadInput(
-                    f"--protocol given: the features of {subject} carry no fold; give every sequence one in the "
-                    "manifest's column fold and run `face-strnn prepare` again, or take another --protocol"
+                    f"--protocol given: the features of {subject} have no fold; give every sequence one in the "
+                    "manifest's column fold and run `face-strnn prepare` again, or use another --protocol"
                 )
             if self._fold_of.setdefault(subject, fold) != fold:
                 raise BadInput(
-                    f"--protocol given: subject {subject} stands in the folds {self._fold_of[subject]} and {fold}, and "
-                    "would be in training and test at once; put the subject into one fold, or take another --protocol"
+                    f"--protocol given: subject {subject} is in the folds {self._fold_of[subject]} and {fold}, and "
+                    "would be in training and test at once; put the subject into one fold, or use another --protocol"
                 )
         self._names = sorted(set(self._fold_of.values()), key=number_order)
         if len(self._names) < 2:
@@ -127,15 +127,15 @@ def splitter(
         protocol: ``"interleaved"``, ``"contiguous"``, ``"leave-one-subject-out"`` or ``"given"``.
         n_folds: number of folds of the first two.
         subjects: of each sample; for ``"given"``.
-        folds: the fold that the data set gives to each sample; for ``"given"``.
+        folds: the data set's predefined fold of each sample; for ``"given"``.
 
     Raises:
-        BadInput: unknown protocol, or folds that :class:`GivenFolds` refuses.
+        BadInput: unknown protocol, or predefined folds that are invalid, see :class:`PredefinedFolds`.
     """
     if protocol in ("interleaved", "contiguous"):
         return SubjectKFold(n_folds, protocol)
     if protocol == "leave-one-subject-out":
         return LeaveOneGroupOut()
     if protocol == "given":
-        return GivenFolds(subjects, folds)
-    raise BadInput(f"no protocol named {protocol}; there are interleaved, contiguous, leave-one-subject-out and given")
+        return PredefinedFolds(subjects, folds)
+    raise BadInput(f"no protocol named {protocol}; use interleaved, contiguous, leave-one-subject-out or given")

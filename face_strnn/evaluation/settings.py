@@ -1,4 +1,4 @@
-"""What a run was asked to do and what it was made from: ``config.yaml``."""
+"""The plan of a run and the facts of its features: ``config.yaml``."""
 
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -28,24 +28,24 @@ RESTART = "run `face-strnn cv` again with another --out"
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a cross-validation is asked to do.
+    """The plan of a cross-validation.
 
     Attributes:
-        protocol: how subjects are dealt to folds.
-        folds: number of folds of the protocols that have one.
+        protocol: how subjects are assigned to folds.
+        folds: number of folds of the protocols interleaved and contiguous.
         selection: which epoch is tested: ``"last"``; ``"inner"``: the best on a share of the training subjects (those
             of the following fold), which the network is then not trained on; ``"oracle"``: the best on the test
             subjects themselves, not comparable with anything.
-        seed: of the initial parameters; the first one where there are several.
+        seed: of the initial parameters; the first of several.
         seeds: number of times that every fold is trained, with seeds from ``seed`` upwards.
-        learn_from: ``"all"`` takes every variant that the features hold in every epoch, ``"one"`` one of each
-            sequence, drawn anew for every epoch, ``"original"`` only the original sequences.
-        classes: those that are told apart; None for all of the store. The sequences of others are left out.
+        learn_from: ``"all"`` uses every stored variant in every epoch, ``"one"`` one variant of each sequence, drawn
+            anew for every epoch, ``"original"`` only the original sequences.
+        classes: the classes to distinguish; None for all of the store. The sequences of the others are omitted.
         test_average: the prediction for a test sequence is the mean over all its variants.
         ensemble: the prediction is the mean over the networks of all seeds.
         network, training: the settings of the networks; sizes that are None become those of the features.
-        finetune: which part of the backbone is trained on with each network, from the stored crops.
-        finetuning: how.
+        finetune: which part of the backbone is fine-tuned with each network, from the stored crops.
+        finetuning: the settings of fine-tuning.
 
     Raises:
         BadInput: settings that exclude each other.
@@ -69,7 +69,7 @@ class Plan:
         if self.seeds < 1:
             raise BadInput(f"--seeds {self.seeds}: every fold is trained at least once")
         if self.ensemble and self.seeds == 1:
-            raise BadInput("--ensemble: --seeds 1 has one network for a fold; give --seeds 2 or more, or leave it out")
+            raise BadInput("--ensemble: --seeds 1 has one network per fold; give --seeds 2 or more, or omit --ensemble")
         if self.is_finetuned and self.selection != "last":
             raise BadInput("--finetune: only the last epoch is tested; omit --selection")
         if self.is_finetuned and (self.test_average or self.ensemble):
@@ -77,7 +77,7 @@ class Plan:
 
     @property
     def is_finetuned(self) -> bool:
-        """Whether the networks' backbones are trained on with them."""
+        """Whether the backbones are fine-tuned with the networks."""
         return self.finetune != "none"
 
     @property
@@ -91,18 +91,18 @@ class Plan:
         return range(self.seed, self.seed + self.seeds)
 
     def frozen(self) -> Self:
-        """Return the same without fine-tuning: what fine-tuned networks start from."""
+        """Return the same plan without fine-tuning: that of the networks from which fine-tuning starts."""
         return replace(self, finetune="none", finetuning=FinetuningConfig())
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings(Plan):
-    """The plan of a run, its sizes and number of folds filled in, and what the run was made from.
+    """The plan of a run, its sizes and number of folds filled in, and the facts of its features.
 
     Attributes:
         data: the data set's name.
-        features: ``fingerprint`` of the store; ``rotations`` and ``flipped`` of its variants that are learned from;
-            ``samples_sha256`` over the facts of all of these samples.
+        features: ``fingerprint`` of the store; ``rotations`` and ``flipped`` of its training variants;
+            ``samples_sha256`` over the facts of all these samples.
     """
 
     data: str
@@ -113,9 +113,9 @@ class RunSettings(Plan):
         """Fill in a plan.
 
         Args:
-            plan: what is asked for.
-            samples: those to learn from.
-            n_folds: number of folds that the protocol gives.
+            plan: the plan.
+            samples: the training samples.
+            n_folds: number of folds of the protocol.
 
         Raises:
             BadInput: a size that is set is not that of the samples, or all samples are of one class.
@@ -152,12 +152,12 @@ class RunSettings(Plan):
             wrong = dict.fromkeys(str(one["loc"][0]) for one in error.errors() if one["loc"])
             lacking |= wrong.keys()
         if lacking:
-            raise BadInput(f"{path}: {', '.join(sorted(lacking))} missing or of another kind; {RESTART}")
+            raise BadInput(f"{path}: {', '.join(sorted(lacking))} missing or not valid; {RESTART}")
         return settings
 
     @cached_property
     def as_dict(self) -> dict[str, Any]:
-        """The contents of ``config.yaml``; fine-tuning is named only where it was asked for."""
+        """The contents of ``config.yaml``; fine-tuning is named only if it was chosen."""
         values = json.loads(json.dumps(asdict(self)))
         values = {"data": values.pop("data"), "features": values.pop("features"), **values}
         if not self.is_finetuned:

@@ -22,7 +22,7 @@ PERMUTATIONS = 20_000
 def mcnemar(first_right: Sequence[bool], second_right: Sequence[bool]) -> float:
     """Return the exact two-sided p of McNemar's test: is one method right where the other is wrong more often?
 
-    It treats sequences as independent, which those of one subject are not: papers print it, but rely on
+    It treats sequences as independent, although those of one subject are not: papers report it, but rely on
     :func:`sign_flip_test`.
 
     Args:
@@ -134,11 +134,11 @@ def paired_difference(first: pd.DataFrame, predictions: pd.DataFrame) -> PairedD
     by_subject = difference.groupby("subject", sort=True).agg(["sum", "size"])
     # Thirds and fifths of seeds leave a rest of rounding where a subject's difference is 0.
     differences = by_subject["sum"].round(9).to_numpy()
-    of_one_seed = predictions["seed"].nunique() == 1 == first["seed"].nunique()
+    single_seed = predictions["seed"].nunique() == 1 == first["seed"].nunique()
     return PairedDifference(
         float(difference.mean()),
         paired_bootstrap(differences, by_subject["size"].to_numpy()),
-        mcnemar(right_first.loc[right.index] == 1, right == 1) if of_one_seed else None,
+        mcnemar(right_first.loc[right.index] == 1, right == 1) if single_seed else None,
         sign_flip_test(differences),
     )
 
@@ -173,8 +173,8 @@ def beside_frozen(classes: Sequence[str], frozen: pd.DataFrame, predictions: pd.
 
 
 @dataclass(frozen=True)
-class Spread:
-    """How far accuracies lie apart, for two reasons that should not be mixed. Fractions from 0 to 1.
+class StandardDeviations:
+    """The variation of accuracies, over seeds and over folds. Fractions from 0 to 1.
 
     Attributes:
         mean_over_seeds: of the accuracy over all test sequences.
@@ -188,8 +188,8 @@ class Spread:
     std_over_folds: float | None
 
 
-def spread(predictions: pd.DataFrame) -> Spread:
-    """Return the spread over seeds and that over folds within a seed.
+def standard_deviations(predictions: pd.DataFrame) -> StandardDeviations:
+    """Return the standard deviations over seeds and, within a seed, over folds.
 
     Args:
         predictions: one row per sequence and seed, columns ``seed``, ``fold``, ``truth``, ``prediction``.
@@ -197,7 +197,7 @@ def spread(predictions: pd.DataFrame) -> Spread:
     by_seed = [rows for _, rows in predictions.groupby("seed")]
     accuracies = [accuracy(rows) for rows in by_seed]
     within = [np.var(folds, ddof=1) for rows in by_seed if len(folds := fold_accuracies(rows)) > 1]
-    return Spread(
+    return StandardDeviations(
         float(np.mean(accuracies)),
         float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None,
         float(np.sqrt(np.mean(within))) if within else None,

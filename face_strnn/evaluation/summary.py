@@ -1,4 +1,4 @@
-"""``summary.json``: what a run measured, and on what."""
+"""``summary.json``: the figures of a run."""
 
 import json
 from pathlib import Path
@@ -50,7 +50,7 @@ class FrozenScore(_Part):
 
 
 class MemberScores(_Part):
-    """What the networks of an ensemble reach alone; ``std`` is of the sample (n - 1)."""
+    """The accuracies of an ensemble's single networks; ``std`` is of the sample (n - 1)."""
 
     seeds: list[Count]
     accuracies: list[Fraction]
@@ -65,7 +65,7 @@ class Summary(_Part):
         data: ``"synthetic"`` or the data set's name.
         protocol, selection, seed, seeds, learn_from: see :class:`face_strnn.evaluation.settings.Plan`.
         variant: ``"strnn"``, or the paper's ablation.
-        tested: ``"unrotated"``, or over how many variants a test sequence was averaged.
+        tested: ``"unrotated"``, or the number of variants over which predictions were averaged.
         ensemble: number of networks whose mean is the prediction; None without an ensemble.
         epochs: passes over the training samples.
         classes: their names, in the order of the network's outputs.
@@ -167,7 +167,7 @@ class Summary(_Part):
 
     @property
     def is_finetuned(self) -> bool:
-        """Whether the networks' backbones were trained on with them."""
+        """Whether the backbones were fine-tuned with the networks."""
         return self.frozen is not None
 
     @property

@@ -99,7 +99,7 @@ def choose_store(
     for store in stores:
         samples = Samples.of(store).originals()
         _require_same(first, samples)
-        outer = splitter(protocol, n_folds, samples.subjects.tolist(), samples.given_folds.tolist())
+        outer = splitter(protocol, n_folds, samples.subjects.tolist(), samples.predefined_folds.tolist())
         features, labels = _apex_and_change(samples), samples.labels.numpy()
         of_store = []
         for train, _ in outer.split(labels, groups=samples.subjects):

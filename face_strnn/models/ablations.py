@@ -1,14 +1,15 @@
 """The ablations of the paper's Table IV: one recurrent layer becomes one fully connected layer.
 
-The paper says no more than that the other recurrent layer "is merged into a full connection layer". Here that layer
-reads all that the recurrent layer reads, at once, has the same activation, and keeps nothing else of it: no recurrence,
-and no projection G, for there are no states left to choose from. What the rest of the network gets or gives stays.
+The paper only says that the other recurrent layer "is merged into a full connection layer". Here that layer reads all
+inputs of the recurrent layer at once and has the same activation, but neither recurrence nor projection G, because
+there are no states to select. The rest of the network is unchanged.
 
-- SRNN only: equations (5) to (7) become u = sigma(R [m_1; ...; m_L] + b), over all time steps at once, and (8) o = V u.
+- SRNN only: equations (5) to (7) become u = sigma(R [m_1; ...; m_L] + b), over all time steps at once, and (8) becomes
+  o = V u.
 - TRNN only: equations (1) to (4) become m_t = sigma(U [x_1; ...; x_K] + b), over all nodes of a time slice at once.
 
-The units u are as many as those of f_t. U, R, b and V stand where they did; the leading dimension of directions, or of
-both ways through time, is 1.
+u has as many units as f_t. U, R, b and V keep their names; the leading dimension, of spatial or temporal directions,
+is 1.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +41,7 @@ def slices_fully_connected(
     """
     U, b = parameters["spatial.U"].squeeze(1), parameters["spatial.b"]
     maps = frames.flatten(1).to(compute_type)  # (F, K * C)
-    # Frames become time steps after the product, which is linear: there are fewer of them.
+    # The product is linear: frames, which are fewer, are interpolated to time steps after it.
     products = (maps @ U.to(compute_type).transpose(1, 2)).to(U.dtype)  # (M, F, output)
     return sigma(in_time_steps(products, steps) + b)
 

@@ -1,10 +1,10 @@
-"""The paper beside the code: equations (1) to (10) of Zhang et al., "Spatial-Temporal Recurrent Neural Network for
-Emotion Recognition", IEEE Trans. Cybernetics 49(3), 2019, as they are written. Read this first.
+"""The equations as code: (1) to (10) of Zhang et al., "Spatial-Temporal Recurrent Neural Network for
+Emotion Recognition", IEEE Trans. Cybernetics 49(3), 2019, as the paper writes them. Read this first.
 
-One sequence, node by node and step by step, in float64: clear and slow. :mod:`face_strnn.models.strnn` computes the
-same for many networks and sequences at once, and its tests hold it against this file, in value and gradient.
+One sequence, node by node and step by step, in float64: clear and slow. :mod:`face_strnn.models.strnn` computes many
+networks and sequences at once; its tests compare its values and gradients with this module.
 
-The letters are the paper's. ``x`` (L, K, C): K nodes of C numbers in each of L time steps; node k = (i, j) of an h x w
+The symbols are the paper's. ``x`` (L, K, C): K nodes of C numbers in each of L time steps; node k = (i, j) of an h x w
 grid is k = i * w + j, counted from 0. D traversing directions r; the states h^r_ij have H units, the states f_t and g_t
 of the forward (f) and the backward (b) network have Ht. The parameters, by name:
 
@@ -30,7 +30,7 @@ def forward(network: STRNN, x: Tensor) -> tuple[Tensor, Tensor]:
     """Return the logits and the probabilities of one sequence, (8) and (9).
 
     Args:
-        network: over a grid or any other nodes; also one of the paper's ablations, which lack parameters.
+        network: over a grid or any other nodes; an ablation of the paper, which lacks some parameters, works too.
         x: (L, K, C), or (L, h, w, C) over a grid.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Traversals of the spatial nodes: which node is visited after which, as data (equation 2)."""
+"""Traversals of the spatial nodes as data: the order of visits and each node's predecessors (equation 2)."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,13 +11,13 @@ from data_prep.errors import BadInput
 
 @dataclass(frozen=True)
 class Handover:
-    """States that a wave takes over from an earlier one: places ``source`` of wave ``wave`` go to places ``target``.
+    """States that a wave receives from an earlier one.
 
     Attributes:
         wave: number of the earlier wave.
-        source: places within that wave.
-        target: places within the wave that takes over, as many.
-        direction: the one direction concerned, or None where it holds for all of them.
+        source: positions of the sending nodes within that wave.
+        target: positions of the receiving nodes within their wave, as many.
+        direction: the only direction with this handover; None if all directions have it.
     """
 
     wave: int
@@ -28,12 +28,12 @@ class Handover:
 
 @dataclass(frozen=True)
 class Wave:
-    """Nodes of equal depth: all their predecessors lie in earlier waves, so that they are computed at once.
+    """Nodes of equal depth: all their predecessors are in earlier waves, so that they are computed at once.
 
     Attributes:
-        start: first place of the wave in the order of visits.
-        size: number of places.
-        handovers: whose states are summed for them.
+        start: first position of the wave in the order of visits.
+        size: number of positions.
+        handovers: the predecessors' states, which are summed.
     """
 
     start: int
@@ -49,18 +49,18 @@ class Scan:
         predecessors: for each direction, for each node, the nodes whose states it receives (N^r in equation 2).
 
     Raises:
-        BadInput: the directions do not visit the same nodes, each once, or a node receives from one that is no node or
-            is not visited before it.
+        BadInput: a direction does not visit every node exactly once, or a node's predecessor is not a node that is
+            visited before it.
 
     Attributes:
         orders, predecessors: as given.
         n_directions: D.
         n_nodes: K.
-        shape: of the nodes in maps: (h, w) where they are a grid's, else (K,).
-        waves: nodes grouped by depth; every wave depends on earlier ones only.
-        n_places: length of the order in which nodes are computed, wave by wave. It is K unless the directions' waves
-            differ in size: shorter ones are then filled up with empty places.
-        place: int64 (D, K), the place of each node.
+        shape: of the nodes in maps: (h, w) for a grid, else (K,).
+        waves: nodes grouped by depth; every wave depends only on earlier ones.
+        n_positions: length of the order in which nodes are computed, wave by wave: K, or more where the directions'
+            waves differ in size, because shorter ones are padded with empty positions.
+        positions: int64 (D, K), the position of each node in that order.
 
     Example:
         >>> scan = Scan.grid(7, 7)
@@ -74,37 +74,37 @@ class Scan:
         self.shape: tuple[int, ...] = (self.n_nodes,)
         if not self.n_nodes or len(predecessors) != self.n_directions:
             raise BadInput("a scan needs at least one direction over at least one node, with the predecessors of each")
-        waves_of = [
+        directions = [
             _waves(order, before, self.n_nodes, direction)
             for direction, (order, before) in enumerate(zip(orders, predecessors, strict=True))
         ]
-        n_waves = max(len(waves) for waves in waves_of)
-        nodes = [[waves[depth] if depth < len(waves) else [] for waves in waves_of] for depth in range(n_waves)]
-        sizes = [max(len(members) for members in wave) for wave in nodes]
+        n_waves = max(map(len, directions))
+        nodes = [[waves[depth] if depth < len(waves) else [] for waves in directions] for depth in range(n_waves)]
+        sizes = [max(map(len, wave)) for wave in nodes]
         starts = [sum(sizes[:depth]) for depth in range(n_waves)]
-        self.n_places = sum(sizes)
-        self.place = torch.empty(self.n_directions, self.n_nodes, dtype=torch.int64)
+        self.n_positions = sum(sizes)
+        self.positions = torch.empty(self.n_directions, self.n_nodes, dtype=torch.int64)
         location: list[dict[int, tuple[int, int]]] = [{} for _ in orders]
         for depth, wave in enumerate(nodes):
-            for direction, members in enumerate(wave):
-                for offset, node in enumerate(members):
-                    self.place[direction, node] = starts[depth] + offset
+            for direction, wave_nodes in enumerate(wave):
+                for offset, node in enumerate(wave_nodes):
+                    self.positions[direction, node] = starts[depth] + offset
                     location[direction][node] = (depth, offset)
-        self._place_on = {torch.device("cpu"): self.place}
+        self._positions_on = {torch.device("cpu"): self.positions}
         self.waves = tuple(
             Wave(start, size, _handovers(wave, predecessors, location))
             for start, size, wave in zip(starts, sizes, nodes, strict=True)
         )
 
-    def place_on(self, device: torch.device) -> torch.Tensor:
-        """Return ``place`` on a device; it is copied there once."""
-        if device not in self._place_on:
-            self._place_on[device] = self.place.to(device)
-        return self._place_on[device]
+    def positions_on(self, device: torch.device) -> torch.Tensor:
+        """Return ``positions`` on a device; they are copied there once."""
+        if device not in self._positions_on:
+            self._positions_on[device] = self.positions.to(device)
+        return self._positions_on[device]
 
     @classmethod
     def of(cls, nodes: Mapping[str, object]) -> "Scan":
-        """Return the scan of nodes as the recipe of a feature store describes them.
+        """Return the scan of nodes that the recipe of a feature store describes.
 
         Args:
             nodes: ``{"grid": [h, w]}``, see :meth:`grid`, or ``{"places": [[row, column], ...], "reach": distance}``,
@@ -130,10 +130,10 @@ class Scan:
 
     @classmethod
     def grid(cls, height: int, width: int) -> "Scan":
-        """Return the scan of an h x w grid from its four corners, as equation (2) sets it out.
+        """Return the scan of an h x w grid from its four corners, equation (2).
 
-        Node k is at row k // width, column k % width. A node receives the states of its neighbours beside, diagonally
-        beside and above it, as seen from the corner.
+        Node k is at row k // width, column k % width. From the top-left corner, a node receives
+        the states of its left, upper-left and upper neighbours; the other corners are mirror images.
 
         Raises:
             BadInput: a side below 1.
@@ -146,27 +146,27 @@ class Scan:
 
     @classmethod
     def from_coordinates(cls, coordinates: Sequence[tuple[float, float]], reach: float) -> "Scan":
-        """Return the scan of nodes at any places, such as sensors, from the four corners around them.
+        """Return the scan of nodes at any coordinates, such as sensors, from the four corners around them.
 
         Directions are top-left, top-right, bottom-left, bottom-right. Seen from its corner, a direction visits row by
-        row; a node receives the states of the nodes within ``reach`` of it that lie no further from the corner than
-        itself, neither in rows nor in columns.
+        row; a node receives the states of the nodes within ``reach`` of it that are no further from the corner than
+        itself, both in rows and in columns.
 
         Args:
             coordinates: (row, column) of each node, any numbers; rows grow downwards.
             reach: longest distance to a predecessor; 1.5 on a grid of unit steps gives equation (2).
 
         Raises:
-            BadInput: no nodes, two nodes at the same place, or a number that is not finite.
+            BadInput: no nodes, two nodes with the same coordinates, or a number that is not finite.
 
         Example:
             >>> Scan.from_coordinates([(0, 0), (0, 1), (1, 0.5)], reach=1.2).n_nodes
             3
         """
-        if not all(map(math.isfinite, (reach, *(number for place in coordinates for number in place)))):
+        if not all(map(math.isfinite, (reach, *(number for node in coordinates for number in node)))):
             raise BadInput("the reach of a scan and the coordinates of its nodes must be finite numbers")
         if len(set(coordinates)) != len(coordinates):
-            raise BadInput("two nodes of a scan are at the same place; give each its own coordinates")
+            raise BadInput("two nodes of a scan have the same coordinates; give each its own")
         orders, predecessors = [], []
         for down, right in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
             seen = [(down * row, right * column) for row, column in coordinates]
@@ -175,9 +175,9 @@ class Scan:
                 [
                     [
                         other
-                        for other, place in enumerate(seen)
-                        if other != node and place[0] <= row and place[1] <= column
-                        and math.dist(place, (row, column)) <= reach
+                        for other, point in enumerate(seen)
+                        if other != node and point[0] <= row and point[1] <= column
+                        and math.dist(point, (row, column)) <= reach
                     ]
                     for node, (row, column) in enumerate(seen)
                 ]
@@ -185,8 +185,8 @@ class Scan:
         return cls(orders, predecessors)
 
 
-def _are_coordinates(place: object) -> bool:
-    match place:
+def _are_coordinates(point: object) -> bool:
+    match point:
         case [int() | float(), int() | float()]:
             return True
     return False
@@ -204,7 +204,7 @@ def _waves(
         late = [before for before in predecessors[node] if before not in depth]
         if late:
             raise BadInput(
-                f"scan direction {direction}: node {node} receives from {late[0]}, which is not visited before"
+                f"scan direction {direction}: node {node} receives from {late[0]}, which is not visited before it"
             )
         depth[node] = 1 + max((depth[before] for before in predecessors[node]), default=-1)
         waves.extend([] for _ in range(depth[node] + 1 - len(waves)))
@@ -217,12 +217,12 @@ def _handovers(
     predecessors: Sequence[Sequence[Sequence[int]]],
     location: Sequence[dict[int, tuple[int, int]]],
 ) -> tuple[Handover, ...]:
-    """Join the single edges into runs of neighbouring places, and runs that all directions share into one."""
+    """Join single edges into runs of neighbouring positions, and equal runs of all directions into one."""
     runs: list[set[tuple[int, int, int, int]]] = []
-    for direction, members in enumerate(wave):
+    for direction, wave_nodes in enumerate(wave):
         edges = {
             (*location[direction][before], offset)
-            for offset, node in enumerate(members)
+            for offset, node in enumerate(wave_nodes)
             for before in predecessors[direction][node]
         }
         joined = set()

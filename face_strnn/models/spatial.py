@@ -1,4 +1,4 @@
-"""Equations (1) and (3) for a stack of networks: one function, whatever computes it."""
+"""Equations (1) and (3) for a stack of networks, on any device: the choice of the kernel."""
 
 from collections.abc import Sequence
 
@@ -27,8 +27,8 @@ def projected_states(
 ) -> Tensor:
     """Sparse projections s of the spatial hidden states, for M stacked networks.
 
-    float32 on a CPU with a C++ compiler is computed by :mod:`face_strnn.models.kernels.compiled`, everything else by
-    :mod:`face_strnn.models.kernels.portable`.
+    :mod:`face_strnn.models.kernels.compiled` computes float32 on a CPU with a C++ compiler,
+    :mod:`face_strnn.models.kernels.portable` everything else.
 
     Args:
         frames: (F, K, C), real frames of all sequences one after the other, any floating type.
@@ -37,9 +37,9 @@ def projected_states(
         U, W, b, G: (M, D, H, C), (M, D, H, H), (M, D, H), (M, D, K, Kp).
         scan: D directions over K nodes.
         relu: whether sigma is ReLU; else it is the logistic sigmoid.
-        compute_type: of all products and of the states that are kept; the parameters' type by default. Sums of
-            gradients are in the parameters' type.
-        workspace: memory that a training uses again from step to step; fresh memory where none is given.
+        compute_type: of all products and of the kept states; the parameters' type by default. Gradients are summed in
+            the parameters' type.
+        workspace: memory that is reused from training step to training step; by default memory is newly allocated.
 
     Returns:
         (M, B * L, D, Kp, H): s^r_l of equation (3) for each of the B sequences' time steps, in the parameters' type.
@@ -54,7 +54,7 @@ def projected_states(
 
 
 def scan_backend(config: Config, device: torch.device | str = "cpu") -> str:
-    """Say what computes the scan of a training with these settings, and why where it is not the fastest."""
+    """Name what computes the scan in training with these settings, and the reason if it is not the fastest backend."""
     device = torch.device(device)
     if config.network.variant == "trnn":
         return "none: the variant trnn has no spatial recurrent layer"
@@ -69,7 +69,7 @@ def scan_backend(config: Config, device: torch.device | str = "cpu") -> str:
 def _two_taps(steps: Sequence[Tensor]) -> tuple[Tensor, Tensor] | None:
     """The two frames of each time step and their weights, int32 and float32 (B, L, 2), as the kernel reads them.
 
-    None where a time step is made of more than two frames, which no way of interpolation here does.
+    None if a time step is made of more than two frames, which no interpolation here does.
     """
     try:
         taps = [Taps.of(step) for step in steps]

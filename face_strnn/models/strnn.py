@@ -1,10 +1,9 @@
-"""The STRNN (Zhang et al. 2019), equations (1) to (9), for speed.
+"""The STRNN (Zhang et al. 2019), equations (1) to (9): the fast implementation.
 
-:mod:`face_strnn.models.reference` is the same as the paper writes it, node by node: read it first.
+:mod:`face_strnn.models.reference` has the equations as the paper writes them, node by node: read it first.
 
-Here the equations are written for M networks at once (:func:`logits`): each parameter has a leading dimension M, and
-all networks see the same maps. The folds of a cross-validation are trained in this form; :class:`STRNN` is the single
-network, M = 1.
+:func:`logits` computes M networks at once: each parameter has a leading dimension M, and all networks see the same
+maps. The folds of a cross-validation are trained in this form; :class:`STRNN` is a single network, M = 1.
 """
 
 import json
@@ -35,7 +34,7 @@ class MapBatch:
     """Pooling maps of some sequences, one after the other, and how each becomes L time steps.
 
     Attributes:
-        frames: (F, K, C) of any floating type; F is the number of all sequences' frames.
+        frames: (F, K, C) of any floating type; F is the total number of frames.
         steps: for each sequence (L, n): weights over its n frames; rows sum to 1. Or the taps of all of them among
             ``frames``. See :mod:`face_strnn.models.time_steps`.
     """
@@ -72,18 +71,18 @@ def logits(
 ) -> Tensor:
     """Equations (1) to (8) for M networks.
 
-    In an ablation one fully connected layer stands for (1) to (4) or (5) to (7): :mod:`face_strnn.models.ablations`.
+    In an ablation one fully connected layer replaces (1) to (4) or (5) to (7): :mod:`face_strnn.models.ablations`.
 
     Args:
-        parameters: as :meth:`NetworkConfig.shapes` names them, each with a leading dimension M; which there are tells
-            the variant.
+        parameters: named as in :meth:`NetworkConfig.shapes`, each with a leading dimension M; the variant follows from
+            which of them are given.
         batch: B sequences.
         scan: the directions.
         activation: ``"relu"`` or ``"sigmoid"``.
-        precision: ``"bfloat16"`` computes equations (1) and (3), nearly all of the arithmetic, in that type; their
-            gradients are summed up in the parameters' type, and the rest is computed in it.
+        precision: ``"bfloat16"`` computes equations (1) and (3), nearly all of the arithmetic, in that type; sums of
+            their gradients and everything else are in the parameters' type.
         dropout: (M, B, 2 * Lp * temporal hidden) factors of the temporal projections q, forward ones first; in the
-            variant ``srnn`` (M, B, temporal hidden), of its layer's units.
+            variant ``srnn`` (M, B, temporal hidden) factors of the fully connected layer's units.
         workspace: see :class:`face_strnn.models.kernels.compiled.Workspace`.
 
     Returns:
@@ -130,20 +129,20 @@ def _temporal_logits(
 def initial_parameters(
     config: NetworkConfig, generator: torch.Generator | None = None, n_directions: int = 4
 ) -> dict[str, Tensor]:
-    """Draw the parameters of one network so that activations stay in range through 13 + 44 recurrent steps.
+    """Draw the parameters of one network such that activations stay in range through 13 + 44 recurrent steps.
 
-    - Spatial W is orthogonal, divided by 3. A node adds the states of up to three predecessors, which are alike where
-      the face is smooth; their sum is at most three times as long as the longest, so a third of an orthogonal matrix
-      hands on no more than came in, and a state's length grows at most linearly with the 13 waves.
-    - Temporal W is orthogonal: it hands on the state at its full length, of which ReLU keeps about half, so that states
+    - Spatial W is an orthogonal matrix divided by 3. A node adds the states of up to three predecessors, which are
+      similar where the face is smooth. The norm of their sum is at most three times the largest norm, so W does not
+      enlarge it, and a state's norm grows at most linearly with the 13 waves.
+    - Temporal W is orthogonal: it preserves the norm of the state, of which ReLU keeps about half, so that states
       settle after a few steps instead of growing over 44.
-    - U, R and V have variance 1 / inputs, for inputs of unit variance, as training standardises them; G has variance
-      1 / rows. Its signs are random: from the start a column compares places, or early with late time steps.
+    - U, R and V have variance 1 / inputs, for inputs of unit variance, which training standardises; G has variance
+      1 / rows. Its signs are random: from the start a column compares nodes, or early with late time steps.
     - Biases are zero.
 
     Args:
         config: the sizes.
-        generator: of random numbers; torch's own where none is given.
+        generator: of random numbers; torch's own by default.
         n_directions: D.
 
     Returns:
@@ -166,26 +165,26 @@ def initial_parameters(
 
 
 class _Parameters(nn.Module):
-    """Holds a layer's parameters under their names in the equations."""
+    """A layer's parameters, named as in the equations."""
 
 
 class STRNN(nn.Module):
     """Spatial-temporal recurrent neural network, equations (1) to (8) of Zhang et al., IEEE Trans. Cybernetics 2019.
 
     Four spatial RNNs traverse the h x w nodes of every time slice from its corners, a bidirectional RNN traverses the
-    time slices, and sparse projections G choose places and time steps. Parameters have the paper's names:
+    time slices, and sparse projections G select nodes and time steps. Parameters have the paper's names:
     ``spatial.U``, ``W``, ``b``, ``G``, ``V`` and ``temporal.R``, ``W``, ``b``, ``G``, ``V``.
 
     Args:
         input_size, spatial_hidden, spatial_output, spatial_projection, temporal_hidden, length, temporal_projection,
         n_classes, activation, variant: see :class:`NetworkConfig`.
         grid: (h, w) of the nodes.
-        scan: traversals of nodes that are no grid, such as sensors on a head; ``grid`` is not read then.
+        scan: traversals of nodes that form no grid, such as sensors on a head; ``grid`` is then ignored.
 
     Attributes:
         config: the sizes.
         scan: the traversals.
-        facts: what the header of the file says from which it was loaded; empty for a new network.
+        facts: the facts in the header of its file; empty for a new network.
 
     Raises:
         BadInput: a size below 1, or an unknown activation or variant.
@@ -231,7 +230,7 @@ class STRNN(nn.Module):
         self.set_parameters(initial_parameters(self.config, n_directions=self.scan.n_directions))
 
     def set_parameters(self, parameters: Parameters) -> None:
-        """Take over parameters with the names and shapes of :meth:`NetworkConfig.shapes`."""
+        """Replace the parameters by those given, with the names and shapes of :meth:`NetworkConfig.shapes`."""
         for name, tensor in parameters.items():
             layer, letter = name.split(".")
             setattr(getattr(self, layer), letter, nn.Parameter(tensor))
@@ -240,7 +239,7 @@ class STRNN(nn.Module):
         """Return the logits o of equation (8).
 
         Args:
-            maps: (batch, L, h, w, input), of any floating type; (batch, L, K, input) where a scan was given.
+            maps: (batch, L, h, w, input), of any floating type; (batch, L, K, input) if a scan was given.
 
         Returns:
             (batch, classes), in the parameters' type.
@@ -256,10 +255,10 @@ class STRNN(nn.Module):
         return self._logits(MapBatch(maps.flatten(0, 1).flatten(1, -2), [every_step] * len(maps)))
 
     def logits_of_sequences(self, sequences: Sequence[Tensor], how: Interpolation = "linear") -> Tensor:
-        """Return the logits of sequences of any length, brought to L time steps.
+        """Return the logits of sequences of any length, interpolated to L time steps.
 
         Args:
-            sequences: each (frames, h, w, input), or (frames, K, input) where a scan was given.
+            sequences: each (frames, h, w, input), or (frames, K, input) if a scan was given.
             how: see :func:`face_strnn.models.time_steps.time_steps`.
 
         Returns:
@@ -281,7 +280,7 @@ class STRNN(nn.Module):
         return logits(stack_of_one, batch, self.scan, self.config.activation)[0]
 
     def save(self, path: Path, **facts: str) -> None:
-        """Write the network to a safetensors file, whole or not at all; ``facts`` stand in its header."""
+        """Write the network to a safetensors file, whole or not at all, with ``facts`` in its header."""
         header = {"config": json.dumps(asdict(self.config)), **facts}
         if len(self.scan.shape) == 1:
             header["scan"] = json.dumps({"orders": self.scan.orders, "predecessors": self.scan.predecessors})
@@ -309,11 +308,11 @@ class STRNN(nn.Module):
             ) from error
         shapes = network.config.shapes(network.scan.n_directions)
         for name, shape in shapes.items():
-            found = tuple(parameters[name].shape) if name in parameters else None
-            if found != shape:
+            stored = tuple(parameters[name].shape) if name in parameters else None
+            if stored != shape:
                 raise BadInput(
-                    f"{path}: {name} is {found or 'absent'} and its header's sizes ask for {shape}; "
-                    "the file was edited or mixed up: delete it and run `face-strnn cv` again"
+                    f"{path}: {name} is {stored or 'absent'}, but its header's sizes need {shape}; "
+                    "the file was edited: delete it and run `face-strnn cv` again"
                 )
         network.set_parameters({name: parameters[name] for name in shapes})
         network.facts = {name: value for name, value in header.items() if name not in ("config", "scan")}

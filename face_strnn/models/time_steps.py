@@ -1,4 +1,4 @@
-"""From a sequence's real frames to the L time steps that the network wants: linear by default, both ends kept."""
+"""From a sequence's real frames to the network's L time steps: linear by default, both ends kept."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from face_strnn.config import Interpolation
 def time_steps(n_frames: int, length: int, how: Interpolation = "linear", device: torch.device | str = "cpu") -> Tensor:
     """Return the weights that make time steps of frames.
 
-    Both ends are kept: step 0 is the first frame and step ``length - 1`` the last one, so that the apex, with which a
-    CK+ sequence ends, is always seen.
+    Both ends are kept: step 0 is the first frame and step ``length - 1`` the last one, so that the network always sees
+    the apex, which is the last frame of a CK+ sequence.
 
     Args:
         n_frames: number of real frames, at least 1.
         length: number of time steps L.
-        how: ``"linear"`` weighs the two frames around a step; ``"nearest"`` takes the nearer one (the later one where
+        how: ``"linear"`` weights the two frames around a step; ``"nearest"`` takes the nearer one (the later one if
             both are equally near); ``"zero-pad"`` takes the frames as they are and then one more, number ``n_frames``,
             which the caller appends and fills with zeros; a sequence longer than ``length`` is shortened linearly.
-        device: where the weights are wanted; they are made once for each.
+        device: of the weights, which are cached for each device.
 
     Returns:
         float32 (length, n) with n = ``n_frames``, or ``n_frames`` + 1 for a padded sequence. Every row sums to 1.
@@ -39,7 +39,7 @@ def time_steps(n_frames: int, length: int, how: Interpolation = "linear", device
 
 @dataclass(frozen=True)
 class Taps:
-    """Time steps as sums of two weighted frames each: nothing here depends on the number of frames.
+    """Time steps as sums of two weighted frames each; the shapes do not depend on the number of frames.
 
     Attributes:
         frame: int64 (steps, 2).
@@ -96,5 +96,5 @@ def at_frames(values: Tensor, steps: Sequence[Tensor] | Taps, n_frames: int) -> 
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:
-    """Join along the second dimension; a single part is not copied."""
+    """Concatenate along the second dimension; a single part is not copied."""
     return parts[0] if len(parts) == 1 else torch.cat(parts, 1)

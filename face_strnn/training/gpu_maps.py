@@ -1,4 +1,4 @@
-"""Maps of all samples for training on a GPU: in its memory where they fit, else streamed from pinned memory."""
+"""Maps of all samples for training on a GPU: in its memory if they fit, else streamed from pinned memory."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 SHARE = 0.5
-"""Of the GPU's free memory, that the maps may take; states and parameters need the rest."""
+"""Share of free GPU memory that the maps may use; states and parameters need the rest."""
 
 
 class GpuMaps:
@@ -15,12 +15,12 @@ class GpuMaps:
 
     Args:
         maps: N samples, each (frames, h, w, C).
-        device: the GPU. (On a CPU, for tests, the same is done without pinned memory.)
-        free_bytes: what the maps may take there; :data:`SHARE` of what is free by default.
+        device: the GPU. (On a CPU, for tests, memory is not pinned.)
+        free_bytes: memory that the maps may use; by default :data:`SHARE` of the free memory.
 
     Attributes:
         n_frames: int64 (N,), frames of each sample.
-        resident: whether all maps lie on the device.
+        resident: whether all maps are on the device.
     """
 
     def __init__(self, maps: Sequence[Tensor], device: torch.device, free_bytes: float | None = None) -> None:
@@ -37,7 +37,7 @@ class GpuMaps:
         return len(self._maps)
 
     def __getitem__(self, number: int) -> Tensor:
-        """Return one sample's maps, on the device or, pinned, on their way there: copying them does not wait."""
+        """Return one sample's maps, on the device, or pinned, for asynchronous copying."""
         if self.resident:
             return self._on_device[number]
         return self._maps[number].pin_memory() if self._device.type == "cuda" else self._maps[number]

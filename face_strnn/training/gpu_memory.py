@@ -1,6 +1,6 @@
 """How many networks are trained together on a GPU, from the memory that is free on it.
 
-The estimate is some 1.3 times what a step takes on a CPU (119 MiB per network at CK+ size, batches of 16).
+The estimate is some 1.3 times the memory of a step on a CPU (119 MiB per network at CK+ size, batches of 16).
 """
 
 import torch
@@ -10,7 +10,7 @@ from face_strnn.config import Config
 
 N_DIRECTIONS = 4
 COPIES_OF_STATES = 4
-"""Arrays as large as the states at a step's peak: the states, their gradient, what waves hand on, and scratch."""
+"""Arrays as large as the states at a step's peak: the states, their gradient, the states between waves, scratch."""
 
 COPIES_OF_PROJECTIONS = 3
 """Arrays as large as U x of a batch: itself in two orders, and both gradients."""
@@ -19,11 +19,11 @@ COPIES_OF_PARAMETERS = 8
 """Parameters, gradients, both moments of AdamW, and the copy into which the standardisation is folded, with its own."""
 
 SHARE = 0.9
-"""Of the free memory that is used: PyTorch and its libraries need some."""
+"""Share of the free memory that is used: PyTorch and its libraries need the rest."""
 
 
 def bytes_of_network(config: Config, most_frames: int) -> int:
-    """Return how many bytes one network more takes in a stack.
+    """Return the bytes of one network in a stack.
 
     Args:
         config: the settings.
@@ -43,7 +43,7 @@ def bytes_of_network(config: Config, most_frames: int) -> int:
 
 
 def networks_that_fit(config: Config, most_frames: int, free: int) -> int:
-    """Return how many networks are trained together in ``free`` bytes.
+    """Return the number of networks that can be trained together in ``free`` bytes.
 
     Args:
         config: the settings.
@@ -51,7 +51,7 @@ def networks_that_fit(config: Config, most_frames: int, free: int) -> int:
         free: bytes of memory.
 
     Raises:
-        BadInput: not even one fits; nothing has been begun then.
+        BadInput: not even one fits.
     """
     needed = bytes_of_network(config, most_frames)
     n_networks = int(SHARE * free // needed)

@@ -1,4 +1,4 @@
-"""What a training step does beside the network: the optimiser, its learning rate, clipping, dropout."""
+"""The training step except the network: optimiser, learning rate, gradient clipping, dropout."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -28,20 +28,20 @@ def optimiser_of(parameters: Mapping[str, Tensor], settings: TrainingConfig) -> 
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, step: int, n_steps: int, settings: TrainingConfig) -> None:
-    """Set the rate of step number ``step`` of ``n_steps``, in place: a recorded CUDA graph reads it there."""
+    """Set the learning rate of step number ``step`` of ``n_steps``, in place: a recorded CUDA graph reads it there."""
     for group in optimiser.param_groups:
         group["lr"].fill_(learning_rate(step, n_steps, settings))
 
 
 def learning_rate(step: int, n_steps: int, settings: TrainingConfig) -> float:
-    """Return the rate of a step: a linear rise over the share ``warmup`` of all, then constant or half a cosine."""
+    """Return a step's learning rate: a linear rise over the share ``warmup``, then constant or half a cosine."""
     if settings.schedule == "constant" and step >= settings.warmup * n_steps:
         return settings.learning_rate
     return settings.learning_rate * warmup_cosine(step, n_steps, settings.warmup)
 
 
 def warmup_cosine(step: int, n_steps: int, share: float) -> float:
-    """Return the factor, 0 to 1, on a step's rate: a linear rise over a share of all steps, then half a cosine."""
+    """Return the factor, 0 to 1, of a learning rate: a linear rise over a share of all steps, then half a cosine."""
     rise = share * n_steps
     if step < rise:
         return (step + 1) / (rise + 1)
@@ -49,19 +49,19 @@ def warmup_cosine(step: int, n_steps: int, share: float) -> float:
 
 
 def clip(parameters: Collection[Tensor], longest: float) -> None:
-    """Shorten each network's gradient, over all its parameters together, to ``longest``."""
+    """Shorten each network's gradient, over all its parameters together, to the norm ``longest``."""
     squares = sum(parameter.grad.flatten(1).square().sum(1) for parameter in parameters)
     factors = (longest / squares.sqrt().clamp(min=1e-12)).clamp(max=1)
     for parameter in parameters:
         parameter.grad.mul_(factors.view(-1, *[1] * (parameter.dim() - 1)))
 
 
-def dropout_factors(identity: tuple[int, int], step: int, shape: tuple[int, int], dropout: float) -> Tensor:
-    """Draw what one network's temporal projections q are multiplied with: 0, or 1 / (1 - dropout).
+def dropout_factors(seed_and_fold: tuple[int, int], step: int, shape: tuple[int, int], dropout: float) -> Tensor:
+    """Draw the factors of one network's temporal projections q: 0, or 1 / (1 - dropout).
 
     Args:
-        identity: (seed, fold) of the network. With the number of the step they are all that the draw depends on: not on
-            the networks that are trained beside it.
+        seed_and_fold: of the network. The draw depends only on them and on the step, not on the networks that are
+            trained with it.
         step: number of the step.
         shape: (sequences, factors): of the whole batch, with the sequences that the network is not trained on, and
             :attr:`face_strnn.config.NetworkConfig.n_temporal_features`.
@@ -70,6 +70,6 @@ def dropout_factors(identity: tuple[int, int], step: int, shape: tuple[int, int]
     Returns:
         float32 of that shape, see :func:`face_strnn.models.strnn.logits`.
     """
-    seed, fold = identity
+    seed, fold = seed_and_fold
     generator = torch.Generator().manual_seed(((1_000_003 * seed + fold) * 1_000_003 + step) % 2**63)
     return (torch.rand(shape, generator=generator) < 1 - dropout).float() / (1 - dropout)

@@ -1,4 +1,4 @@
-"""What a network says of sequences: the one place where a trained network is asked for probabilities."""
+"""The probabilities that a trained network predicts for sequences."""
 
 import math
 from collections.abc import Sequence

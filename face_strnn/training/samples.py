@@ -23,7 +23,7 @@ class Samples:
     Attributes:
         store: where the maps are.
         entries: the N samples.
-        class_names: the classes that are told apart; a label is an index into them.
+        class_names: the classes to distinguish; a label is an index into them.
         population: the original samples of the whole store, of all its classes: their subjects are split into folds.
     """
 
@@ -34,15 +34,15 @@ class Samples:
 
     @classmethod
     def of(cls, store: FeatureStore, classes: Sequence[str] | None = None) -> "Samples":
-        """Take the samples of a store.
+        """Return the samples of a store.
 
         Args:
             store: the features.
-            classes: those to tell apart, of the store's own; the samples of all others are left out. None for all.
+            classes: those to distinguish, of the store's own; the samples of the others are omitted. None for all.
 
         Raises:
-            BadInput: the store is empty, a sequence lacks a variant that others have, its variants are not of the
-                same images and label, a label is none of the store's classes, or ``classes`` are not.
+            BadInput: the store is empty, a sequence lacks a variant that others have, its variants differ in images or
+                label, or a label or one of ``classes`` is not a class of the store.
         """
         entries = tuple(store.entries())
         if not entries:
@@ -75,9 +75,9 @@ class Samples:
         return cls(store, tuple(one for one in entries if one.emotion in class_names), class_names, population)
 
     def learnable(self, learn_from: LearnFrom) -> "Samples":
-        """Return what there is to learn from: all samples, or with ``"original"`` the sequences as they were taken.
+        """Return the samples to learn from: all, or with ``"original"`` only the original sequences.
 
-        Without variants everything is as if the store held none: the order of the samples, and the steps of an epoch.
+        The original sequences have the order and the steps of an epoch that they have in a store without variants.
         """
         return self.originals() if learn_from == "original" else self
 
@@ -116,9 +116,9 @@ class Samples:
         return [(entry.sequence, entry.variant) for entry in self.entries]
 
     def variant_facts(self) -> dict[str, list[float]]:
-        """Return which variants every sequence has, as runs write it down.
+        """Return the variants of every sequence, as a run records them.
 
-        ``rotations`` are the degrees of those that are not flipped, ``flipped`` of those that are, where any is.
+        ``rotations`` are the degrees of those that are not flipped, ``flipped`` those of the flipped ones, if any.
         """
         variants = sorted({entry.variant for entry in self.entries})
         facts = {"rotations": [one.rotation for one in variants if not one.flip]}
@@ -127,7 +127,7 @@ class Samples:
 
     @property
     def n_variants(self) -> int:
-        """Variants of every sequence, the one as it was taken among them."""
+        """Number of variants of every sequence, with the original one."""
         return len({entry.variant for entry in self.entries})
 
     @property
@@ -146,8 +146,8 @@ class Samples:
         return np.array([entry.subject for entry in self.entries])
 
     @property
-    def given_folds(self) -> np.ndarray:
-        """(N,) strings: the folds that the data set itself gives; empty where it gives none."""
+    def predefined_folds(self) -> np.ndarray:
+        """(N,) strings: the data set's predefined folds; empty if it has none."""
         return np.array([entry.fold for entry in self.entries])
 
     @property
@@ -157,7 +157,7 @@ class Samples:
 
 
 def names_sha256(names: Iterable[tuple[str, Variant]]) -> str:
-    """Return a checksum over which samples these are, (sequence, variant), in whatever order they come."""
+    """Return a checksum over the names of samples, (sequence, variant), in any order."""
     lines = sorted(f"{sequence} {variant}" for sequence, variant in names)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 

@@ -1,9 +1,9 @@
 """Training of a stack of networks over the same maps.
 
-The folds of a cross-validation are networks that differ only in which sequences they are taught. They are trained
-together: each batch is read once, all networks compute it, and each network's loss leaves out what it must not see.
-Nothing is shared between networks, so that a fold's result is that of training it alone (up to the rounding of
-differently shaped matrix products); ``tests/test_training.py`` holds this.
+The folds of a cross-validation are networks that differ only in which sequences they are trained on. They are trained
+together: each batch is read once, all networks compute it, and each network's loss omits its held-out sequences.
+Networks share nothing, so that a fold's result is that of training it alone (up to the rounding of differently shaped
+matrix products), which ``tests/face_strnn/training/test_stack.py`` checks.
 """
 
 import math
@@ -32,7 +32,7 @@ class StackedNetwork:
     Attributes:
         fold: its number, from 1; with ``seed`` it draws the initial parameters.
         seed: the seed.
-        train: bool (N,): the samples that it may learn from.
+        train: bool (N,): the samples that it is trained on.
         validation: bool (N,): the samples whose accuracy chooses the epoch that is kept; None keeps the last one.
     """
 
@@ -44,15 +44,15 @@ class StackedNetwork:
 
 @dataclass
 class Epoch:
-    """What one network did in one epoch.
+    """The figures of one network in one epoch.
 
     Attributes:
         fold, seed: which network.
         epoch: number, from 1.
-        loss, cross_entropy, train_accuracy: means over the samples that it was taught in this epoch.
+        loss, cross_entropy, train_accuracy: means over the samples that it was trained on in this epoch.
         validation_accuracy, validation_cross_entropy: after the epoch, over the network's validation samples; None
-            where there are none. They choose the epoch that is kept: the highest accuracy, among equals the lowest
-            cross entropy, among equals the first.
+            without any. They choose the epoch that is kept: the highest accuracy, then the lowest cross entropy, then
+            the first.
     """
 
     fold: int
@@ -67,14 +67,14 @@ class Epoch:
 
 @dataclass(frozen=True)
 class TrainingSamples:
-    """What a stack is trained on.
+    """The training samples of a stack.
 
     Attributes:
         maps: N samples, each (frames, h, w, C), of any floating type.
         labels: int64 (N,).
         moments: (N, 3, C), see :func:`face_strnn.training.samples.channel_moments`.
-        sequences: int (N,): which sequence each sample is a variant of, from 0 without gaps. An epoch then takes one
-            sample of every sequence, see :func:`draw_one_of_each`; None takes all samples.
+        sequences: int (N,): which sequence each sample is a variant of, from 0 without gaps. An epoch then uses one
+            sample of every sequence, see :func:`draw_one_of_each`; None uses all samples.
     """
 
     maps: Sequence[Tensor]
@@ -83,7 +83,7 @@ class TrainingSamples:
     sequences: np.ndarray | None = None
 
     def drawn(self, seed: int, epoch: int) -> np.ndarray:
-        """Return the numbers of the samples that an epoch takes."""
+        """Return the numbers of the samples of an epoch."""
         if self.sequences is None:
             return np.arange(len(self.maps))
         return draw_one_of_each(self.sequences, seed, epoch)
@@ -94,18 +94,18 @@ class Stack:
     """Networks in training.
 
     Attributes:
-        members: the M networks.
+        networks: the M networks.
         config: their settings.
         standardisation: per network.
         parameters: for standardised maps, each with a leading dimension M.
-        scan: where it is not that of the configuration's grid.
+        scan: None for that of the configuration's grid.
         history: one entry per network and epoch so far.
         epochs_done: number of epochs so far.
         best: parameters of each network with validation samples at its best epoch.
         best_scores: per network (accuracy, minus cross entropy) there; the first of equals counts.
     """
 
-    members: Sequence[StackedNetwork]
+    networks: Sequence[StackedNetwork]
     config: Config
     standardisation: Standardisation
     parameters: dict[str, Tensor]
@@ -118,14 +118,14 @@ class Stack:
     @property
     def chooses_epoch(self) -> bool:
         """Whether an epoch is chosen, rather than the last one kept."""
-        return self.members[0].validation is not None
+        return self.networks[0].validation is not None
 
     def models(self) -> list[STRNN]:
-        """Return the networks one by one, on the CPU, for maps as stored: of the chosen epoch, else of the last one."""
+        """Return the single networks, on the CPU, for maps as stored: of the chosen epoch, else of the last one."""
         trained = self.best if self.chooses_epoch else self.parameters
         folded = self.standardisation.fold_in({name: tensor.detach() for name, tensor in trained.items()})
         models = []
-        for number in range(len(self.members)):
+        for number in range(len(self.networks)):
             model = STRNN(**vars(self.config.network), scan=self.scan)
             model.set_parameters({name: tensor[number].clone().cpu() for name, tensor in folded.items()})
             models.append(model)
@@ -143,25 +143,25 @@ def train(
 ) -> Stack:
     """Train a stack of networks to the last epoch.
 
-    The order of the samples depends on the epoch alone, not on seed or fold: all networks of a stack, and a network
-    that is trained alone, read them in the same order. Where each epoch takes one sample of every sequence, which one
-    depends on epoch and seed, and not on the fold.
+    The order of the samples depends only on the epoch, not on seed or fold: all networks of a stack, and a network
+    that is trained alone, read them in the same order. If an epoch uses one sample of every sequence, the choice
+    depends on epoch and seed, not on the fold.
 
     Args:
-        networks: all with samples for validation, or none.
-        samples: those of all networks.
+        networks: either all have validation samples, or none has.
+        samples: the training and validation samples of all networks.
         config: the settings.
-        state_file: where the state is kept after every epoch; training resumes from a state that is there.
+        state_file: the state is saved there after every epoch; training resumes from it if it exists.
         progress: called after every epoch.
         device: where the networks are trained.
-        scan: of other nodes than those of the configuration's grid; samples are (frames, K, C) then.
+        scan: of nodes that form no grid; samples are then (frames, K, C). By default that of the configuration's grid.
 
     Raises:
         BadInput: a state file that is damaged.
         ValueError: ``samples.sequences`` for networks of several seeds.
     """
     if samples.sequences is not None and len({network.seed for network in networks}) > 1:
-        raise ValueError("networks of several seeds draw different samples, and cannot read the same batches")
+        raise ValueError("networks of several seeds draw different samples and cannot share batches")
     device = torch.device(device)
     settings, stack = config.training, _begin(networks, samples.moments, config, device, scan)
     scan = scan or Scan.of({"grid": config.network.grid})
@@ -183,8 +183,8 @@ def train(
         sums.zero_()
         for step_number, batch in enumerate(epochs[epoch], epoch * n_batches):
             set_learning_rate(optimiser, step_number, settings.epochs * n_batches, settings)
-            # What no network of this stack is trained on is not read, and yet keeps its place in the order: which
-            # samples share a step must not depend on which networks are trained together.
+            # Samples that no network of this stack is trained on are not read, but stay in the order: the samples of a
+            # step must not depend on the networks that are trained together.
             read = np.flatnonzero(train_mask[:, batch].any(0).numpy())
             dropout = _dropout(stack, step_number, len(batch), read, device) if settings.dropout else None
             batch = batch[read]
@@ -200,7 +200,7 @@ def train(
 
 
 def draw_one_of_each(sequences: np.ndarray, seed: int, epoch: int) -> np.ndarray:
-    """Draw the sample of every sequence that an epoch takes, each variant of it as probable as the others.
+    """Draw one sample of every sequence for an epoch, each variant with the same probability.
 
     Args:
         sequences: int (N,): which sequence each sample is a variant of, from 0 without gaps.
@@ -222,24 +222,24 @@ def _batches(drawn: np.ndarray, epoch: int, config: Config) -> list[np.ndarray]:
 
 
 def _dropout(stack: Stack, step: int, n_sequences: int, read: np.ndarray, device: torch.device) -> Tensor:
-    """Factors of all networks, (M, sequences that are read, features)."""
+    """Draw the factors of all networks, (M, sequences that are read, features)."""
     shape, share = (n_sequences, stack.config.network.n_temporal_features), stack.config.training.dropout
-    drawn = [dropout_factors((one.seed, one.fold), step, shape, share)[read] for one in stack.members]
+    drawn = [dropout_factors((one.seed, one.fold), step, shape, share)[read] for one in stack.networks]
     return torch.stack(drawn).to(device)
 
 
 def _begin(
-    members: Sequence[StackedNetwork], moments: Tensor, config: Config, device: torch.device, scan: Scan | None
+    networks: Sequence[StackedNetwork], moments: Tensor, config: Config, device: torch.device, scan: Scan | None
 ) -> Stack:
-    generators = [torch.Generator().manual_seed(1_000_003 * member.seed + member.fold) for member in members]
+    generators = [torch.Generator().manual_seed(1_000_003 * network.seed + network.fold) for network in networks]
     n_directions = scan.n_directions if scan else 4
     drawn = [initial_parameters(config.network, generator, n_directions) for generator in generators]
     parameters = {name: torch.stack([one[name] for one in drawn]).to(device).requires_grad_() for name in drawn[0]}
-    train_mask = torch.from_numpy(np.stack([member.train for member in members]))
-    stack = Stack(members, config, Standardisation.fit(moments, train_mask).to(device), parameters, scan)
+    train_mask = torch.from_numpy(np.stack([network.train for network in networks]))
+    stack = Stack(networks, config, Standardisation.fit(moments, train_mask).to(device), parameters, scan)
     if stack.chooses_epoch:
         stack.best = {name: tensor.detach().clone() for name, tensor in parameters.items()}
-        stack.best_scores = [(-1.0, -math.inf)] * len(members)
+        stack.best_scores = [(-1.0, -math.inf)] * len(networks)
     return stack
 
 
@@ -247,23 +247,23 @@ def _begin(
 def _validate(
     stack: Stack, maps: Sequence[Tensor] | GpuMaps, labels: Tensor, scan: Scan
 ) -> list[tuple[float, float]] | list[tuple[None, None]]:
-    """Return accuracies and cross entropies on validation samples; keep the parameters of networks at their best."""
+    """Return accuracies and cross entropies on validation samples; keep the parameters of each network's best epoch."""
     if not stack.chooses_epoch:
-        return [(None, None)] * len(stack.members)
+        return [(None, None)] * len(stack.networks)
     settings, network = stack.config.training, stack.config.network
     folded = stack.standardisation.fold_in(stack.parameters)
     validation = []
-    for number, member in enumerate(stack.members):
+    for number, stacked in enumerate(stack.networks):
         alone = {name: tensor[number : number + 1] for name, tensor in folded.items()}
-        numbers = np.flatnonzero(member.validation)
+        numbers = np.flatnonzero(stacked.validation)
         outputs = []
         for batch in np.array_split(numbers, math.ceil(len(numbers) / settings.batch_size)):
             device = alone["spatial.U"].device
             sequences = MapBatch.of([maps[n].to(device) for n in batch], network.length, settings.interpolation)
             outputs.append(logits(alone, sequences, scan, network.activation, settings.precision)[0].cpu())
-        answers, truth = torch.cat(outputs), labels[numbers]
-        accuracy = (answers.argmax(1) == truth).double().mean().item()
-        cross_entropy = torch.nn.functional.cross_entropy(answers, truth).item()
+        predicted, truth = torch.cat(outputs), labels[numbers]
+        accuracy = (predicted.argmax(1) == truth).double().mean().item()
+        cross_entropy = torch.nn.functional.cross_entropy(predicted, truth).item()
         score = (accuracy, -cross_entropy)
         if score > stack.best_scores[number]:
             stack.best_scores[number] = score
@@ -274,15 +274,15 @@ def _validate(
 
 
 def _epochs(
-    members: Sequence[StackedNetwork],
+    networks: Sequence[StackedNetwork],
     epoch: int,
     sums: Tensor,
     validation: Sequence[tuple[float, float]] | Sequence[tuple[None, None]],
 ) -> list[Epoch]:
     loss, entropy, correct, seen = sums.cpu()
     means = [(total / seen).tolist() for total in (loss, entropy, correct)]
-    rows = zip(members, zip(*means, strict=True), validation, strict=True)
-    return [Epoch(member.fold, member.seed, epoch, *of_taught, *after) for member, of_taught, after in rows]
+    rows = zip(networks, zip(*means, strict=True), validation, strict=True)
+    return [Epoch(network.fold, network.seed, epoch, *trained, *validated) for network, trained, validated in rows]
 
 
 def _save(stack: Stack, optimiser: torch.optim.Optimizer, path: Path) -> None:

@@ -13,7 +13,7 @@ class Standardisation:
     """Mean and standard deviation of every channel over a network's own training samples.
 
     It is fitted per network, so that no held-out subject's maps enter it, and it is folded into U and b: a saved model
-    takes maps as they are stored, exactly as equation (1) has it.
+    reads maps as stored, and computes exactly equation (1).
 
     Attributes:
         mean, std: (M, C).
@@ -28,7 +28,7 @@ class Standardisation:
         count, total, squares = torch.einsum("mn,nqc->qmc", train_mask.double(), moments)
         mean = total / count
         std = (squares / count - mean.square()).clamp(min=0).sqrt()
-        # A channel that hardly ever answers would be blown up to the size of the others.
+        # A channel that is nearly always zero would otherwise be scaled up to the size of the others.
         return cls(mean.float(), torch.maximum(std, 0.1 * std.mean(1, keepdim=True)).float())
 
     def to(self, device: torch.device) -> "Standardisation":
@@ -49,7 +49,7 @@ class Standardisation:
         return {**parameters, "spatial.U": parameters["spatial.U"] * std, "spatial.b": b}
 
     def _per_input(self, U: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of what each column of U reads, (M, 1, 1, inputs)."""
-        # A row of U reads the channels of one node, or of all nodes in turn where there is no spatial recurrent layer.
+        """Mean and standard deviation of the input of each column of U, (M, 1, 1, inputs)."""
+        # A row of U reads one node's channels, or those of all nodes if there is no spatial recurrent layer.
         n_nodes = U.shape[3] // self.mean.shape[1]
         return tuple(part.repeat(1, n_nodes)[:, None, None, :] for part in (self.mean, self.std))

@@ -1,8 +1,7 @@
 """One step of training a stack of networks: forward, backward, clipping, update.
 
-On the CPU every batch has its own number of frames and is computed as it comes. On a GPU all batches are laid into the
-same memory, filled up to the longest, so that a step is recorded once as a CUDA graph and replayed: its some thousand
-small kernels then start without Python in between.
+On the CPU every batch keeps its own number of frames. On a GPU all batches use the same memory, padded to the longest,
+so that a step is recorded once as a CUDA graph and replayed: its some thousand small kernels then start without Python.
 """
 
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from face_strnn.training.standardisation import Standardisation
 
 @dataclass
 class StackStep:
-    """What a step changes or reads of a stack of M networks.
+    """The part of a stack of M networks that a training step reads and changes.
 
     Attributes:
         config: the settings.
@@ -51,12 +50,13 @@ class StackStep:
         """Take one step.
 
         Args:
-            batch: B sequences, or None where none of a batch is taught: the optimiser's momentum moves on all the same.
+            batch: B sequences, or None if no network is trained on any: the optimiser still takes its step.
             labels: int64 (B,).
-            taught: bool (M, B).
-            sums: float64 (4, M): loss, cross entropy, correct answers and number of taught sequences are added to it.
+            train_mask: bool (M, B): the sequences that each network is trained on.
+            sums: float64 (4, M): loss, cross entropy, correct predictions and number of training sequences are
+                added to it.
             dropout: see :func:`face_strnn.models.strnn.logits`.
-            workspace: memory that is used again from step to step.
+            workspace: memory that is reused from step to step.
         """
         settings, network = self.config.training, self.config.network
         if batch is None:
@@ -80,7 +80,7 @@ class StackStep:
 
 
 class DirectStep:
-    """A step that is computed as it comes.
+    """A step in memory of the batch's own size.
 
     Args:
         stack: the stack.
@@ -93,19 +93,19 @@ class DirectStep:
     def __call__(
         self, sequences: Sequence[Tensor], labels: Tensor, train_mask: Tensor, dropout: Tensor | None = None
     ) -> None:
-        """Take one step on B sequences of maps, each (frames, h, w, C), labels (B,) and the mask taught (M, B)."""
+        """Take one step on B sequences of maps, each (frames, h, w, C), labels (B,) and the training mask (M, B)."""
         network, settings = self._stack.config.network, self._stack.config.training
         batch = MapBatch.of(sequences, network.length, settings.interpolation) if sequences else None
         self._stack.step(batch, labels, train_mask, self._sums, dropout, self._workspace)
 
 
 class RecordedStep:
-    """A step in memory of one shape, recorded as a CUDA graph where the stack is on a GPU.
+    """A step in memory of fixed size, recorded as a CUDA graph if the stack is on a GPU.
 
     Args:
         stack: the stack.
         sums: see :meth:`StackStep.step`.
-        n_sequences: of the largest batch; smaller ones are filled up with sequences that nobody is taught.
+        n_sequences: of the largest batch; smaller ones are padded with sequences that no network is trained on.
         n_frames: of the longest batch, all its sequences together.
         maps: one sample's maps, for their shape and type.
     """
@@ -114,7 +114,7 @@ class RecordedStep:
         self._stack, self._sums = stack, sums
         network, device = stack.config.network, sums.device
         steps, M = n_sequences * network.length, sums.shape[1]
-        # One frame more than the longest batch has: it stays zero, for padding and for sequences that are not there.
+        # One frame more than the longest batch: it stays zero, for padding and for missing sequences.
         self._frames = torch.zeros(n_frames + 1, *maps.shape[1:], dtype=maps.dtype, device=device)
         frame = torch.zeros(steps, 2, dtype=torch.int64, device=device)
         self._taps = Taps(frame, torch.zeros(steps, 2, device=device), network.length)
@@ -139,19 +139,19 @@ class RecordedStep:
 
     def _lay_out(self, sequences: Sequence[Tensor], labels: Tensor, train_mask: Tensor, dropout: Tensor | None) -> None:
         settings, n, first = self._stack.config.training, len(sequences), 0
-        places, weights = [], []
-        nothing = len(self._frames) - 1
+        frames, weights = [], []
+        zero_frame = len(self._frames) - 1
         for maps in sequences:
             self._frames[first : first + len(maps)].copy_(maps, non_blocking=True)
             taps = Taps.of(time_steps(len(maps), self._taps.length, settings.interpolation))
-            # The frame of zeros that a padded sequence has at its end is the one that stands last of all.
-            places.append(torch.where(taps.frame < len(maps), taps.frame + first, nothing))
+            # A padded sequence's frame of zeros is the last frame of the memory.
+            frames.append(torch.where(taps.frame < len(maps), taps.frame + first, zero_frame))
             weights.append(taps.weight)
             first += len(maps)
         empty = self._taps.frame.shape[0] - n * self._taps.length
-        places.append(torch.full((empty, 2), nothing))
+        frames.append(torch.full((empty, 2), zero_frame))
         weights.append(torch.zeros(empty, 2))
-        self._taps.frame.copy_(torch.cat(places), non_blocking=True)
+        self._taps.frame.copy_(torch.cat(frames), non_blocking=True)
         self._taps.weight.copy_(torch.cat(weights), non_blocking=True)
         self._labels[:n].copy_(labels, non_blocking=True)
         self._train_mask.zero_()
@@ -164,7 +164,7 @@ class RecordedStep:
         self._stack.step(batch, self._labels, self._train_mask, self._sums, self._dropout)
 
     def _record(self) -> torch.cuda.CUDAGraph:
-        """Record the step; what recording and the steps before it change is put back."""
+        """Record the step; then restore what recording and the warm-up steps have changed."""
         optimiser, parameters = self._stack.optimiser, list(self._stack.parameters.values())
         before = [tensor.detach().clone() for tensor in (*parameters, self._sums)]
         states = {

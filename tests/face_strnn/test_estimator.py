@@ -17,7 +17,7 @@ SMALL = {"spatial_hidden": 6, "spatial_output": 5, "temporal_hidden": 8, "length
 
 @pytest.fixture(scope="module")
 def rising_or_falling():
-    """48 sequences of 8 subjects, as long as they like: one channel rises in a random place, or falls."""
+    """48 sequences of 8 subjects, of different lengths: one channel rises or falls at a random node."""
     rng = np.random.default_rng(0)
     X, y, subjects = [], [], []
     for number in range(48):

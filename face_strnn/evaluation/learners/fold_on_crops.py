@@ -1,4 +1,4 @@
-"""Learning from face crops: each fold's network is trained on together with a backbone of its own, fold by fold."""
+"""Learning from face crops: each fold's network is fine-tuned together with its own copy of the backbone."""
 
 import json
 import shutil
@@ -22,8 +22,8 @@ from face_strnn.evaluation.learners.learner import Progress
 from face_strnn.evaluation.run import FROZEN
 from face_strnn.evaluation.settings import RunSettings
 from face_strnn.models.strnn import STRNN
-from face_strnn.training.from_crops.answers import maps_of_crops
-from face_strnn.training.from_crops.augmented import Variants
+from face_strnn.training.from_crops.augmented import AugmentedClips
+from face_strnn.training.from_crops.crop_maps import maps_of_crops
 from face_strnn.training.from_crops.fold import FoldProgress, finetune_fold
 from face_strnn.training.from_crops.joint import JointNetwork
 from face_strnn.training.from_crops.thawed import load_thawed, save_thawed, split_for_finetuning
@@ -39,13 +39,13 @@ class FoldOnCrops:
 
     Args:
         settings: of the run.
-        samples: those that the frozen networks learned from; of their originals the crops are stored.
-        weights: file of the backbone's weights, where the features' came from a local file.
+        samples: those that the frozen networks were trained on; the store has the crops of the original ones.
+        weights: file of the backbone's weights, if those of the features came from a local file.
         device: where the networks are trained.
 
     Raises:
-        BadInput: the store has no crops, its maps are not of float32 arithmetic or are of two pooling layers, or the
-            backbone's weights are not at hand.
+        BadInput: the store has no crops, its maps were not computed in float32 or are of two pooling layers, or the
+            backbone's weights are not available.
     """
 
     def __init__(
@@ -54,20 +54,21 @@ class FoldOnCrops:
         store = samples.store
         require_crops(store, samples.originals().entries)
         if "precision" in store.recipe:
-            raise BadInput(f"{store.folder}: its maps are of {store.recipe['precision']}; --finetune takes float32's")
+            precision = store.recipe["precision"]
+            raise BadInput(f"{store.folder}: its maps were computed in {precision}; --finetune needs float32")
         backbone = recorded_backbone(store.recipe, store.folder, weights, device)
         self._settings, self._samples = settings, samples
         self._split = split_for_finetuning(backbone, settings.finetune)
 
     def fit(self, folds: Sequence[Fold], out: Path, progress: Progress | None = None) -> None:
         """Fine-tune what is not fine-tuned yet; see :class:`face_strnn.evaluation.learners.learner.Learner`."""
-        of_number = {fold.number: fold for fold in folds}
-        variants: Variants | None = None
+        by_number = {fold.number: fold for fold in folds}
+        clips: AugmentedClips | None = None
         for (number, seed), path in checkpoint_paths(out, self._settings).items():
             if path.is_file() and backbone_file(path).is_file():
                 continue
-            variants = variants or self._variants(out)
-            self._finetune(of_number[number], seed, path, variants, progress)
+            clips = clips or self._clips(out)
+            self._finetune(by_number[number], seed, path, clips, progress)
         shutil.rmtree(out / SCRATCH, ignore_errors=True)
 
     def is_fitted(self, network: TrainedNetwork) -> bool:
@@ -84,11 +85,11 @@ class FoldOnCrops:
         return probabilities(network.model, maps, self._settings.training.interpolation)
 
     def _finetune(
-        self, fold: Fold, seed: int, path: Path, variants: Variants, progress: Progress | None
+        self, fold: Fold, seed: int, path: Path, clips: AugmentedClips, progress: Progress | None
     ) -> None:
         settings, samples = self._settings, self._samples
-        begun_from = path.parent.parent / FROZEN / path.parent.name / path.name
-        start = STRNN.load(begun_from)
+        start_file = path.parent.parent / FROZEN / path.parent.name / path.name
+        start = STRNN.load(start_file)
         network = JointNetwork(start, self._standardisation(fold), self._split, settings.config, settings.finetuning)
         originals = samples.subset(fold.train).originals()
         state_file = path.with_suffix(".finetuning")
@@ -102,7 +103,7 @@ class FoldOnCrops:
             (fold.number, seed),
             originals.entries,
             originals.labels.tolist(),
-            variants,
+            clips,
             state_file,
             watch,
         )
@@ -114,9 +115,9 @@ class FoldOnCrops:
             weights_sha256=self._split.whole.weights.sha256,
             fold=str(fold.number),
             seed=str(seed),
-            # What an audit holds against the protocol: whose crops were really read.
+            # What an audit compares with the protocol: the sequences whose crops were read.
             read_sha256=names_sha256((name, ORIGINAL) for name in done.read),
-            start_sha256=sha256(begun_from.read_bytes()).hexdigest(),
+            start_sha256=sha256(start_file.read_bytes()).hexdigest(),
         )
         history = json.dumps([asdict(epoch) for epoch in done.history])
         network.model().save(path, **start.facts | {"epoch": str(done.epochs_done), "history": history})
@@ -127,12 +128,12 @@ class FoldOnCrops:
         return channel_moments(self._samples)
 
     def _standardisation(self, fold: Fold) -> Standardisation:
-        """That of the fold's training on frozen maps, fitted to the same samples."""
+        """The standardisation of the fold's training on frozen maps, fitted to the same samples."""
         train = torch.zeros(1, len(self._samples), dtype=torch.bool)
         train[0, fold.train] = True
         return Standardisation.fit(self._moments, train)
 
-    def _variants(self, out: Path) -> Variants:
+    def _clips(self, out: Path) -> AugmentedClips:
         finetuning = self._settings.finetuning
         scratch = out / SCRATCH if finetuning.variants else None
-        return Variants(self._samples.store, self._split, finetuning.frames, scratch)
+        return AugmentedClips(self._samples.store, self._split, finetuning.frames, scratch)

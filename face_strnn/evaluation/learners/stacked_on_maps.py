@@ -1,4 +1,4 @@
-"""Learning on pooling maps as stored: the networks of many folds are trained together, as one stack."""
+"""Learning from stored pooling maps: the networks of many folds are trained together, as one stack."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ class StackedOnMaps:
 
     Args:
         settings: of the run.
-        samples: those to learn from.
+        samples: the training samples.
         device: where the networks are trained.
     """
 
@@ -42,10 +42,10 @@ class StackedOnMaps:
         networks = [self._network(fold, seed) for seed in settings.all_seeds for fold in folds]
         paths = list(checkpoint_paths(out, settings).values())
         sequences = self._samples.sequence_numbers if settings.learn_from == "one" else None
-        # What an epoch takes is drawn by seed: networks of another one would read other maps.
+        # The samples of an epoch are drawn by seed: networks of another seed would read other maps.
         apart = len(networks) if sequences is None else len(folds)
         moments: Tensor | None = None
-        for first, last in deal_to_stacks(len(networks), self._stack_size(), folder, apart):
+        for first, last in assign_to_stacks(len(networks), self._stack_size(), folder, apart):
             if all(path.is_file() for path in paths[first:last]):
                 continue
             moments = channel_moments(self._samples) if moments is None else moments
@@ -59,7 +59,7 @@ class StackedOnMaps:
                 self._device,
                 self._scan(),
             )
-            for path, network, model in zip(paths[first:last], stack.members, stack.models(), strict=True):
+            for path, network, model in zip(paths[first:last], stack.networks, stack.models(), strict=True):
                 self._save(path, network, model, stack.history)
             state_file.unlink()
 
@@ -98,7 +98,7 @@ class StackedOnMaps:
         validation = () if network.validation is None else samples.subset(np.flatnonzero(network.validation)).names()
         model.save(
             path,
-            # What an audit holds against the protocol: who this network is and what it was really trained on.
+            # What an audit compares with the protocol: the identity of this network and the samples of its training.
             fold=str(network.fold),
             seed=str(network.seed),
             selection=settings.selection,
@@ -114,14 +114,14 @@ class StackedOnMaps:
         )
 
 
-def deal_to_stacks(n_networks: int, size: int, folder: Path, apart: int) -> list[tuple[int, int]]:
-    """Deal networks to stacks of ``size``, but leave stacks together whose training was begun.
+def assign_to_stacks(n_networks: int, size: int, folder: Path, apart: int) -> list[tuple[int, int]]:
+    """Assign networks to stacks of ``size``; stacks whose training has begun stay together.
 
     Args:
-        n_networks: how many there are.
+        n_networks: number of networks.
         size: of a stack.
-        folder: where the states of begun stacks lie.
-        apart: no stack reaches over a multiple of this number.
+        folder: with the states of stacks whose training has begun.
+        apart: no stack extends across a multiple of this number.
 
     Returns:
         The (first, last + 1) network of each stack, from 0.

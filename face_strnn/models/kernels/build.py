@@ -1,8 +1,8 @@
-"""The scan's kernel for CPUs: compiled from ``scan_kernel.cpp`` for the machine at hand, once, where it has a compiler.
+"""The scan's kernel for CPUs, compiled once from ``scan_kernel.cpp`` for this machine if it has a compiler.
 
-PyTorch alone computes the scan as some two hundred small operations per sequence, between which the states leave the
-processor's caches. The kernel computes it in one pass; it is about a third faster over a whole training step and exact
-in the same sense: its sums are taken in another order.
+PyTorch computes the scan as some two hundred small operations per sequence, between which the states leave the
+processor's caches. The kernel computes it in one pass: a whole training step is about a third faster, with the same
+results up to the order of summation.
 """
 
 import atexit
@@ -25,13 +25,13 @@ SOURCE = Path(__file__).with_name("scan_kernel.cpp")
 FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC")
 # Not -ffast-math: GCC would let the library switch off denormal numbers in the whole process.
 MAXIMUM_HIDDEN = 256
-"""Beyond, a row of a product does not fit the processor's registers and PyTorch's products are the faster ones."""
+"""With more, a row of a product does not fit the processor's registers, and PyTorch's products are faster."""
 
 SMALL = 2_000_000
 """Products of equation (1) in a chunk that one thread computes in some 50 microseconds."""
 
 OFF = "FACE_STRNN_PORTABLE"
-"""Environment variable that, set to anything, keeps to PyTorch's own operations."""
+"""Environment variable that, if set to anything, disables the kernel: PyTorch's operations compute the scan."""
 
 
 class _Sizes(ctypes.Structure):
@@ -58,7 +58,7 @@ class ScanKernel:
         library: the shared library.
 
     Attributes:
-        row: floats that one hidden state takes in ``h``: the units, filled up.
+        row: number of floats of one hidden state in ``h``: the units, padded.
     """
 
     def __init__(self, library: Path) -> None:
@@ -78,7 +78,7 @@ class ScanKernel:
             scan: the directions.
             relu: whether sigma is ReLU, else the logistic sigmoid.
             h: (B, M, D, K, L, row), written.
-            s: (M, steps, D, Kp, H), written from ``first_step`` on.
+            s: (M, steps, D, Kp, H), written starting at ``first_step``.
             first_step: number of steps before the chunk.
         """
         sizes = _sizes(h, s, first_step, relu)
@@ -92,14 +92,14 @@ class ScanKernel:
         self, ds: Tensor, taps: tuple[Tensor, Tensor], first_frames: Tensor, W: Tensor, G: Tensor, scan: Scan,
         relu: bool, h: Tensor, first_step: int, dP: Tensor, dW: Tensor, dG: Tensor,
     ) -> None:  # fmt: skip
-        """Gradients of a chunk, from that of s; see :meth:`forward`.
+        """Gradients of a chunk, from the gradient of s; see :meth:`forward`.
 
         Args:
-            ds: as s.
-            taps, W, G, scan, relu, h, first_step: as there.
+            ds: gradient of s, with the same shape.
+            taps, W, G, scan, relu, h, first_step: as in :meth:`forward`.
             first_frames: int32 (B + 1,): number of frames before each sequence of the chunk, and their sum.
-            dP: as P, overwritten.
-            dW, dG: (B, M, D, H, H) and (B, M, D, K, Kp): the sums over one sequence each, overwritten.
+            dP: gradient of P, with the same shape; overwritten.
+            dW, dG: (B, M, D, H, H) and (B, M, D, K, Kp): the gradients of each sequence; overwritten.
         """
         sizes = _sizes(h, ds, first_step, relu)
         graph = _graph_of(scan)
@@ -112,7 +112,7 @@ class ScanKernel:
 
 @lru_cache(maxsize=8)
 def scan_kernel(hidden: int) -> ScanKernel | None:
-    """Return the kernel for states of ``hidden`` units; None where :func:`reason_unavailable` names a reason."""
+    """Return the kernel for states of ``hidden`` units; None if :func:`reason_unavailable` gives a reason."""
     if reason_unavailable(hidden) is not None:
         return None
     return ScanKernel(_compiled(hidden))
@@ -120,7 +120,7 @@ def scan_kernel(hidden: int) -> ScanKernel | None:
 
 @lru_cache(maxsize=8)
 def reason_unavailable(hidden: int) -> str | None:
-    """Return why there is no kernel for states of ``hidden`` units on this machine; None where there is one."""
+    """Return why there is no kernel for states of ``hidden`` units on this machine; None if there is one."""
     if os.environ.get(OFF):
         return f"{OFF} is set"
     if hidden > MAXIMUM_HIDDEN:
@@ -130,8 +130,8 @@ def reason_unavailable(hidden: int) -> str | None:
     try:
         _compiled(hidden)
     except (OSError, subprocess.SubprocessError) as error:
-        said = getattr(error, "stderr", None) or str(error)
-        return f"its compilation failed: {said.strip().splitlines()[0]}"
+        message = getattr(error, "stderr", None) or str(error)
+        return f"its compilation failed: {message.strip().splitlines()[0]}"
     return None
 
 
@@ -141,11 +141,11 @@ def _compiler() -> str | None:
 
 @lru_cache(maxsize=8)
 def _compiled(hidden: int) -> Path:
-    """Compile, or find what was compiled before from this source, by this compiler, for this processor."""
+    """Compile the kernel, unless it was already compiled from this source, by this compiler, for this processor."""
     compiler = _compiler()
-    told = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
-    identity = "\n".join((SOURCE.read_text(encoding="utf-8"), told, _processor(), *FLAGS))
-    name = f"scan-{hidden}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.so"
+    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
+    inputs = "\n".join((SOURCE.read_text(encoding="utf-8"), version, _processor(), *FLAGS))
+    name = f"scan-{hidden}-{hashlib.sha256(inputs.encode()).hexdigest()[:16]}.so"
     for folder in (_cache(), _folder_of_this_process()):
         library = folder / name
         if library.is_file():
@@ -160,7 +160,7 @@ def _compiled(hidden: int) -> Path:
         except OSError:
             continue
         return library
-    raise OSError(f"{_cache()} cannot be written, nor the folder for temporary files")
+    raise OSError(f"neither {_cache()} nor the folder for temporary files can be written")
 
 
 def _cache() -> Path:
@@ -175,20 +175,20 @@ def _folder_of_this_process() -> Path:
 
 
 def _processor() -> str:
-    """What ``-march=native`` depends on."""
+    """The processor's features, on which ``-march=native`` depends."""
     cpuinfo = Path("/proc/cpuinfo")
     flags = (line for line in cpuinfo.read_text().splitlines() if line.startswith("flags")) if cpuinfo.exists() else ()
     return next(flags, platform.machine() + platform.processor())
 
 
 class _GraphOnCpu:
-    """A scan's visits and edges as the kernel reads them; holds their memory."""
+    """A scan's visits and edges in the form that the kernel reads; owns their memory."""
 
     def __init__(self, scan: Scan) -> None:
         before = scan.predecessors
         after = [[[] for _ in range(scan.n_nodes)] for _ in before]
-        for direction, of_nodes in enumerate(before):
-            for node, sources in enumerate(of_nodes):
+        for direction, predecessors in enumerate(before):
+            for node, sources in enumerate(predecessors):
                 for source in sources:
                     after[direction][source].append(node)
         self._order = torch.tensor(scan.orders, dtype=torch.int32)
@@ -199,15 +199,15 @@ class _GraphOnCpu:
 
 
 def _rows(lists: list[list[list[int]]]) -> tuple[Tensor, Tensor]:
-    """Lists of nodes, per direction and node, end to end: int32 (D, K + 1) of starts, (D, most) of nodes."""
-    joined = [[node for of_node in of_direction for node in of_node] for of_direction in lists]
+    """Concatenate the lists of nodes, per direction and node: int32 (D, K + 1) of starts, (D, most) of nodes."""
+    joined = [[neighbour for neighbours in direction for neighbour in neighbours] for direction in lists]
     most = max(1, *map(len, joined))
     nodes = torch.tensor([row + [0] * (most - len(row)) for row in joined], dtype=torch.int32)
-    counts = torch.tensor([[0, *map(len, of_direction)] for of_direction in lists])
+    counts = torch.tensor([[0, *map(len, direction)] for direction in lists])
     return counts.cumsum(1).to(torch.int32), nodes
 
 
-_graph_of = lru_cache(maxsize=1)(_GraphOnCpu)  # one scan at a time is in use
+_graph_of = lru_cache(maxsize=1)(_GraphOnCpu)  # only one scan is in use at a time
 
 
 def _sizes(h: Tensor, s: Tensor, first_step: int, relu: bool) -> _Sizes:
@@ -216,7 +216,7 @@ def _sizes(h: Tensor, s: Tensor, first_step: int, relu: bool) -> _Sizes:
 
 
 def _threads(h: Tensor) -> int:
-    """As many as PyTorch uses, or one where waiting for a second would take longer than its share of the work."""
+    """PyTorch's number of threads, or 1 if starting a second would take longer than its share of the work."""
     return torch.get_num_threads() if h.numel() * h.shape[-1] > SMALL else 1
 
 

@@ -1,1 +1,1 @@
-"""Training that goes back to the pixels: the backbone learns with the network, one fold after another."""
+"""Fine-tuning from face crops: the backbone is trained with the network, one fold after another."""

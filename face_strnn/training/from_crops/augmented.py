@@ -1,7 +1,7 @@
-"""Augmented variants of training sequences, as the thawed part of the backbone takes them.
+"""Augmented clips of training sequences, as inputs of the thawed part of the backbone.
 
-What lies below the thawed part never changes: its maps of a variant are computed once, for all folds and epochs, and
-kept in a scratch folder.
+The frozen part never changes: its maps of a clip are computed once, for all folds and epochs, and kept in a scratch
+folder.
 """
 
 from pathlib import Path
@@ -20,38 +20,38 @@ from data_prep.tensor_files import write_tensors
 _TENSOR = "inputs"
 
 
-class Variants:
-    """Gives variants of sequences: some frames, augmented, through the frozen part of the backbone.
+class AugmentedClips:
+    """Augmented clips of sequences: some frames, augmented, through the frozen part of the backbone.
 
     Args:
         store: where the crops are.
         split: the backbone.
-        n_frames: how many frames a variant has at most; 0 for all.
-        scratch: folder in which the frozen part's maps are kept; None computes them whenever they are asked for.
+        n_frames: largest number of frames of a clip; 0 for all.
+        scratch: folder in which the frozen part's maps are kept; None computes them anew each time.
     """
 
     def __init__(self, store: FeatureStore, split: SplitBackbone, n_frames: int, scratch: Path | None) -> None:
         self._store, self._split, self._n_frames = store, split, n_frames
         self._frozen = split.frozen_part()
         self._augmentation = CropAugmentation(split.whole.crop_pixels)
-        # Pixels are quicker to augment again than to read: where nothing is frozen, nothing is kept.
+        # Augmenting pixels again is faster than reading them: without a frozen part nothing is kept.
         self._scratch = scratch if len(split.frozen) else None
         if self._scratch:
             self._scratch.mkdir(exist_ok=True)
 
     def __call__(self, entry: StoredSequence, number: int) -> Tensor:
-        """Return a variant of a sequence.
+        """Return a clip of a sequence.
 
         Args:
-            entry: the unrotated sequence.
-            number: of the variant; with the sequence's name it is all that the draw depends on.
+            entry: the original sequence.
+            number: of the clip; the draw depends only on it and on the sequence's name.
 
         Returns:
-            What the thawed part takes: (frames, channels, height, width), float32 in channels-last memory, on the
+            The input of the thawed part: (frames, channels, height, width), float32 in channels-last memory, on the
             backbone's device.
 
         Raises:
-            BadInput: the crops are not there.
+            BadInput: the crops are missing.
         """
         device = self._split.whole.device
         if not len(self._split.frozen):
@@ -66,7 +66,7 @@ class Variants:
     def _crops(self, entry: StoredSequence, number: int) -> Tensor:
         key = f"{entry.sequence} {number}"
         crops = read_crops(self._store, entry)
-        chosen = frames_of_variant(len(crops), self._n_frames, key)
+        chosen = frames_of_clip(len(crops), self._n_frames, key)
         return torch.from_numpy(self._augmentation(crops[chosen].numpy(), key))
 
     def _kept(self, entry: StoredSequence, number: int) -> Tensor | None:
@@ -82,13 +82,13 @@ class Variants:
         return self._scratch / f"{entry.sequence}-{number}.safetensors"
 
 
-def frames_of_variant(n_frames: int, n_wanted: int, key: str) -> list[int]:
+def frames_of_clip(n_frames: int, n_wanted: int, key: str) -> list[int]:
     """Draw frames of a sequence, in order: the first, the last, and one from each equal stretch between them.
 
     Args:
         n_frames: of the sequence.
         n_wanted: how many, at least 2; 0, or more than there are, for all.
-        key: what is drawn depends on it alone.
+        key: the draw depends only on it.
     """
     if not 0 < n_wanted < n_frames:
         return list(range(n_frames))

@@ -10,7 +10,7 @@ import torch
 
 from data_prep.store.store import StoredSequence
 from data_prep.training_state import resumed_state, save_state
-from face_strnn.training.from_crops.augmented import Variants
+from face_strnn.training.from_crops.augmented import AugmentedClips
 from face_strnn.training.from_crops.joint import JointNetwork
 from face_strnn.training.optimisation import dropout_factors, warmup_cosine
 from face_strnn.training.stack import Epoch
@@ -18,13 +18,13 @@ from face_strnn.training.stack import Epoch
 
 @dataclass
 class FoldProgress:
-    """How far the fine-tuning of one network has come.
+    """The state of the fine-tuning of one network.
 
     Attributes:
         fold, seed: which network.
         epochs_done: number of epochs so far.
-        history: one entry per epoch.
-        read: names of the sequences whose crops it has read.
+        history: one entry per epoch so far.
+        read: names of the sequences whose crops have been read.
     """
 
     fold: int
@@ -36,29 +36,29 @@ class FoldProgress:
 
 def finetune_fold(
     network: JointNetwork,
-    identity: tuple[int, int],
+    fold_and_seed: tuple[int, int],
     sequences: Sequence[StoredSequence],
     labels: Sequence[int],
-    variants: Variants,
+    clips: AugmentedClips,
     state_file: Path,
     progress: Callable[[FoldProgress], None] | None = None,
 ) -> FoldProgress:
-    """Train a fold's networks on to the last epoch, and let the result count by its share.
+    """Fine-tune a fold's networks to the last epoch, and average the weights with the initial ones.
 
     Args:
-        network: both, as they are before, with the settings of fine-tuning.
-        identity: (fold from 1, seed); the order of the sequences, the variants and dropout are drawn from it.
-        sequences: the fold's training sequences, unrotated.
+        network: STRNN and backbone with their initial weights, and the settings of fine-tuning.
+        fold_and_seed: fold, from 1, and seed; the order of the sequences, the clips and dropout depend on them.
+        sequences: the fold's original training sequences.
         labels: their classes.
-        variants: where their crops come from.
-        state_file: where the state is kept after every epoch; training resumes from a state that is there.
+        clips: their augmented clips.
+        state_file: the state is saved there after every epoch; training resumes from it if it exists.
         progress: called after every epoch.
 
     Raises:
         BadInput: crops are missing, or the state file is damaged.
     """
     settings = network.settings
-    fold, seed = identity
+    fold, seed = fold_and_seed
     done = FoldProgress(fold, seed)
     if state_file.is_file():
         _resume(network, done, state_file)
@@ -66,13 +66,13 @@ def finetune_fold(
     n_features = network.config.network.n_temporal_features
     per_epoch = math.ceil(len(sequences) / settings.batch_size)
     while done.epochs_done < settings.epochs:
-        drawn = np.random.default_rng([seed, fold, done.epochs_done])
-        order = drawn.permutation(len(sequences))
-        numbers = drawn.integers(settings.variants, size=len(sequences)) if settings.variants else None
+        generator = np.random.default_rng([seed, fold, done.epochs_done])
+        order = generator.permutation(len(sequences))
+        numbers = generator.integers(settings.variants, size=len(sequences)) if settings.variants else None
         sums = np.zeros(3)
-        for place, batch in enumerate(np.array_split(order, per_epoch)):
-            step = done.epochs_done * per_epoch + place
-            inputs = [variants(sequences[n], done.epochs_done if numbers is None else int(numbers[n])) for n in batch]
+        for number, batch in enumerate(np.array_split(order, per_epoch)):
+            step = done.epochs_done * per_epoch + number
+            inputs = [clips(sequences[n], done.epochs_done if numbers is None else int(numbers[n])) for n in batch]
             done.read |= {sequences[n].sequence for n in batch}
             dropout = None
             if settings.dropout:
@@ -92,7 +92,7 @@ def finetune_fold(
         )
         if progress:
             progress(done)
-    network.move_to_share()
+    network.average_with_initial()
     return done
 
 

@@ -1,4 +1,4 @@
-"""The thawed part of a backbone in fine-tuning: where it begins, its gradient, and its weights on disk."""
+"""The thawed part of a backbone in fine-tuning: its first layer, its gradient, and its weights on disk."""
 
 from pathlib import Path
 
@@ -24,23 +24,23 @@ def split_for_finetuning(backbone: Backbone, what: Finetune) -> SplitBackbone:
     On a GPU the thawed part computes in bfloat16; its weights stay float32.
 
     Args:
-        backbone: up to the pooling layer whose maps are taken.
+        backbone: up to the pooling layer of the maps.
         what: ``"last-block"`` or ``"all"``.
 
     Raises:
         BadInput: the maps are of two pooling layers.
     """
     if "+" in backbone.maps:
-        raise BadInput(f"--finetune: maps of two layers, {backbone.maps}, cannot be fine-tuned; take those of one")
+        raise BadInput(f"--finetune: maps of two layers, {backbone.maps}, cannot be fine-tuned; use maps of one layer")
     precision = "bfloat16" if backbone.device.type == "cuda" else "float32"
     return SplitBackbone.of(backbone, 1 if what == "last-block" else None, precision)
 
 
 def maps_with_gradient(split: SplitBackbone, inputs: Tensor) -> Tensor:
-    """Compute maps through the thawed part, so that a gradient can flow back.
+    """Compute maps through the thawed part, with a gradient.
 
-    Of several blocks each is computed again on the way back and only what lies between blocks is kept: the layers
-    within them would take some 30 MB of memory for every frame of 112 x 112 pixels.
+    Several blocks are checkpointed: the backward pass computes each again, and only the maps between blocks are kept.
+    The layers within them would take some 30 MB of memory for every frame of 112 x 112 pixels.
 
     Args:
         split: the backbone.
@@ -57,7 +57,7 @@ def maps_with_gradient(split: SplitBackbone, inputs: Tensor) -> Tensor:
 
 
 def save_thawed(path: Path, split: SplitBackbone, **facts: str) -> None:
-    """Write the thawed part's parameters, whole or not at all; ``facts`` stand in the file's header."""
+    """Write the thawed part's parameters, whole or not at all, with ``facts`` in the file's header."""
     parameters = split.trained.named_parameters()
     write_tensors(path, {f"{_PREFIX}{name}": tensor.detach().cpu().contiguous() for name, tensor in parameters}, facts)
 
@@ -71,12 +71,12 @@ def load_thawed(path: Path, split: SplitBackbone) -> Backbone:
     split = split.anew()
     try:
         with safe_open(path, framework="pt") as file:
-            found = {name.removeprefix(_PREFIX): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        # Statistics of batch norm stay as they are.
-        split.trained.load_state_dict({**dict(split.trained.named_buffers()), **found})
+            weights = {name.removeprefix(_PREFIX): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        # The statistics of batch normalisation are not trained.
+        split.trained.load_state_dict({**dict(split.trained.named_buffers()), **weights})
     except (SafetensorError, OSError, RuntimeError) as error:
-        said = " ".join(str(error).split())
-        raise BadInput(f"{path}: not the thawed weights of this backbone ({said}); {_AGAIN}") from error
+        reason = " ".join(str(error).split())
+        raise BadInput(f"{path}: not the thawed weights of this backbone ({reason}); {_AGAIN}") from error
     return split.rejoined()
 
 

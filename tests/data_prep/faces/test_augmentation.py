@@ -6,7 +6,7 @@ import pytest
 from data_prep.faces.augmentation import CropAugmentation
 from data_prep.faces.crops import with_room
 from data_prep.faces.variants import ROOM
-from face_strnn.training.from_crops.augmented import frames_of_variant
+from face_strnn.training.from_crops.augmented import frames_of_clip
 
 PIXELS = 56
 SIDE = with_room(PIXELS, ROOM)
@@ -61,9 +61,9 @@ def test_a_variant_shows_real_pixels_alone_up_to_its_corners(augment):
 def test_frames_of_a_variant_are_in_order_with_the_first_and_the_last():
     for n_frames in range(1, 30):
         for n_wanted in (2, 3, 8):
-            drawn = [frames_of_variant(n_frames, n_wanted, key) for key in KEYS[:6]]
+            drawn = [frames_of_clip(n_frames, n_wanted, key) for key in KEYS[:6]]
             for chosen in drawn:
                 assert len(chosen) == min(n_wanted, n_frames)
                 assert chosen == sorted(set(chosen)) and chosen[0] == 0 and chosen[-1] == n_frames - 1
-        assert frames_of_variant(n_frames, 0, "all") == list(range(n_frames))
-    assert len({tuple(frames_of_variant(40, 8, key)) for key in KEYS}) > 30
+        assert frames_of_clip(n_frames, 0, "all") == list(range(n_frames))
+    assert len({tuple(frames_of_clip(40, 8, key)) for key in KEYS}) > 30

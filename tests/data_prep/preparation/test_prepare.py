@@ -441,7 +441,7 @@ def test_an_interrupted_run_leaves_no_halves_and_no_lock(jobs, options, tmp_path
         said = process.communicate(timeout=60)[1]
     finally:
         process.kill()
-    assert process.returncode == 130 and "the same command takes it up again" in said and "Traceback" not in said
+    assert process.returncode == 130 and "the same command resumes it" in said and "Traceback" not in said
     assert not [name for name in files_below(out) if "unfinished" in name or "lock" in name]
 
 

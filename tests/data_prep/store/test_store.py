@@ -74,7 +74,7 @@ def test_a_fold_that_the_data_set_gives_is_kept_and_one_that_it_does_not_give_le
         store.write(entry, maps_of(entry))
     assert store.rebuild_index() == store.entries() == folded
     assert store.holds(folded[0]) and not store.holds(replace(folded[0], fold="2"))
-    assert Samples.of(store).given_folds.tolist() == ["1"] * 3 + ["2"] * 3 + ["3"] * 3
+    assert Samples.of(store).predefined_folds.tolist() == ["1"] * 3 + ["2"] * 3 + ["3"] * 3
     plain = Samples.of(filled(tmp_path / "plain"))
     names = ("sequence", "subject", "emotion", "rotation", "frames", "source")
     facts = [{name: getattr(entry, name) for name in names} for entry in plain.entries]

@@ -291,10 +291,10 @@ def test_a_history_that_ends_early_or_chooses_an_epoch_is_not_of_the_last_epoch(
 def make_right(table, with_probabilities):
     """Turn the first wrong prediction into a right one."""
     row = table.index[table["truth"] != table["prediction"]][0]
-    told, truth = f"p_{table.loc[row, 'prediction']}", f"p_{table.loc[row, 'truth']}"
+    predicted, truth = f"p_{table.loc[row, 'prediction']}", f"p_{table.loc[row, 'truth']}"
     table.loc[row, "prediction"] = table.loc[row, "truth"]
     if with_probabilities:
-        table.loc[row, [told, truth]] = table.loc[row, [truth, told]].to_numpy()
+        table.loc[row, [predicted, truth]] = table.loc[row, [truth, predicted]].to_numpy()
     return table
 
 
@@ -366,7 +366,7 @@ def test_a_sequence_that_was_dropped_is_found(run, store):
     count_again(out)
     assert failed(out) == failed(out, store) == {"tested once"}
     assert findings(out, "tested once") == "seed 3: S3_1 not tested (predictions.csv)"
-    # Without the features nothing tells of a sequence that no table names, but that the other networks were taught it.
+    # Without the features nothing tells of a sequence that no table names, but the networks that trained on it.
     edit_table(out, "folds.csv", lambda t: t[t["sequence"] != "S3_1"])
     assert failed(out) == {"trained on"}
     assert failed(out, store) == {"folds", "tested once"}
@@ -391,11 +391,11 @@ def test_a_prediction_that_was_made_from_a_rotated_copy_is_found(run, store):
     out = run()
     (rotated,) = [entry for entry in store.entries() if (entry.sequence, entry.rotation) == ("S0_2", 7)]
     model = STRNN.load(out / "checkpoints" / "fold-01.safetensors")
-    answer = model.logits_of_sequences([store.maps(rotated)]).double().softmax(1)[0].tolist()
+    probabilities = model.logits_of_sequences([store.maps(rotated)]).double().softmax(1)[0].tolist()
 
     def test_rotated(table):
-        table.loc[table["sequence"] == "S0_2", [f"p_{emotion}" for emotion in EMOTIONS]] = answer
-        table.loc[table["sequence"] == "S0_2", "prediction"] = EMOTIONS[int(np.argmax(answer))]
+        table.loc[table["sequence"] == "S0_2", [f"p_{emotion}" for emotion in EMOTIONS]] = probabilities
+        table.loc[table["sequence"] == "S0_2", "prediction"] = EMOTIONS[int(np.argmax(probabilities))]
         return table
 
     edit_table(out, "predictions.csv", test_rotated)
@@ -452,8 +452,8 @@ def test_what_was_damaged_in_the_features_is_in_the_summary_and_checked(store, r
     write_problems(own.folder / PROBLEMS_FILE, [Problem(Path("data/S8_0/1.png"), "is empty", "S8_0")])
     assert failed(run(), own) == {"features"}
     assert 'damaged [], the features ["S8_0"]' in findings(tmp_path / "run", "features", own).replace("'", '"')
-    summary = cross_validated(own, tmp_path / "told", CONFIG, folds=FOLDS, seed=3)
-    assert summary.damaged == ["S8_0"] and not failed(tmp_path / "told", own)
+    summary = cross_validated(own, tmp_path / "complete", CONFIG, folds=FOLDS, seed=3)
+    assert summary.damaged == ["S8_0"] and not failed(tmp_path / "complete", own)
 
 
 def test_a_changed_order_of_the_classes_is_found(run, store):

@@ -1,4 +1,4 @@
-"""Answers averaged over a sequence's variants and over the networks of several seeds: written, said and audited."""
+"""Predictions averaged over a sequence's variants and over the networks of several seeds, and their audit."""
 
 import json
 import shutil
@@ -86,35 +86,35 @@ def findings(run, name, store=None):
     return " ".join(next(check.findings for check in audit_run(Run(run), store).checks if check.name == name))
 
 
-def literal_answer(run, store, row, variants, seed=FIRST_SEED):
+def literal_probabilities(run, store, row, variants, seed=FIRST_SEED):
     """The mean of what one network says of each variant of a sequence, one by one."""
     model = STRNN.load(run / "checkpoints" / checkpoint_name(row.fold, seed, FIRST_SEED))
-    answers = []
+    probabilities = []
     for entry in store.entries():
         if entry.sequence == row.sequence and entry.variant in variants:
             logits = model.logits_of_sequences([store.maps(entry)], "linear")[0].detach().numpy().astype(float)
-            answers.append(np.exp(logits) / np.exp(logits).sum())
-    assert len(answers) == len(variants)
-    return sum(answers) / len(answers)
+            probabilities.append(np.exp(logits) / np.exp(logits).sum())
+    assert len(probabilities) == len(variants)
+    return sum(probabilities) / len(probabilities)
 
 
 def test_the_mean_over_variants_is_the_literal_mean_by_the_network_of_the_sequences_own_fold(averaged, store):
     predictions = pd.read_csv(averaged / "predictions.csv")
     assert len(predictions) == 12 and predictions["sequence"].is_unique
     for row in predictions.itertuples():
-        expected = literal_answer(averaged, store, row, VARIANTS)
+        expected = literal_probabilities(averaged, store, row, VARIANTS)
         found = np.array([getattr(row, name) for name in PROBABILITIES])
         assert found == pytest.approx(expected, abs=1e-5)
         assert row.prediction == EMOTIONS[found.argmax()]
-        assert np.abs(found - literal_answer(averaged, store, row, [Variant()])).max() > 1e-4
+        assert np.abs(found - literal_probabilities(averaged, store, row, [Variant()])).max() > 1e-4
 
 
-def test_by_default_a_sequence_is_answered_as_it_was_taken_and_networks_are_the_same(averaged, made, store):
+def test_by_default_the_original_sequence_is_predicted_and_networks_are_the_same(averaged, made, store):
     plain = made()
     assert summary_of(plain)["tested"] == "unrotated" and summary_of(averaged)["tested"] == "mean over 3 variants"
     row = next(pd.read_csv(plain / "predictions.csv").itertuples())
     found = [getattr(row, name) for name in PROBABILITIES]
-    assert found == pytest.approx(literal_answer(plain, store, row, [Variant()]), abs=1e-5)
+    assert found == pytest.approx(literal_probabilities(plain, store, row, [Variant()]), abs=1e-5)
     for checkpoint in (plain / "checkpoints").iterdir():
         assert checkpoint.read_bytes() == (averaged / "checkpoints" / checkpoint.name).read_bytes()
     assert "ensemble" in summary_of(plain) and "members" not in summary_of(plain)
@@ -229,7 +229,7 @@ def test_page_table_and_comparison_name_what_was_averaged(made, ensemble, averag
     compared = compare_runs([Run(made(SEEDS)), Run(ensemble), Run(averaged)])
     assert [one.averaging for one in compared] == ["", f"ensemble of {SEEDS}", "mean over 3 variants"]
     assert [one.seeds for one in compared] == [SEEDS, 1, 1]
-    assert compare_runs([Run(averaged), Run(ensemble)])[1].mcnemar_p is not None, "one answer to a sequence each"
+    assert compare_runs([Run(averaged), Run(ensemble)])[1].mcnemar_p is not None, "one prediction for each sequence"
     assert main(["compare", str(made(SEEDS)), str(both)]) == 0
     assert words in capsys.readouterr().out
     assert averaging_words(Run(made()).summary) == ""

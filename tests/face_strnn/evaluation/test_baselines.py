@@ -73,8 +73,8 @@ def test_the_svm_is_scikit_learns_with_everything_fitted_inside_the_training_fol
         search.fit(scaler.transform(apex[train]), labels[train], groups=subjects[train])
         rows = found[found["fold"] == fold]
         assert set(rows["subject"]) == set(subjects[test])
-        answers = search.predict(scaler.transform(apex[test]))
-        assert rows["prediction"].tolist() == [EMOTIONS[answer] for answer in answers]
+        predictions = search.predict(scaler.transform(apex[test]))
+        assert rows["prediction"].tolist() == [EMOTIONS[label] for label in predictions]
         assert rows["truth"].tolist() == [EMOTIONS[label] for label in labels[test]]
 
 

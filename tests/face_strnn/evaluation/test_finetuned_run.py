@@ -1,4 +1,4 @@
-"""``cv --finetune``: a whole run, its files, its audit, its page, and what it answers."""
+"""``cv --finetune``: a whole run, its files, its audit, its page, and its predictions."""
 
 import json
 import shutil
@@ -127,7 +127,7 @@ def test_other_settings_and_options_that_do_not_go_with_it_are_refused(
     assert main(["cv", *out, *finetune_options, "--selection", "inner"]) == 2
     assert "--finetune: only the last epoch is tested" in capsys.readouterr().err
     assert main(["cv", *out, *cv_options, "--weights-file", "some.pth"]) == 2
-    assert "--weights-file: belongs to --finetune" in capsys.readouterr().err
+    assert "--weights-file: only for --finetune" in capsys.readouterr().err
     at = finetune_options.index("--weights-file")
     assert main(["cv", *out, *finetune_options[:at], *finetune_options[at + 2 :]]) == 2
     assert "give that file's path with --weights-file" in capsys.readouterr().err

@@ -85,15 +85,15 @@ def test_folds_work_as_a_scikit_learn_splitter():
     labels = np.array([listed.emotion for listed in LISTED])
     X = np.zeros((len(labels), 1))
     for protocol in (SubjectKFold(), SubjectKFold(5, "contiguous"), LeaveOneGroupOut()):
-        answers = cross_val_predict(DummyClassifier(), X, labels, groups=SUBJECTS, cv=protocol)
+        predictions = cross_val_predict(DummyClassifier(), X, labels, groups=SUBJECTS, cv=protocol)
         for train, test in protocol.split(X, labels, SUBJECTS):
             names, counts = np.unique(labels[train], return_counts=True)
-            assert set(answers[test]) == {names[counts.argmax()]}
+            assert set(predictions[test]) == {names[counts.argmax()]}
     scores = cross_validate(DummyClassifier(), X, labels, groups=SUBJECTS, cv=SubjectKFold())
     assert len(scores["test_score"]) == SubjectKFold().get_n_splits() == 10
 
 
-def test_given_folds_are_followed_in_the_order_of_their_numbers():
+def test_predefined_folds_are_tested_in_the_order_of_their_numbers():
     subjects = np.array(["P3", "P1", "P2", "P1", "P4"])
     folds = np.array(["10", "2", "2", "2", "1"])
     protocol = splitter("given", subjects=subjects.tolist(), folds=folds.tolist())
@@ -104,10 +104,10 @@ def test_given_folds_are_followed_in_the_order_of_their_numbers():
         assert not set(subjects[train]) & set(subjects[test])
 
 
-def test_given_folds_that_share_a_subject_are_refused():
-    with pytest.raises(BadInput, match="subject P1 stands in the folds 1 and 2, and would be in training and test"):
+def test_predefined_folds_that_share_a_subject_are_refused():
+    with pytest.raises(BadInput, match="subject P1 is in the folds 1 and 2, and would be in training and test"):
         splitter("given", subjects=["P1", "P2", "P1"], folds=["1", "1", "2"])
-    with pytest.raises(BadInput, match="the features of P2 carry no fold; give every sequence one"):
+    with pytest.raises(BadInput, match="the features of P2 have no fold; give every sequence one"):
         splitter("given", subjects=["P1", "P2"], folds=["1", ""])
     with pytest.raises(BadInput, match="there is one fold"):
         splitter("given", subjects=["P1", "P2"], folds=["1", "1"])

@@ -17,7 +17,7 @@ from data_prep.store.store import FeatureStore, StoredSequence
 from face_strnn.cli.report import print_summary
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
 from face_strnn.evaluation.folds import Fold, missing_classes
-from face_strnn.evaluation.learners.stacked_on_maps import deal_to_stacks
+from face_strnn.evaluation.learners.stacked_on_maps import assign_to_stacks
 from face_strnn.evaluation.run import Run
 from face_strnn.models.strnn import STRNN, MapBatch, logits
 from face_strnn.report.page import render_report
@@ -57,7 +57,7 @@ def run(store, out, config=CONFIG, **options):
     return cross_validated(store, out, config, folds=4, **options)
 
 
-def test_inner_selection_sets_aside_subjects_that_the_network_is_neither_taught_nor_tested_on(store, tmp_path):
+def test_inner_selection_sets_aside_subjects_that_the_network_is_neither_trained_nor_tested_on(store, tmp_path):
     run(store, tmp_path / "inner", selection="inner")
     folds = pd.read_csv(tmp_path / "inner" / "folds.csv")
     for _, rows in folds.groupby("fold"):
@@ -74,15 +74,15 @@ def accuracy_on(run_folder, store, fold, role):
     names = set(folds["sequence"])
     chosen = [n for n in samples.original_numbers if samples.entries[n].sequence in names]
     network = STRNN.load(run_folder / "checkpoints" / f"fold-{fold:02d}.safetensors")
-    answers = network.logits_of_sequences([samples[n] for n in chosen]).argmax(1)
-    return (answers == samples.labels[chosen]).double().mean().item()
+    predictions = network.logits_of_sequences([samples[n] for n in chosen]).argmax(1)
+    return (predictions == samples.labels[chosen]).double().mean().item()
 
 
 @pytest.mark.parametrize(
     ("selection", "role", "column"),
     [("inner", "validation", "validation_accuracy"), ("oracle", "test", "test_accuracy")],
 )
-def test_the_kept_network_is_that_of_the_epoch_with_the_best_watched_accuracy(store, tmp_path, selection, role, column):
+def test_the_kept_network_is_of_the_epoch_with_the_best_validation_accuracy(store, tmp_path, selection, role, column):
     run(store, tmp_path / selection, selection=selection)
     history = pd.read_csv(tmp_path / selection / "history.csv")
     for fold, rows in history.groupby("fold"):
@@ -161,15 +161,15 @@ def test_a_finished_run_is_left_as_it_is(store, tmp_path):
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "run").rglob("*.safetensors")} == written
 
 
-def test_the_page_and_the_table_tell_the_spread_over_seeds(store, tmp_path):
+def test_the_page_and_the_table_give_the_std_over_seeds(store, tmp_path):
     summary = run(store, tmp_path / "run", seeds=2)
     page = render_report(Run(tmp_path / "run")).read_text(encoding="utf-8")
     assert "2 seeds from 0" in page and "each by every seed" in page
     console = Console(record=True, width=100, file=io.StringIO())
     print_summary(summary, console)
     low, high = summary.seed_accuracies
-    spread = abs(high - low) / 2**0.5
-    assert f"(std {100 * spread:.1f})" in console.export_text()
+    std = abs(high - low) / 2**0.5
+    assert f"(std {100 * std:.1f})" in console.export_text()
 
 
 def test_classes_that_training_lacks_are_warned_of_by_name(store, tmp_path):
@@ -192,12 +192,12 @@ def test_a_class_of_one_subject_is_lacking_in_the_fold_that_holds_it_out():
 
 
 def test_a_stack_whose_training_was_begun_stays_together(tmp_path):
-    assert deal_to_stacks(25, 10, tmp_path, apart=25) == [(0, 10), (10, 20), (20, 25)]
+    assert assign_to_stacks(25, 10, tmp_path, apart=25) == [(0, 10), (10, 20), (20, 25)]
     (tmp_path / "networks-11-14.training").touch()
-    assert deal_to_stacks(25, 10, tmp_path, apart=25) == [(0, 10), (10, 14), (14, 24), (24, 25)]
+    assert assign_to_stacks(25, 10, tmp_path, apart=25) == [(0, 10), (10, 14), (14, 24), (24, 25)]
     (tmp_path / "networks-01-25.training").touch()
     (tmp_path / "networks-11-14.training").unlink()
-    assert deal_to_stacks(25, 10, tmp_path, apart=25) == [(0, 25)]
+    assert assign_to_stacks(25, 10, tmp_path, apart=25) == [(0, 25)]
 
 
 def test_as_many_networks_are_stacked_as_the_memory_holds_and_none_is_said_before_anything_begins():

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binom, wilcoxon
 
-from face_strnn.evaluation.significance import holm, mcnemar, paired_bootstrap, sign_flip_test, spread
+from face_strnn.evaluation.significance import holm, mcnemar, paired_bootstrap, sign_flip_test, standard_deviations
 
 
 def pairs(both, only_first, only_second, neither):
@@ -115,14 +115,14 @@ def test_equal_gains_of_all_subjects_have_an_interval_of_no_width():
     assert paired_bootstrap([1] * 6, [4] * 6) == (0.25, 0.25)
 
 
-def test_the_spread_over_seeds_is_kept_apart_from_that_over_folds():
+def test_the_std_over_seeds_is_kept_apart_from_that_over_folds():
     # seed 0: folds 1 and 1/2; seed 1: folds 1/2 and 0.
     rows = [(0, 1, 1), (0, 1, 1), (0, 2, 1), (0, 2, 0), (1, 1, 1), (1, 1, 0), (1, 2, 0), (1, 2, 0)]
     table = pd.DataFrame(rows, columns=["seed", "fold", "right"])
     table = table.assign(truth="fear", prediction=np.where(table["right"] == 1, "fear", "anger"))
-    found = spread(table)
+    found = standard_deviations(table)
     assert found.mean_over_seeds == 0.5
     assert found.std_over_seeds == pytest.approx(np.std([0.75, 0.25], ddof=1))
     assert found.std_over_folds == pytest.approx(np.std([1, 0.5], ddof=1))
-    alone = spread(table.query("seed == 0 and fold == 1"))
+    alone = standard_deviations(table.query("seed == 0 and fold == 1"))
     assert (alone.mean_over_seeds, alone.std_over_seeds, alone.std_over_folds) == (1.0, None, None)

@@ -101,10 +101,10 @@ def test_an_ablation_learns_in_a_stack_what_it_learns_alone_and_is_saved_for_map
     maps = [torch.from_numpy(3 * rng.normal(size=(2 + n % 4, *GRID, 4)) + 5).half() for n in range(12)]
     labels, moments = torch.arange(12) % 7, channel_moments(maps)
     config = Config(replace(NETWORK, variant=variant), TrainingConfig(epochs=3, batch_size=5, learning_rate=0.01))
-    members = [StackedNetwork(fold, 0, np.arange(12) % 3 != fold - 1) for fold in (1, 2, 3)]
-    stack = train(members, TrainingSamples(maps, labels, moments), config)
-    for number, member in enumerate(members):
-        alone = train([member], TrainingSamples(maps, labels, moments), config)
+    networks = [StackedNetwork(fold, 0, np.arange(12) % 3 != fold - 1) for fold in (1, 2, 3)]
+    stack = train(networks, TrainingSamples(maps, labels, moments), config)
+    for number, network in enumerate(networks):
+        alone = train([network], TrainingSamples(maps, labels, moments), config)
         for name, tensor in alone.parameters.items():
             torch.testing.assert_close(stack.parameters[name][number], tensor[0], rtol=2e-4, atol=2e-5, msg=name)
     model = stack.models()[0]

@@ -50,7 +50,7 @@ def test_a_scan_is_made_of_the_nodes_that_a_recipe_names(scan):
     ],
     ids=str,
 )  # fmt: skip
-def test_nodes_that_are_neither_a_grid_nor_places_are_refused(nodes):
+def test_nodes_that_are_neither_a_grid_nor_coordinates_are_refused(nodes):
     with pytest.raises(BadInput, match=r"nodes are .*; they must be {'grid': \[h, w\]} or {'places': "):
         Scan.of(nodes)
 
@@ -60,7 +60,7 @@ def test_nodes_that_are_neither_a_grid_nor_places_are_refused(nodes):
     [
         ({"grid": [0, 7]}, "0 x 7 has no nodes"),
         ({"places": [], "reach": 1}, "at least one node"),
-        ({"places": [[0, 1], [0, 1]], "reach": 1}, "at the same place"),
+        ({"places": [[0, 1], [0, 1]], "reach": 1}, "the same coordinates"),
         ({"places": [[0, float("nan")]], "reach": 1}, "finite"),
         ({"places": [[0, 0]], "reach": float("inf")}, "finite"),
     ],

@@ -200,13 +200,13 @@ def both_paths(steps, frames, parameters, scan, relu, dtype=torch.float32):
     return results
 
 
-def random_stack(scan, members, hidden, channels, projections, n_frames):
+def random_stack(scan, n_networks, hidden, channels, projections, n_frames):
     sizes = {
         "U": (hidden, channels), "W": (hidden, hidden), "b": (hidden,), "G": (scan.n_nodes, projections)
     }  # fmt: skip
     scale = {"U": channels**-0.5, "W": hidden**-0.5 / 3, "b": 0.5, "G": 1.0}
     parameters = [
-        scale[name] * random_maps(members, scan.n_directions, *size, seed=number)
+        scale[name] * random_maps(n_networks, scan.n_directions, *size, seed=number)
         for number, (name, size) in enumerate(sizes.items())
     ]
     return random_maps(sum(n_frames), scan.n_nodes, channels, seed=7), parameters

@@ -111,10 +111,10 @@ def test_a_row_of_the_spatial_projection_is_the_same_place_in_every_direction(di
             network.spatial.G.zero_()
             network.spatial.G[direction, k, 0] = 1.0
         before = network(maps)
-        for place in range(6):
+        for node in range(6):
             changed = maps.clone()
-            changed[0, 0, place // 3, place % 3] += 1.0
-            assert bool((network(changed) != before).any()) == (place == k)
+            changed[0, 0, node // 3, node % 3] += 1.0
+            assert bool((network(changed) != before).any()) == (node == k)
 
 
 @pytest.mark.parametrize("how", ["linear", "nearest", "zero-pad"])

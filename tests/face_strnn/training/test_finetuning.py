@@ -23,9 +23,9 @@ from face_strnn.config import Config, FinetuningConfig, NetworkConfig, TrainingC
 from face_strnn.models import reference
 from face_strnn.models.strnn import MapBatch, logits
 from face_strnn.models.time_steps import time_steps
-from face_strnn.training.from_crops import augmented as variants_module
-from face_strnn.training.from_crops.answers import maps_of_crops
-from face_strnn.training.from_crops.augmented import Variants
+from face_strnn.training.from_crops import augmented as clips_module
+from face_strnn.training.from_crops.augmented import AugmentedClips
+from face_strnn.training.from_crops.crop_maps import maps_of_crops
 from face_strnn.training.from_crops.fold import finetune_fold
 from face_strnn.training.from_crops.joint import JointNetwork
 from face_strnn.training.from_crops.thawed import load_thawed, maps_with_gradient, split_for_finetuning
@@ -47,7 +47,7 @@ def samples(store):
 
 
 @pytest.fixture(scope="module")
-def upright(samples):
+def originals(samples):
     return [samples.entries[n] for n in samples.original_numbers]
 
 
@@ -72,23 +72,23 @@ def joint(split, standardisation):
 
 
 @pytest.fixture
-def batch(store, split, upright):
-    return [Variants(store, split, 2, None)(entry, 0) for entry in upright[:3]]
+def batch(store, split, originals):
+    return [AugmentedClips(store, split, 2, None)(entry, 0) for entry in originals[:3]]
 
 
 LABELS = torch.tensor([0, 3, 5])
 
 
-def test_before_any_step_the_answers_are_those_of_the_frozen_networks(finetuned_run, store, upright, joint):
+def test_before_any_step_the_probabilities_are_those_of_the_frozen_networks(finetuned_run, store, originals, joint):
     """The maps are those of the store to the bit; taking the standardisation out and in again rounds."""
     frozen = finetuned_run / "frozen"
     start = STRNN.load(frozen / "checkpoints" / "fold-01.safetensors")
     network = joint(start)
     backbone = network.backbone.rejoined()
-    for entry in upright:
+    for entry in originals:
         assert torch.equal(maps_of_crops(store, entry, backbone), store.maps(entry))
     table = pd.read_csv(frozen / "predictions.csv").query("fold == 1").set_index("sequence")
-    tested = [entry for entry in upright if entry.sequence in table.index]
+    tested = [entry for entry in originals if entry.sequence in table.index]
     found = probabilities(network.model(), [maps_of_crops(store, entry, backbone) for entry in tested])
     wanted = table.loc[[entry.sequence for entry in tested], [name for name in table if name.startswith("p_")]]
     np.testing.assert_allclose(found, wanted.to_numpy(), atol=1e-5)
@@ -104,12 +104,12 @@ def test_taking_the_standardisation_out_undoes_folding_it_in(standardisation):
 
 
 @pytest.mark.parametrize("what", ["last-block", "all"])
-def test_thawed_layers_change_and_frozen_ones_stay_to_the_bit(what, vgg_file, joint, store, upright):
+def test_thawed_layers_change_and_frozen_ones_stay_to_the_bit(what, vgg_file, joint, store, originals):
     whole = load_backbone("vgg11", str(vgg_file()), "pool4")
     of = split_for_finetuning(whole, what)
     before = {name: tensor.clone() for name, tensor in whole.features.state_dict().items()}
     network = joint(of=of, backbone_rate=1e-3)
-    network.step([Variants(store, of, 3, None)(entry, 0) for entry in upright[:3]], LABELS, 1.0, None)
+    network.step([AugmentedClips(store, of, 3, None)(entry, 0) for entry in originals[:3]], LABELS, 1.0, None)
     after = network.backbone.rejoined().features.state_dict()
     assert after.keys() == before.keys()
     last_block = {"11.weight", "11.bias", "13.weight", "13.bias"}  # vgg11's convolutions between pool3 and pool4
@@ -118,12 +118,12 @@ def test_thawed_layers_change_and_frozen_ones_stay_to_the_bit(what, vgg_file, jo
     assert all(torch.equal(whole.features.state_dict()[name], before[name]) for name in before)
 
 
-def test_statistics_of_batch_norm_stay_and_its_weights_are_trained(vgg_file, joint, store, upright):
+def test_statistics_of_batch_norm_stay_and_its_weights_are_trained(vgg_file, joint, store, originals):
     of = split_for_finetuning(load_backbone("vgg11_bn", str(vgg_file("vgg11_bn")), "pool4"), "last-block")
     network = joint(of=of, backbone_rate=1e-3)
     before = {name: tensor.clone() for name, tensor in network.backbone.trained.state_dict().items()}
     assert not any(layer.training for layer in network.backbone.trained)
-    network.step([Variants(store, of, 3, None)(entry, 0) for entry in upright[:3]], LABELS, 1.0, None)
+    network.step([AugmentedClips(store, of, 3, None)(entry, 0) for entry in originals[:3]], LABELS, 1.0, None)
     after = network.backbone.trained.state_dict()
     changed = {name for name in before if not torch.equal(after[name], before[name])}
     statistics = {name for name in before if "running" in name or "num_batches" in name}
@@ -151,9 +151,9 @@ def test_the_gradient_of_the_maps_is_that_through_the_equations_as_written():
         torch.testing.assert_close(gradient.double(), wanted, rtol=1e-3, atol=1e-4)
 
 
-def test_blocks_that_are_computed_again_give_the_maps_and_gradients_of_plain_layers(vgg_file, store, upright):
+def test_blocks_that_are_computed_again_give_the_maps_and_gradients_of_plain_layers(vgg_file, store, originals):
     of = split_for_finetuning(load_backbone("vgg11", str(vgg_file()), "pool4"), "all")
-    images = Variants(store, of, 2, None)(upright[0], 0)
+    images = AugmentedClips(store, of, 2, None)(originals[0], 0)
     found, wanted = of.anew(), of.anew().trained
     maps = maps_with_gradient(found, images)
     plain = wanted(images).permute(0, 2, 3, 1)
@@ -188,22 +188,22 @@ def test_the_share_lies_between_the_weights_before_and_those_trained(joint, batc
     before = {name: tensor.detach().clone() for name, tensor in network.named()}
     network.step(batch, LABELS, 1.0, None)
     trained = {name: tensor.detach().clone() for name, tensor in network.named()}
-    network.move_to_share()
+    network.average_with_initial()
     for name, tensor in network.named():
         torch.testing.assert_close(tensor.detach(), 0.75 * before[name] + 0.25 * trained[name])
 
 
-def test_kept_maps_of_the_frozen_part_are_those_computed_anew(store, split, upright, tmp_path):
-    kept, anew = Variants(store, split, 3, tmp_path / "scratch"), Variants(store, split, 3, None)
+def test_kept_maps_of_the_frozen_part_are_those_computed_anew(store, split, originals, tmp_path):
+    kept, anew = AugmentedClips(store, split, 3, tmp_path / "scratch"), AugmentedClips(store, split, 3, None)
     for number in (0, 1):
-        first = kept(upright[0], number)
-        assert torch.equal(first, anew(upright[0], number)) and torch.equal(first, kept(upright[0], number))
-    assert not torch.equal(kept(upright[0], 0), kept(upright[0], 1))
+        first = kept(originals[0], number)
+        assert torch.equal(first, anew(originals[0], number)) and torch.equal(first, kept(originals[0], number))
+    assert not torch.equal(kept(originals[0], 0), kept(originals[0], 1))
     assert len(list((tmp_path / "scratch").iterdir())) == 2
 
 
 def test_no_crop_of_a_held_out_subject_is_read_in_the_training_of_its_fold(
-    store, upright, vgg_file, tmp_path, monkeypatch
+    store, originals, vgg_file, tmp_path, monkeypatch
 ):
     read, by_fold = [], {}
 
@@ -216,7 +216,7 @@ def test_no_crop_of_a_held_out_subject_is_read_in_the_training_of_its_fold(
             by_fold.setdefault(history[-1].fold, []).extend(read)
             read.clear()
 
-    monkeypatch.setattr(variants_module, "read_crops", counted)
+    monkeypatch.setattr(clips_module, "read_crops", counted)
     finetuning = FinetuningConfig(epochs=2, frames=2, variants=0)
     cross_validated(
         store, tmp_path / "run", CONFIG, after_epoch, str(vgg_file()),
@@ -229,20 +229,20 @@ def test_no_crop_of_a_held_out_subject_is_read_in_the_training_of_its_fold(
         assert not tested & {entry.subject for entry in by_fold[fold]}
         # Drawn anew in every epoch, so that each training sequence is read once in each.
         assert sorted(entry.sequence for entry in by_fold[fold]) == sorted([*train_mask, *train_mask])
-    assert len(upright) == 11
+    assert len(originals) == 11
 
 
-def test_a_training_that_stops_after_an_epoch_goes_on_to_the_same_bits(joint, store, split, upright, tmp_path):
+def test_a_training_that_stops_after_an_epoch_goes_on_to_the_same_bits(joint, store, split, originals, tmp_path):
     settings = {"epochs": 2, "batch_size": 2, "frames": 2, "variants": 2, "backbone_rate": 1e-3}
-    variants = Variants(store, split, 2, tmp_path / "scratch")
+    variants = AugmentedClips(store, split, 2, tmp_path / "scratch")
 
     def trained(name, stop_after=None):
-        def watch(done):
+        def record(done):
             if done.epochs_done == stop_after:
                 raise KeyboardInterrupt
 
         network = joint(**settings)
-        done = finetune_fold(network, (1, 0), upright[:4], [0, 3, 5, 6], variants, tmp_path / name, watch)
+        done = finetune_fold(network, (1, 0), originals[:4], [0, 3, 5, 6], variants, tmp_path / name, record)
         return {key: tensor.detach() for key, tensor in network.named()}, done
 
     whole, history = trained("whole")
@@ -253,9 +253,9 @@ def test_a_training_that_stops_after_an_epoch_goes_on_to_the_same_bits(joint, st
     assert (after.history, after.read) == (history.history, history.read)
 
 
-def test_a_damaged_state_and_weights_of_another_backbone_are_refused(joint, store, split, upright, tmp_path):
+def test_a_damaged_state_and_weights_of_another_backbone_are_refused(joint, store, split, originals, tmp_path):
     (tmp_path / "state").write_bytes(b"not a state")
-    arguments = (upright, [0] * len(upright), Variants(store, split, 2, None))
+    arguments = (originals, [0] * len(originals), AugmentedClips(store, split, 2, None))
     with pytest.raises(BadInput, match="state: damaged"):
         finetune_fold(joint(), (1, 0), *arguments, tmp_path / "state")
     file = tmp_path / "fold-01.backbone.safetensors"

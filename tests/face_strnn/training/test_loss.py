@@ -22,7 +22,7 @@ def batch():
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_each_networks_cross_entropy_is_its_own_over_what_it_is_taught(batch, smoothing):
+def test_each_networks_cross_entropy_is_over_its_own_training_samples(batch, smoothing):
     logits, classes, train_mask = batch
     found = mean_cross_entropy(logits, classes, train_mask, smoothing)
     loss = torch.nn.CrossEntropyLoss(label_smoothing=smoothing)
@@ -64,7 +64,7 @@ def test_a_hidden_sequence_sends_no_gradient_even_where_its_loss_is_not_finite(b
     assert torch.equal(gradient, gradient_of(logits, classes, train_mask))
 
 
-def test_a_network_that_is_taught_nothing_has_no_loss_and_no_gradient(batch):
+def test_a_network_without_training_samples_has_no_loss_and_no_gradient(batch):
     logits, classes, train_mask = batch
     train_mask[1] = False
     assert mean_cross_entropy(logits, classes, train_mask)[1] == 0
@@ -93,6 +93,6 @@ def test_the_two_terms_together_are_equation_10_as_the_paper_writes_it(batch):
     everything = torch.ones(M, B, dtype=torch.bool)
     found = mean_cross_entropy(logits, classes, everything) + sparsity_penalty(G, lambda1=0.3, lambda2=0.7)
     for m in range(M):
-        of_one = {name: tensor[m] for name, tensor in G.items()}
+        projections = {name: tensor[m] for name, tensor in G.items()}
         P = torch.stack([reference.probabilities(o) for o in logits[m]])
-        torch.testing.assert_close(found[m], reference.loss(P, classes, of_one, lambda1=0.3, lambda2=0.7))
+        torch.testing.assert_close(found[m], reference.loss(P, classes, projections, lambda1=0.3, lambda2=0.7))

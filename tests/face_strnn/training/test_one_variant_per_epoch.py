@@ -39,7 +39,7 @@ class Watched:
         return self.samples[number]
 
 
-def trained(samples, members, config=CONFIG, state_file=None):
+def trained(samples, networks, config=CONFIG, state_file=None):
     """Train on one variant an epoch; return the stack, and the numbers of the samples that each epoch read."""
     recorder, epochs = Watched(samples), []
 
@@ -49,18 +49,18 @@ def trained(samples, members, config=CONFIG, state_file=None):
 
     moments = channel_moments(samples)
     stack = train(
-        members, TrainingSamples(recorder, samples.labels, moments, samples.sequence_numbers), config, state_file, note
+        networks, TrainingSamples(recorder, samples.labels, moments, samples.sequence_numbers), config, state_file, note
     )
     return stack, epochs
 
 
-def fold_members(samples, seed=0, folds=(1, 2)):
+def fold_networks(samples, seed=0, folds=(1, 2)):
     return [StackedNetwork(fold, seed, samples.subjects != f"S{fold}") for fold in folds]
 
 
-def test_an_epoch_takes_one_variant_of_every_taught_sequence_and_another_epoch_others(store):
+def test_an_epoch_takes_one_variant_of_every_training_sequence_and_another_epoch_others(store):
     samples = Samples.of(store)
-    _, epochs = trained(samples, fold_members(samples))
+    _, epochs = trained(samples, fold_networks(samples))
     assert len(epochs) == CONFIG.training.epochs
     for read in epochs:
         names = [samples.entries[n].sequence for n in read]
@@ -86,18 +86,18 @@ def test_an_epoch_has_as_many_steps_as_one_over_the_sequences_alone(store, monke
     honest = training.DirectStep.__call__
     monkeypatch.setattr(training.DirectStep, "__call__", lambda self, *given: (steps.append(1), honest(self, *given)))
     samples = Samples.of(store)
-    trained(samples, fold_members(samples))
+    trained(samples, fold_networks(samples))
     n_batches = -(-SUBJECTS * 2 // CONFIG.training.batch_size)
     assert len(steps) == CONFIG.training.epochs * n_batches
 
 
 def test_a_fold_that_is_trained_alone_draws_what_it_draws_among_others(store):
     samples = Samples.of(store)
-    together, read = trained(samples, fold_members(samples))
-    for number, member in enumerate(fold_members(samples)):
-        alone, read_alone = trained(samples, [member])
+    together, read = trained(samples, fold_networks(samples))
+    for number, network in enumerate(fold_networks(samples)):
+        alone, read_alone = trained(samples, [network])
         for epoch, of_both in zip(read_alone, read, strict=True):
-            assert epoch == [n for n in of_both if member.train[n]]
+            assert epoch == [n for n in of_both if network.train[n]]
         for name, tensor in alone.parameters.items():
             torch.testing.assert_close(tensor[0], together.parameters[name][number], rtol=1e-4, atol=1e-5)
 
@@ -105,7 +105,7 @@ def test_a_fold_that_is_trained_alone_draws_what_it_draws_among_others(store):
 def test_networks_of_several_seeds_are_not_trained_on_the_same_draws(store, tmp_path):
     samples = Samples.of(store)
     with pytest.raises(ValueError, match="several seeds"):
-        trained(samples, [*fold_members(samples), *fold_members(samples, seed=1)])
+        trained(samples, [*fold_networks(samples), *fold_networks(samples, seed=1)])
     both = tmp_path / "both"
     cross_validated(store, both, CONFIG, folds=2, seeds=2, learn_from="one")
     cross_validated(store, tmp_path / "second", CONFIG, folds=2, seed=1, learn_from="one")
@@ -115,7 +115,7 @@ def test_networks_of_several_seeds_are_not_trained_on_the_same_draws(store, tmp_
 
 def test_a_run_that_was_stopped_goes_on_with_the_draws_of_its_next_epoch(store, tmp_path):
     samples, state = Samples.of(store), tmp_path / "state"
-    whole, read = trained(samples, fold_members(samples))
+    whole, read = trained(samples, fold_networks(samples))
 
     class Killed(Exception):
         pass
@@ -126,13 +126,13 @@ def test_a_run_that_was_stopped_goes_on_with_the_draws_of_its_next_epoch(store, 
 
     of_sequences = TrainingSamples(samples, samples.labels, channel_moments(samples), samples.sequence_numbers)
     with pytest.raises(Killed):
-        train(fold_members(samples), of_sequences, CONFIG, state, kill)
-    resumed, rest = trained(samples, fold_members(samples), state_file=state)
+        train(fold_networks(samples), of_sequences, CONFIG, state, kill)
+    resumed, rest = trained(samples, fold_networks(samples), state_file=state)
     assert rest == read[2:]
     assert all(torch.equal(tensor, whole.parameters[name]) for name, tensor in resumed.parameters.items())
 
 
-def test_a_run_says_that_all_variants_of_its_training_subjects_may_be_taught_and_passes_its_audit(store, tmp_path):
+def test_a_run_that_draws_variants_lists_them_all_for_training_and_passes_its_audit(store, tmp_path):
     out = tmp_path / "run"
     cross_validated(store, out, CONFIG, folds=2, learn_from="one")
     summary = json.loads((out / "summary.json").read_text())
@@ -144,19 +144,19 @@ def test_a_run_says_that_all_variants_of_its_training_subjects_may_be_taught_and
     tested = folds[folds["role"] == "test"]
     assert len(tested) == 12 and not tested["flip"].any() and tested["rotation"].eq(0).all()
     with safe_open(out / "checkpoints" / "fold-01.safetensors", framework="pt") as file:
-        said = file.metadata()["train_sha256"]
+        checksum = file.metadata()["train_sha256"]
     variants = map(Variant, trained_on["rotation"], trained_on["flip"])
-    assert said == names_sha256(zip(trained_on["sequence"], variants, strict=True))
+    assert checksum == names_sha256(zip(trained_on["sequence"], variants, strict=True))
     assert audit_run(Run(out), store).verdict == "14 of 14 checks passed"
     assert audit_run(Run(out)).failed == ()
 
 
 def test_it_is_refused_where_the_features_have_one_variant(tmp_path, capsys):
     single = write_store(tmp_path / "features", VARIANTS[:1])
-    for options, said in ((["--learn-from", "one"], "--learn-from one"), (["--test-average"], "--test-average")):
+    for options, option in ((["--learn-from", "one"], "--learn-from one"), (["--test-average"], "--test-average")):
         status = main(["cv", "--features", str(single.folder), "--out", str(tmp_path / "run"), *options])
         printed = capsys.readouterr().err
-        assert status == 2 and said in printed and "--augment" in printed and not (tmp_path / "run").exists()
+        assert status == 2 and option in printed and "--augment" in printed and not (tmp_path / "run").exists()
 
 
 def test_all_variants_are_the_default_and_the_former_name_is_no_choice(store, tmp_path, capsys):

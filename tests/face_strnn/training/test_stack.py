@@ -36,14 +36,14 @@ def random_maps(seed=0):
     ]
 
 
-def members(folds=range(1, FOLDS + 1), seed=0):
+def fold_networks(folds=range(1, FOLDS + 1), seed=0):
     """Fold f holds out every third sample."""
     return [StackedNetwork(fold, seed, np.arange(N) % FOLDS != fold - 1) for fold in folds]
 
 
 def run(networks=None, maps=None, config=CONFIG, **options):
     maps = maps or random_maps()
-    return train(networks or members(), TrainingSamples(maps, LABELS, channel_moments(maps)), config, **options)
+    return train(networks or fold_networks(), TrainingSamples(maps, LABELS, channel_moments(maps)), config, **options)
 
 
 def parameters_of(model):
@@ -59,11 +59,11 @@ def assert_identical(first, second):
 def test_a_fold_of_a_stack_learns_what_it_learns_alone(batch_size):
     config = replace(CONFIG, training=replace(TRAINING, batch_size=batch_size))
     together = run(config=config)
-    for number, member in enumerate(members()):
-        alone = run([member], config=config)
+    for number, network in enumerate(fold_networks()):
+        alone = run([network], config=config)
         for name, tensor in parameters_of(alone.models()[0]).items():
             in_stack = parameters_of(together.models()[number])[name]
-            torch.testing.assert_close(in_stack, tensor, rtol=2e-4, atol=2e-5, msg=f"fold {member.fold}: {name}")
+            torch.testing.assert_close(in_stack, tensor, rtol=2e-4, atol=2e-5, msg=f"fold {network.fold}: {name}")
 
 
 def test_training_changes_every_parameter_and_lowers_the_loss():
@@ -93,20 +93,20 @@ def test_labels_of_held_out_samples_do_not_influence_a_folds_model_at_all():
     maps, labels = random_maps(), LABELS.clone()
     labels[::FOLDS] = (labels[::FOLDS] + 3) % 7
     moments = channel_moments(maps)
-    before, after = (train(members(), TrainingSamples(maps, one, moments), CONFIG) for one in (LABELS, labels))
+    before, after = (train(fold_networks(), TrainingSamples(maps, one, moments), CONFIG) for one in (LABELS, labels))
     assert_identical(before.models()[0], after.models()[0])
 
 
 def test_standardisation_is_that_of_a_networks_own_training_samples():
     maps = random_maps()
-    fitted = Standardisation.fit(channel_moments(maps), torch.from_numpy(np.stack([m.train for m in members()])))
-    for number, member in enumerate(members()):
-        values = np.concatenate([maps[n].double().numpy().reshape(-1, 5) for n in np.flatnonzero(member.train)])
+    fitted = Standardisation.fit(channel_moments(maps), torch.from_numpy(np.stack([m.train for m in fold_networks()])))
+    for number, network in enumerate(fold_networks()):
+        values = np.concatenate([maps[n].double().numpy().reshape(-1, 5) for n in np.flatnonzero(network.train)])
         assert np.allclose(fitted.mean[number], values.mean(0), atol=1e-3)
         assert np.allclose(fitted.std[number], values.std(0), rtol=1e-3)
 
 
-def test_a_channel_that_never_answers_is_not_blown_up():
+def test_a_channel_that_is_always_zero_is_not_scaled_up():
     maps = random_maps()
     for sample in maps:
         sample[..., 2] = 0
@@ -127,7 +127,7 @@ def test_a_model_for_maps_as_stored_equals_the_network_on_standardised_maps():
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_another_network():
-    first, second, other = run(), run(), run(members(seed=1))
+    first, second, other = run(), run(), run(fold_networks(seed=1))
     for one, two, three in zip(first.models(), second.models(), other.models(), strict=True):
         assert_identical(one, two)
         assert not torch.equal(one.spatial.W, three.spatial.W)
@@ -157,12 +157,12 @@ def test_a_run_taken_up_in_the_middle_ends_in_the_same_bits(tmp_path, epochs_bef
     assert [file.name for file in tmp_path.iterdir()] == [state_file.name]
 
 
-def test_history_states_the_accuracy_over_the_samples_that_were_taught():
+def test_history_states_the_accuracy_over_the_training_samples():
     stack = run(config=replace(CONFIG, training=replace(TRAINING, batch_size=N, learning_rate=1e-12)))
     maps = random_maps()
-    for number, (member, model) in enumerate(zip(members(), stack.models(), strict=True)):
-        answers = model.logits_of_sequences(maps).argmax(1)
-        correct = (answers == LABELS)[torch.from_numpy(member.train)].double().mean().item()
+    for number, (network, model) in enumerate(zip(fold_networks(), stack.models(), strict=True)):
+        predictions = model.logits_of_sequences(maps).argmax(1)
+        correct = (predictions == LABELS)[torch.from_numpy(network.train)].double().mean().item()
         epoch = stack.history[-FOLDS:][number]
-        assert (epoch.fold, epoch.epoch) == (member.fold, TRAINING.epochs)
+        assert (epoch.fold, epoch.epoch) == (network.fold, TRAINING.epochs)
         assert epoch.train_accuracy == pytest.approx(correct)

@@ -41,7 +41,7 @@ def begun(config, device="cpu"):
 
 
 def steps_taken(kind, config, device="cpu"):
-    """Parameters and sums after three batches of different sizes, one of them taught to nobody but read by both."""
+    """Parameters and sums after three batches of different sizes, one of them read but used to train no network."""
     trained, maps = begun(config, device), GpuMaps(random_maps(), torch.device(device), free_bytes=1e9)
     sums = torch.zeros(4, 2, dtype=torch.float64, device=device)
     step = DirectStep(trained, sums) if kind is DirectStep else RecordedStep(trained, sums, 4, 22, maps[0])
@@ -111,12 +111,12 @@ def test_dropout_depends_on_the_network_and_the_step_and_keeps_the_mean():
 def test_a_fold_with_dropout_learns_the_same_alone_and_in_a_stack():
     config = replace(CONFIG, training=replace(CONFIG.training, dropout=0.5))
     maps, folds = random_maps(), np.arange(6) % 3
-    members = [StackedNetwork(fold + 1, 0, folds != fold) for fold in range(3)]
+    networks = [StackedNetwork(fold + 1, 0, folds != fold) for fold in range(3)]
     moments = channel_moments(maps)
-    together = train(members, TrainingSamples(maps, LABELS, moments), config)
-    for number, member in enumerate(members):
-        alone = train([member], TrainingSamples(maps, LABELS, moments), config)
+    together = train(networks, TrainingSamples(maps, LABELS, moments), config)
+    for number, network in enumerate(networks):
+        alone = train([network], TrainingSamples(maps, LABELS, moments), config)
         for name, tensor in alone.parameters.items():
             torch.testing.assert_close(together.parameters[name][number], tensor[0], rtol=2e-4, atol=2e-5, msg=name)
-    without = train(members, TrainingSamples(maps, LABELS, moments), CONFIG)
+    without = train(networks, TrainingSamples(maps, LABELS, moments), CONFIG)
     assert not torch.equal(without.parameters["temporal.V"], together.parameters["temporal.V"])
