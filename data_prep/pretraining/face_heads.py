@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from data_prep.datasets.emotions import EMOTION_OF_CODE
-from data_prep.pretraining.drawn_people import NO_EMOTION
-from data_prep.pretraining.drawn_store import DrawnBatch
+from data_prep.pretraining.synthetic_people import NO_EMOTION
+from data_prep.pretraining.synthetic_store import SyntheticBatch
 from data_prep.synthetic.action_units import ACTION_UNITS
 from data_prep.synthetic.places import neutral_landmarks
 
@@ -65,7 +65,7 @@ class FaceHeads(nn.Module):
         """Bring every channel to the starting maps' mean 0 and deviation 1."""
         return (maps - self.mean) / self.std
 
-    def forward(self, maps: Tensor, batch: DrawnBatch, faces_each: int) -> Losses:
+    def forward(self, maps: Tensor, batch: SyntheticBatch, faces_each: int) -> Losses:
         """Compare the answers with the truth.
 
         Args:

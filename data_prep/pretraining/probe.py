@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from data_prep.backbones.split import SplitBackbone
-from data_prep.pretraining.drawn_store import DrawnStore
+from data_prep.pretraining.synthetic_store import SyntheticStore
 
 PENALTIES = np.logspace(2, 7, 11)
 """Of the ridge classifier; leave-one-out error on its own training faces chooses one."""
@@ -33,7 +33,7 @@ class Probed:
     n_tested: int
 
 
-def probe(backbone: SplitBackbone, learned: DrawnStore, tested: DrawnStore, unseen: DrawnStore) -> Probed:
+def probe(backbone: SplitBackbone, learned: SyntheticStore, tested: SyntheticStore, unseen: SyntheticStore) -> Probed:
     """Ask a linear classifier.
 
     Args:
@@ -52,7 +52,7 @@ def probe(backbone: SplitBackbone, learned: DrawnStore, tested: DrawnStore, unse
     return Probed(apex, change, apex_unseen, change_unseen, len(test["emotion"]))
 
 
-def _maps(backbone: SplitBackbone, store: DrawnStore) -> dict[str, np.ndarray]:
+def _maps(backbone: SplitBackbone, store: SyntheticStore) -> dict[str, np.ndarray]:
     """Maps of all apexes and their change, (n, values), and their emotions (n,)."""
     apexes, changes, emotions = [], [], []
     with backbone.evaluated():

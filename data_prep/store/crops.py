@@ -18,8 +18,8 @@ def read_crops(store: FeatureStore, entry: StoredSequence) -> torch.Tensor:
         entry: the unrotated sequence.
 
     Returns:
-        uint8 (frames, n, n, 3), RGB, n the side of the backbone's crops with :data:`data_prep.faces.variants.ROOM`
-        around.
+        uint8 (frames, n, n, 3), RGB, with n the side of the backbone's crops plus the border of
+        :data:`data_prep.faces.variants.ROTATION_BORDER`.
 
     Raises:
         BadInput: they are not there, damaged, or of other images.

@@ -43,7 +43,7 @@ def neutral_landmarks(margin: float = MARGIN) -> np.ndarray:
     return in_crop(TEMPLATE, margin)
 
 
-def moved_places(units: Iterable[str | int], grid: tuple[int, int] = (7, 7), margin: float = MARGIN) -> np.ndarray:
+def moved_cells(units: Iterable[str | int], grid: tuple[int, int] = (7, 7), margin: float = MARGIN) -> np.ndarray:
     """Return the cells in which a landmark lies, before or after, that one of some action units moves.
 
     A landmark closer than :data:`SCATTER` to a cell's edge counts in both cells: on many faces it lies in the other.
@@ -57,7 +57,7 @@ def moved_places(units: Iterable[str | int], grid: tuple[int, int] = (7, 7), mar
         bool (h, w).
 
     Example:
-        >>> moved_places(["L14"]).nonzero()  # the left corner of the mouth, on the right of the image
+        >>> moved_cells(["L14"]).nonzero()  # the left corner of the mouth, on the right of the image
         (array([4, 4, 5, 5]), array([3, 4, 3, 4]))
     """
     moved = np.zeros(grid, bool)
@@ -72,10 +72,10 @@ def moved_places(units: Iterable[str | int], grid: tuple[int, int] = (7, 7), mar
     return moved
 
 
-def emotion_places(emotion: str, grid: tuple[int, int] = (7, 7), margin: float = MARGIN) -> np.ndarray:
+def emotion_cells(emotion: str, grid: tuple[int, int] = (7, 7), margin: float = MARGIN) -> np.ndarray:
     """Return the cells that the action units of an emotion's prototype move, bool (h, w).
 
     Contempt, which shows on one side, counts on both, because either side is as likely. Units that only come with an
     emotion now and then (:data:`data_prep.synthetic.expressions.COMPANIONS`) do not count.
     """
-    return moved_places(PROTOTYPES[emotion], grid, margin)
+    return moved_cells(PROTOTYPES[emotion], grid, margin)

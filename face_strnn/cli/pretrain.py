@@ -10,8 +10,8 @@ from data_prep.errors import BadInput
 from face_strnn.cli.console import console, stages
 
 if TYPE_CHECKING:
-    from data_prep.pretraining.drawn import DrawnResult
     from data_prep.pretraining.labelled import LabelledResult
+    from data_prep.pretraining.synthetic import SyntheticResult
 
 
 def pretrain(
@@ -74,17 +74,17 @@ def pretrain(
     )
     with stages() as progress:
         if drawn:
-            from data_prep.pretraining.drawn import pretrain_on_drawn_faces
+            from data_prep.pretraining.synthetic import pretrain_on_synthetic_faces
 
             options = PretrainingOptions(epochs or 3, rate, keep=0.5 if keep is None else keep, seed=seed)
-            result = pretrain_on_drawn_faces(network, out, synthetic, options, jobs, progress)
+            result = pretrain_on_synthetic_faces(network, out, synthetic, options, jobs, progress)
         else:
             from data_prep.pretraining.labelled import pretrain_on_images
 
             options = PretrainingOptions(epochs or 20, rate, keep=keep or 0.0, seed=seed)
             result = pretrain_on_images(network, out, images, options, faces, jobs, progress)
     if drawn:
-        print_pretrained_on_drawn(result)
+        print_pretrained_on_synthetic(result)
         return
     print_pretrained_on_images(result)
     if result.problems:
@@ -94,7 +94,7 @@ def pretrain(
         )
 
 
-def print_pretrained_on_drawn(result: "DrawnResult") -> None:
+def print_pretrained_on_synthetic(result: "SyntheticResult") -> None:
     """Print what ``pretrain --synthetic`` changed."""
     table = Table("emotion of unseen drawn people, told by a linear classifier from")
     for heading in ("before %", "after %"):

@@ -8,11 +8,11 @@ from pathlib import Path
 from data_prep.backbones.own_files import write_backbone
 from data_prep.backbones.split import SplitBackbone
 from data_prep.errors import BadInput
-from data_prep.pretraining.drawn_people import FACES_OF
-from data_prep.pretraining.drawn_store import DrawnStore
-from data_prep.pretraining.drawn_task import DrawnTask
 from data_prep.pretraining.learning import Epoch, PretrainingOptions, Progress, learn
 from data_prep.pretraining.probe import Probed, probe
+from data_prep.pretraining.synthetic_people import FACES_OF
+from data_prep.pretraining.synthetic_store import SyntheticStore
+from data_prep.pretraining.synthetic_task import SyntheticTask
 from data_prep.pretraining.work_folder import WorkFolder, finished
 
 LEAST = 64
@@ -23,7 +23,7 @@ PROBE_PEOPLE = (6, 50)
 
 
 @dataclass(frozen=True)
-class DrawnResult:
+class SyntheticResult:
     """What came of it.
 
     Attributes:
@@ -38,20 +38,20 @@ class DrawnResult:
     history: list[Epoch]
 
     @classmethod
-    def of(cls, path: Path, facts: Mapping[str, str]) -> "DrawnResult":
+    def of(cls, path: Path, facts: Mapping[str, str]) -> "SyntheticResult":
         """Read it from a file's header."""
         before, after, history = (json.loads(facts[name]) for name in ("probe_before", "probe_after", "history"))
         return cls(path, Probed(**before), Probed(**after), [Epoch(**epoch) for epoch in history])
 
 
-def pretrain_on_drawn_faces(
+def pretrain_on_synthetic_faces(
     backbone: SplitBackbone,
     out: Path,
     faces: int,
     options: PretrainingOptions,
     jobs: int = 1,
     progress: Progress = lambda *_: None,
-) -> DrawnResult:
+) -> SyntheticResult:
     """Draw faces, train a backbone on them, and write it. An interrupted training resumes, to the same bytes.
 
     Args:
@@ -70,16 +70,16 @@ def pretrain_on_drawn_faces(
     people = faces // FACES_OF["mixed"]
     settings = {**backbone.settings(), "synthetic": faces, **asdict(options)}
     if (facts := finished(out, settings)) is not None:
-        return DrawnResult.of(out, facts)
+        return SyntheticResult.of(out, facts)
     fewest, most = PROBE_PEOPLE
     probed = min(max(people // 10, fewest), most)
     pixels, seed = backbone.whole.crop_pixels, options.seed
     with WorkFolder(out, settings) as work:
-        learned = DrawnStore(work.folder, "learning", people, seed)
+        learned = SyntheticStore(work.folder, "learning", people, seed)
         probes = [
-            DrawnStore(work.folder, "probe", probed, seed, "emotions"),
-            DrawnStore(work.folder, "probe-test", probed, seed, "emotions"),
-            DrawnStore(work.folder, "probe-test", probed, seed, "emotions", "unseen"),
+            SyntheticStore(work.folder, "probe", probed, seed, "emotions"),
+            SyntheticStore(work.folder, "probe-test", probed, seed, "emotions"),
+            SyntheticStore(work.folder, "probe-test", probed, seed, "emotions", "unseen"),
         ]
         n_faces = sum(store.people * store.faces_each for store in (learned, *probes))
         done = 0
@@ -92,7 +92,7 @@ def pretrain_on_drawn_faces(
         for store in (*probes, learned):
             store.draw(backbone, pixels, jobs, advance)
         before = work.once("probe-before", lambda: asdict(probe(backbone, *probes)))
-        task = DrawnTask(backbone, learned, options.keep, seed)
+        task = SyntheticTask(backbone, learned, options.keep, seed)
         history = learn(backbone, task, options, work.folder / "checkpoint.pt", progress)
         after = probe(backbone, *probes)
         facts = {
@@ -103,4 +103,4 @@ def pretrain_on_drawn_faces(
             **work.facts,
         }
         write_backbone(out, backbone.whole.architecture, backbone.state(), backbone.whole.preprocessing, facts)
-    return DrawnResult.of(out, facts)
+    return SyntheticResult.of(out, facts)

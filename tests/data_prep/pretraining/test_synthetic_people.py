@@ -7,8 +7,8 @@ import pytest
 
 from data_prep.datasets.emotions import CODE_OF_EMOTION, EMOTIONS
 from data_prep.pretraining import drawn_people
-from data_prep.pretraining.drawn_people import NO_EMOTION, draw_person, varied_identity
 from data_prep.pretraining.recording_style import in_style
+from data_prep.pretraining.synthetic_people import NO_EMOTION, draw_person, varied_identity
 from data_prep.synthetic.action_units import ROW_OF_UNIT, activation, saturate
 from data_prep.synthetic.face import draw_face
 from data_prep.synthetic.identity import sample_identity
