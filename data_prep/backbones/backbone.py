@@ -72,7 +72,7 @@ class Backbone:
     @property
     def map_shape(self) -> tuple[int, int, int]:
         """Shape of a frame's maps: h, w, channels."""
-        return self.grid, self.grid, sum(_channels_at(self.features, place) for place in self._stored)
+        return self.grid, self.grid, sum(_channels_at(self.features, index) for index in self._stored)
 
     @property
     def block(self) -> int:
@@ -114,16 +114,16 @@ class Backbone:
         if "+" not in self.maps:
             return self.features(images)
         maps, values = [], images
-        for place, layer in enumerate(self.features):
+        for index, layer in enumerate(self.features):
             values = layer(values)
-            if place in self._stored:
+            if index in self._stored:
                 maps.append(avg_pool2d(values, values.shape[-1] // self.grid))
         return torch.cat(maps, 1)
 
     @property
     def _stored(self) -> list[int]:
         """Indices of the stored pooling layers among the layers."""
-        pools = pooling_places(self.features)
+        pools = pooling_indices(self.features)
         return [pools[int(name.removeprefix("pool")) - 1] for name in self.maps.split("+")]
 
     @property
@@ -173,7 +173,7 @@ def load_backbone(
     # A counter of training steps, which is unused here and absent from old files.
     counters = {name: torch.tensor(0) for name in features.state_dict() if name.endswith("num_batches_tracked")}
     features.load_state_dict({**loaded.state, **counters}, assign=True)
-    features = features[: pooling_places(features)[int(maps[-1]) - 1] + 1]
+    features = features[: pooling_indices(features)[int(maps[-1]) - 1] + 1]
     if precision == "auto":
         precision = "float32"
     kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
@@ -193,13 +193,13 @@ def grid_of(maps: Maps, pixels: int) -> Grid:
     raise ValueError(f"no grid of {maps} takes crops of {pixels} pixels")
 
 
-def pooling_places(features: nn.Sequential) -> list[int]:
+def pooling_indices(features: nn.Sequential) -> list[int]:
     """Return the indices of the pooling layers among a network's layers."""
-    return [place for place, layer in enumerate(features) if isinstance(layer, nn.MaxPool2d)]
+    return [index for index, layer in enumerate(features) if isinstance(layer, nn.MaxPool2d)]
 
 
-def _channels_at(features: nn.Sequential, place: int) -> int:
-    return [layer.out_channels for layer in features[:place] if isinstance(layer, nn.Conv2d)][-1]
+def _channels_at(features: nn.Sequential, index: int) -> int:
+    return [layer.out_channels for layer in features[:index] if isinstance(layer, nn.Conv2d)][-1]
 
 
 @cache

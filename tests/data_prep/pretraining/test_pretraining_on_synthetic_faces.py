@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from data_prep.backbones.backbone import PIXELS_PER_CELL, load_backbone
 from data_prep.backbones.split import split_backbone
-from data_prep.pretraining import drawn
+from data_prep.pretraining import synthetic
 from data_prep.pretraining.learning import PretrainingOptions, learn
 from data_prep.pretraining.synthetic import pretrain_on_synthetic_faces
 from data_prep.pretraining.synthetic_people import draw_person
@@ -26,7 +26,7 @@ SEED = 4
 def small(monkeypatch):
     """Crops of 32 pixels, whose maps are 2 x 2, and a probe of two people."""
     monkeypatch.setitem(PIXELS_PER_CELL, "pool4", SIDE // 7)
-    monkeypatch.setattr(drawn, "PROBE_PEOPLE", (2, 2))
+    monkeypatch.setattr(synthetic, "PROBE_PEOPLE", (2, 2))
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +50,7 @@ def whole_run(start: str, out: Path, progress=lambda *_: None, jobs=1):
 def undisturbed(tmp_path_factory, start):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PIXELS_PER_CELL, "pool4", SIDE // 7)
-        patch.setattr(drawn, "PROBE_PEOPLE", (2, 2))
+        patch.setattr(synthetic, "PROBE_PEOPLE", (2, 2))
         return whole_run(start, tmp_path_factory.mktemp("backbones") / "drawn.safetensors")
 
 
