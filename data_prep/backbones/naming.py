@@ -103,7 +103,7 @@ def recognised(tensors: Mapping[str, Tensor], is_keras: bool) -> Named | None:
 
 
 def _torchvision_names(found: Mapping[str, re.Match[str]]) -> dict[str, str]:
-    """Torchvision's names -> the file's: a convolution and its ReLU take two indices, each block's pooling layer one."""
+    """Torchvision's names -> the file's: a convolution and its ReLU take two indices, a pooling layer one."""
     layers = sorted({(int(match["block"]), int(match["layer"])) for match in found.values()})
     index_of = {layer: 2 * number + layer[0] - 1 for number, layer in enumerate(layers)}
     known_as = {}

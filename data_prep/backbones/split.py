@@ -38,8 +38,7 @@ class SplitBackbone:
 
     @classmethod
     def of(cls, whole: Backbone, n_blocks: int | None, precision: Precision = "float32") -> "SplitBackbone":
-        """Split a backbone with one pooling layer's maps before its last ``n_blocks`` blocks; None trains all
-        blocks."""
+        """Split a backbone with one pooling layer's maps before its last ``n_blocks`` blocks; None trains all."""
         pools = pooling_indices(whole.features)
         cut = 0 if n_blocks in (None, len(pools)) else pools[-1 - n_blocks] + 1
         return cls(whole, whole.features[:cut].eval(), _to_train(whole.features[cut:]), precision)

@@ -238,7 +238,7 @@ def test_a_link_out_of_the_data_set_takes_its_sequence_with_it(copy, options, tm
     status, folder = prepared(tmp_path / "out", *options)
     said = " ".join(capsys.readouterr().out.split())
     assert "synthetic: 3 labelled sequences of 2 subjects" in said
-    assert "notes-4.txt: no image, passed over" in said and "and 2 more notes: `face-strnn check`" in said
+    assert "notes-4.txt: no image, ignored" in said and "and 2 more notes: `face-strnn check`" in said
     (row,) = rows_of(folder / "problems.csv")
     assert status == 2 and (row["sequence"], row["path"]) == ("S010_002", str(image))
     assert [row["sequence"] for row in rows_of(folder / "index.csv")] == ["S005_001", "S010_004"]
