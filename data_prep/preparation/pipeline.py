@@ -54,7 +54,7 @@ class Prepared:
         keeps_crops: whether they were asked for.
         computed: number of files of maps, or of crops where they were made alone, that were written.
         kept: number of files that were there and whole.
-        without_face: names of the sequences in which no frame shows a face; they are left out.
+        without_face: names of the omitted sequences, in which no frame shows a face.
         partial: the sequences of which a part is used.
         problems: what is wrong with the copy, once for each sequence concerned; these are left out.
         contact_sheet: the pages, which show subjects' faces.
@@ -144,7 +144,7 @@ def _begin(catalogue: Catalogue, out: Path, backbone: Backbone | None, options: 
 def _results(
     sequences: Sequence[LabelledSequence], settings: Settings, jobs: int, progress: Callable[[str], None] | None
 ) -> list[SequenceResult]:
-    """Do the work; return what came of each sequence, in their order. If strict, there may be fewer than sequences."""
+    """Process the sequences; return their results in order. If strict, there may be fewer results than sequences."""
     cores, processes = torch.get_num_threads(), joblib.cpu_count() if jobs == -1 else jobs
     if processes == 1:
         work = in_threads(sequences, settings, cores)
@@ -239,5 +239,5 @@ def _room_on_disk(folder: Path) -> Iterator[None]:
             raise
         raise BadInput(
             f"{folder}: nothing more can be written ({error.strerror}); make room on the disk and run the same command "
-            "again: it goes on where this one stopped"
+            "again: it resumes where this one stopped"
         ) from error

@@ -20,7 +20,7 @@ from data_prep.store.tracks import SequenceTrack
 
 @dataclass(frozen=True)
 class SequenceResult:
-    """What came of one sequence.
+    """The result of one sequence.
 
     Attributes:
         sequence: its name.
@@ -114,7 +114,7 @@ class SequenceWork:
                 raise DamagedRecording(Problem(recording.sequence.path, what, recording.sequence.name))
 
     def _crops(self, recording: Recording, track: SequenceTrack, missing: Missing) -> Iterator[np.ndarray]:
-        """The crops of the usable part in blocks, with room for a rotation: uint8 (n, side, side, 3)."""
+        """The crops of the usable part in blocks, with a border for rotations: uint8 (n, side, side, 3)."""
         stored, n = self.settings.crops, self.settings.block
         if stored.holds(missing.original):
             yield from (block.numpy() for block in stored.crops(missing.original).split(n))

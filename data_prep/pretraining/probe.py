@@ -1,4 +1,4 @@
-"""How well a linear classifier tells emotions from a backbone's maps, of drawn people that nothing was learned from."""
+"""Accuracy of a linear classifier on a backbone's maps, for synthetic people who are not trained on."""
 
 from dataclasses import dataclass
 
@@ -16,12 +16,12 @@ PENALTIES = np.logspace(2, 7, 11)
 
 @dataclass(frozen=True)
 class Probed:
-    """Shares of apexes whose emotion is told right, 0 to 1; chance is a seventh.
+    """Accuracies on apexes, 0 to 1; chance is a seventh.
 
     Attributes:
         apex: from the maps of the apex.
         change: from the maps of the apex minus those of the same person at rest.
-        apex_unseen, change_unseen: the same people in a style that nothing was learned from, neither by the backbone
+        apex_unseen, change_unseen: the same people in a style not trained on, neither by the backbone
             nor by the classifier.
         n_tested: apexes.
     """
@@ -34,7 +34,7 @@ class Probed:
 
 
 def probe(backbone: SplitBackbone, learned: SyntheticStore, tested: SyntheticStore, unseen: SyntheticStore) -> Probed:
-    """Ask a linear classifier.
+    """Train and test a linear classifier.
 
     Args:
         backbone: as it is now.

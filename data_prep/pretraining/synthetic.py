@@ -1,4 +1,4 @@
-"""Pretraining on drawn faces, from the drawing to the file."""
+"""Pretraining on synthetic faces, from the drawing to the weights file."""
 
 import json
 from collections.abc import Mapping
@@ -16,20 +16,20 @@ from data_prep.pretraining.synthetic_task import SyntheticTask
 from data_prep.pretraining.work_folder import WorkFolder, finished
 
 LEAST = 64
-"""Faces: sixteen people, of whom two are set aside."""
+"""Least number of faces: sixteen people, of whom two are for validation."""
 
 PROBE_PEOPLE = (6, 50)
-"""Fewest and most people that the probe learns from; as many are tested."""
+"""Fewest and most people that the probe is trained on; it is tested on as many."""
 
 
 @dataclass(frozen=True)
 class SyntheticResult:
-    """What came of it.
+    """Result of pretraining on synthetic faces.
 
     Attributes:
         path: the file.
         before, after: the probe on the starting weights and on the new ones.
-        history: of learning, the epochs of the heads alone first.
+        history: of the training, the epochs of only the heads first.
     """
 
     path: Path
@@ -57,7 +57,7 @@ def pretrain_on_synthetic_faces(
     Args:
         backbone: as it starts.
         out: the file, ``.safetensors``; what is kept meanwhile lies beside it.
-        faces: how many are drawn to learn from, four of each person.
+        faces: number of faces to train on, four of each person.
         options: how; the people are drawn from the seed too.
         jobs: processes that draw; -1 for one per core.
         progress: told how far it is.
@@ -66,7 +66,7 @@ def pretrain_on_synthetic_faces(
         BadInput: too few faces, or ``out`` is taken.
     """
     if faces < LEAST:
-        raise BadInput(f"--synthetic {faces}: too few to learn from and to set some aside; give {LEAST} or more")
+        raise BadInput(f"--synthetic {faces}: too few for training and validation; give {LEAST} or more")
     people = faces // FACES_OF["mixed"]
     settings = {**backbone.settings(), "synthetic": faces, **asdict(options)}
     if (facts := finished(out, settings)) is not None:

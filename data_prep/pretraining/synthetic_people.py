@@ -1,4 +1,4 @@
-"""Endless drawn people, each at rest and in motion, with what their faces do: action units, landmarks, emotion."""
+"""An endless supply of synthetic people, each at rest and in motion, with action units, landmarks and emotions."""
 
 from dataclasses import dataclass, replace
 from typing import Literal

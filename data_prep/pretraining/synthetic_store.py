@@ -1,4 +1,4 @@
-"""Drawn people on disk while a backbone learns from them: drawn once, with all that does not change while it learns."""
+"""Synthetic people on disk during training: drawn once, with everything that does not change in training."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ FILES_AHEAD = 64
 
 @dataclass(frozen=True, eq=False)
 class SyntheticBatch:
-    """Faces of some people, all faces of a person after one another.
+    """Faces of some people, the faces of each person consecutive.
 
     Attributes:
         below: what the learning part of a backbone sees, (n, channels, h, w), or pixels uint8 (n, side, side, 3) where

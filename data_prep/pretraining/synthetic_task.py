@@ -1,4 +1,4 @@
-"""Learning from drawn people: the truth about each face, and a pull towards the maps that were there at first."""
+"""Training on synthetic people: losses of each face's predictions, and distillation of the initial maps."""
 
 from collections.abc import Iterator
 from copy import deepcopy
@@ -14,7 +14,7 @@ from data_prep.pretraining.synthetic_store import SyntheticBatch, SyntheticStore
 
 PEOPLE_PER_BATCH = 8
 HELD_OUT_SHARE = 0.1
-"""Share of the people that are set aside for choosing the epoch."""
+"""Share of the people for validation, which chooses the epoch."""
 
 
 class SyntheticTask:
@@ -24,7 +24,8 @@ class SyntheticTask:
         backbone: what learns; it must not have learned yet.
         store: whose people it learns from, all drawn.
         keep: weight of the mean squared difference to the starting maps, standardised (feature distillation, as in
-            Li and Hoiem, "Learning without Forgetting", ECCV 2016): drawn faces must not make it forget real images.
+            Li and Hoiem, "Learning without Forgetting", ECCV 2016), so that training on synthetic faces does not make
+            it forget real images.
         seed: of the heads and of the order of the people.
     """
 

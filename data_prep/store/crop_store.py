@@ -25,7 +25,7 @@ def crops_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class CropStore(SequenceStore):
-    """The crops of a data set's sequences: uint8 (frames, side, side, 3), RGB, with room for a rotation around them.
+    """The crops of a data set's sequences: uint8 (frames, side, side, 3), RGB, with a border for rotations.
 
     A folder in a :class:`data_prep.store.faces.FaceStore`, with its own index and list of what was left out. It also
     keeps the pictures of the contact sheet, which is why it may be there without crops.
@@ -42,7 +42,7 @@ class CropStore(SequenceStore):
 
     @property
     def pixels(self) -> int:
-        """Side of the crops without the room around them."""
+        """Side of the crops without their border."""
         return self.recipe["crop"]["pixels"]
 
     @property

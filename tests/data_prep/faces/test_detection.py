@@ -1,4 +1,4 @@
-"""Finding faces: as plain MTCNN does, on drawn faces and on a photograph, and at a fraction of its cost."""
+"""Finding faces: as plain MTCNN does, on synthetic faces and on a photograph, and at a fraction of its cost."""
 
 import weakref
 

@@ -1,4 +1,4 @@
-"""Pretraining on drawn faces: what learns, what stays, and that an interrupted one ends in the same bytes."""
+"""Pretraining on synthetic faces: what learns, what stays, and that an interrupted one ends in the same bytes."""
 
 import json
 from pathlib import Path
