@@ -88,7 +88,7 @@ def _in_batches(mtcnn: MTCNN, frames: list[np.ndarray], batch: int = 16) -> Boxe
 def _boxes(follower: FaceFollower, frames: list[np.ndarray]) -> Boxes:
     """Bridged faces are not found ones."""
     faces = follower.track(frames).faces
-    return [face.box if face and face.how != "bridged" else None for face in faces]
+    return [face.box if face and face.how != "interpolated" else None for face in faces]
 
 
 def _iou(one: np.ndarray, other: np.ndarray) -> float:

@@ -33,9 +33,9 @@ from torchvision.models import vgg11
 from data_prep.backbones.backbone import Backbone, load_backbone
 from data_prep.datasets.catalogue import Catalogue
 from data_prep.datasets.ckplus import read_ckplus
-from data_prep.faces.crops import crops_of, cut
+from data_prep.faces.crops import crops_of, extract_crop
 from data_prep.faces.tracking import FaceFollower
-from data_prep.faces.variants import ROOM, ROTATIONS, Variant, cut_variant
+from data_prep.faces.variants import ROTATION_BORDER, ROTATIONS, Variant, cut_variant
 from data_prep.preparation.options import PrepareOptions
 from data_prep.preparation.pipeline import prepare
 from data_prep.preparation.recording import Recording
@@ -145,7 +145,7 @@ def stages(catalogue: Catalogue, backbone: Backbone, angles: tuple[int, ...]) ->
             wide = timed(
                 "crop and rotate",
                 lambda f=frames, t=track, s=squares: np.stack(
-                    [cut(f[i], square, pixels, ROOM) for i, square in zip(t.usable, s, strict=True)]
+                    [extract_crop(f[i], square, pixels, ROTATION_BORDER) for i, square in zip(t.usable, s, strict=True)]
                 ),
             )
             for angle in angles:

@@ -1,10 +1,10 @@
-"""From image files to face crops and pooling maps; knows nothing of any network that learns from them."""
+"""From image files to face crops and pooling maps; independent of the networks that are trained on them."""
 
 import importlib
 import os
 
-# Read by albumentations and OpenCV when they are imported: neither asks the network for a newer version nor prints
-# FFmpeg's remarks on damaged videos, which errors name in our own words.
+# albumentations and OpenCV read these when they are imported. They keep albumentations from looking for updates online,
+# and FFmpeg from printing remarks on damaged videos, which our own errors report.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
@@ -22,7 +22,7 @@ __all__ = ["FaceStore", "FeatureStore", "PrepareOptions", "load_backbone", "prep
 
 
 def __getattr__(name: str) -> object:
-    """Import public names when they are first asked for: importing torch takes seconds, and `-h` needs none of it."""
+    """Import public names on first use: importing torch takes seconds, and `-h` does not need it."""
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

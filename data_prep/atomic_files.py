@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writing of files: a file is complete or absent."""
 
 import os
 from collections.abc import Iterator
@@ -6,15 +6,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 UNFINISHED = ".unfinished"
-"""How names of files end that are being written."""
+"""Suffix of the temporary names of unfinished files."""
 
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Give a path to write to that becomes ``path`` when the block ends, and vanishes when it raises.
+    """Yield a temporary path that is renamed to ``path`` when the block ends, and removed when it raises.
 
-    The file appears by a rename within its folder, so that a reader, or a run that is taken up again after a kill, sees
-    the whole file or none. The process's number in the temporary name lets two writers work side by side.
+    The rename stays within the folder, so that a reader, or a run resumed after a kill, sees the complete file or none.
+    The process ID in the temporary name keeps two writers apart.
 
     Example:
         >>> with written_whole(Path("summary.json")) as unfinished:  # doctest: +SKIP
@@ -29,6 +29,6 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def write_text_whole(path: Path, text: str) -> None:
-    """Write a text file, UTF-8, whole or not at all."""
+    """Write a UTF-8 text file atomically."""
     with written_whole(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The one error type for input that a user can put right."""
+"""The error type for input that a user can correct."""
 
 
 class BadInput(ValueError):
@@ -9,4 +9,4 @@ class BadInput(ValueError):
 
 
 class DataWarning(UserWarning):
-    """Data that can be used, and of which the user must know something."""
+    """A warning about usable data."""

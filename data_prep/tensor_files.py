@@ -1,4 +1,4 @@
-"""Tensors on disk: safetensors files whose bytes depend on their content alone."""
+"""Tensors on disk: safetensors files whose bytes depend only on their content."""
 
 import json
 import math
@@ -17,10 +17,10 @@ _NAMES = {torch.float16: "F16", torch.uint8: "U8"}
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
-    """Write a safetensors file, whole or not at all; the same content gives the same bytes.
+    """Write a safetensors file atomically; equal content gives equal bytes.
 
-    safetensors writes the facts of a header in an order that changes from one write to the next. Here they are put in
-    order, so that features and models can be compared byte for byte.
+    safetensors itself writes a header's metadata in an order that varies between writes. Here they are sorted, so that
+    features and models can be compared byte for byte.
 
     Args:
         path: the file.
@@ -40,14 +40,14 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
 def tensor_in_parts(
     path: Path, name: str, shape: Sequence[int], facts: Mapping[str, str], dtype: torch.dtype = torch.float16
 ) -> Iterator[Callable[[Tensor], None]]:
-    """Write a file of one tensor part by part: the bytes of :func:`write_tensors`, without all in memory.
+    """Write a file of one tensor part by part: the bytes of :func:`write_tensors` without the whole tensor in memory.
 
-    Gives a function that takes the next part along the first axis, on the CPU and contiguous. The file appears, whole,
-    when the block ends, and not at all when it raises.
+    Yields a function that takes the next part along the first axis, on the CPU and contiguous. The complete file
+    appears when the block ends; if the block raises, there is no file.
 
     Args:
         path: the file.
-        name: the tensor's.
+        name: name of the tensor.
         shape: of the whole tensor.
         facts: strings for the header's metadata.
         dtype: ``torch.float16`` or ``torch.uint8``.
@@ -72,7 +72,7 @@ def tensor_in_parts(
 
 
 def _start(header: Mapping[str, object]) -> bytes:
-    """Length and header, as a safetensors file begins; the format aligns the tensors behind them."""
+    """The first bytes of a safetensors file, length and header, padded so that the tensors are aligned."""
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(_LENGTH_BYTES, "little") + text

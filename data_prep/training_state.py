@@ -12,11 +12,11 @@ from data_prep.errors import BadInput
 
 
 def save_state(path: Path, optimiser: torch.optim.Optimizer, **state: Any) -> None:  # noqa: ANN401
-    """Write the optimiser's state and what else the next epochs depend on, whole or not at all.
+    """Write the optimiser's state and everything else that the next epochs depend on, atomically.
 
     Args:
         path: the file.
-        optimiser: whose moments and counters are written; its settings are not.
+        optimiser: its moments and counters are written, its settings are not.
         state: tensors, numbers, strings, and lists and dicts of these.
     """
     with written_whole(path) as unfinished:
@@ -25,10 +25,10 @@ def save_state(path: Path, optimiser: torch.optim.Optimizer, **state: Any) -> No
 
 @contextmanager
 def resumed_state(path: Path, optimiser: torch.optim.Optimizer, remedy: str) -> Iterator[Mapping[str, Any]]:
-    """Restore an optimiser from what :func:`save_state` wrote, and give the rest, on the CPU, to be put back.
+    """Restore an optimiser from a file of :func:`save_state`, and yield the remaining state, on the CPU.
 
     Raises:
-        BadInput: the file is damaged or of another training, whether found here or in the block; it ends with
+        BadInput: the file is damaged or of another training, as detected here or in the block; the message ends with
             ``remedy``.
     """
     try:
@@ -37,5 +37,5 @@ def resumed_state(path: Path, optimiser: torch.optim.Optimizer, remedy: str) -> 
         optimiser.load_state_dict({"state": state["optimiser"], "param_groups": settings})
         with torch.no_grad():
             yield state
-    except Exception as error:  # torch.load raises whatever the bytes of a damaged file lead it to
+    except Exception as error:  # torch.load raises exceptions of many types for damaged files
         raise BadInput(f"{path}: damaged, or the state of another training; {remedy}") from error

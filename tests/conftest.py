@@ -1,4 +1,4 @@
-"""A tiny data set of drawn faces, its feature store and a run over it, made once for all tests that only read them."""
+"""A tiny synthetic data set, its feature store and a run over it, made once for all tests that only read them."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +21,7 @@ CONFIGURATIONS = {"vgg11": ("A", False), "vgg11_bn": ("A", True), "vgg13": ("B",
 """Torchvision's letter of a VGG and whether it normalises batches."""
 
 SUBJECTS = 6
+
 
 def seeded_features(architecture: str, seed: int) -> nn.Sequential:
     """Torchvision's feature part of a VGG with random weights, and random statistics where it normalises batches."""
@@ -61,7 +62,7 @@ def vgg_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 
 def drawn_sequences() -> list[ListedSequence]:
-    """The published list, its first subjects cut to two sequences of 3 to 5 frames: what :func:`standin` has."""
+    """The published list, its first subjects cut to two sequences of 3 to 5 frames: what :func:`synthetic` has."""
     listed = dataset.first_subjects(SUBJECTS)
     chosen = [
         replace(sequence, frames=3 + place % 3)
@@ -73,14 +74,14 @@ def drawn_sequences() -> list[ListedSequence]:
 
 @pytest.fixture
 def synthetic_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let ``check`` compare with the sequences as :func:`standin` cuts them."""
+    """Let ``check`` compare with the sequences as :func:`synthetic` cuts them."""
     cut = drawn_sequences()
     monkeypatch.setattr(ckplus_check, "ckplus_sequences", lambda: cut)
 
 
 @pytest.fixture(scope="session")
 def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The stand-in data set, drawn by the program, cut to two sequences of 3 to 5 frames for each of six subjects."""
+    """The synthetic data set, reduced to two sequences of 3 to 5 frames for each of six subjects."""
     cut = drawn_sequences()
     root = tmp_path_factory.mktemp("standin") / "ck"
     with pytest.MonkeyPatch.context() as patch:
@@ -91,7 +92,7 @@ def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def prepare_options(synthetic: Path, vgg_file: Callable[..., Path]) -> list[str]:
-    """How the stand-in's features are made, but for --out."""
+    """How the synthetic data set's features are made, but for --out."""
     return [
         *("--root", str(synthetic), "--backbone", "vgg11", "--weights", str(vgg_file())),
         *("--maps", "pool4", "--rotations", "[-7,7]"),
@@ -100,7 +101,7 @@ def prepare_options(synthetic: Path, vgg_file: Callable[..., Path]) -> list[str]
 
 @pytest.fixture(scope="session")
 def features(tmp_path_factory: pytest.TempPathFactory, prepare_options: list[str]) -> Path:
-    """The folder that holds the stand-in's feature store, with two rotated copies of each sequence."""
+    """The folder that holds the synthetic data set's feature store, with two rotated copies of each sequence."""
     out = tmp_path_factory.mktemp("features")
     assert main(["prepare", "--out", str(out), *prepare_options]) == 0
     return out
@@ -129,7 +130,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, cv_options: list[str]) -> Path
 
 @pytest.fixture(scope="session")
 def crop_features(tmp_path_factory: pytest.TempPathFactory, features: Path, prepare_options: list[str]) -> Path:
-    """A copy of the stand-in's features, its face crops added afterwards."""
+    """A copy of the synthetic data set's features, its face crops added afterwards."""
     out = tmp_path_factory.mktemp("crop-features") / "store"
     copytree(features, out)
     assert main(["prepare", "--out", str(out), "--keep-crops", *prepare_options]) == 0

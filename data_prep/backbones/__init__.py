@@ -1,1 +1,1 @@
-"""Pretrained VGGs: their architectures, their weights in all known forms, the preprocessing that goes with each."""
+"""Pretrained VGGs: architectures, weights in all known file formats, and their preprocessing."""

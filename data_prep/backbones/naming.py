@@ -1,4 +1,4 @@
-"""The names that tensors of a VGG's feature part have in files, and which network they make up."""
+"""Names of a VGG's convolution tensors in files, and recognition of the network they belong to."""
 
 import re
 from collections.abc import Mapping
@@ -12,19 +12,19 @@ from data_prep.backbones.architectures import ARCHITECTURES, feature_layers
 from data_prep.backbones.preprocessing import PreprocessingName
 
 SHOWN = 4
-"""So many tensors of a file that fits nothing are shown in the error."""
+"""Number of tensors in the error about an unrecognised file."""
 
 
 @dataclass(frozen=True)
 class Naming:
-    """A way in which files name the tensors of a VGG.
+    """A naming scheme for the tensors of a VGG.
 
     Attributes:
-        description: what such a file is, for people.
-        first: what its first tensor is called.
+        description: of such a file, for messages.
+        first: name of its first tensor.
         pattern: of the names of its convolutions, with the groups ``block`` and ``layer`` from 1, and ``kind``, weight
-            or bias; or, in torchvision's naming, with the group ``place``.
-        preprocessing: what such networks were trained with, as far as the naming tells.
+            or bias; or, in torchvision's naming, with the group ``name``.
+        preprocessing: that of such networks, if the naming determines it.
         is_keras: whether it is an HDF5 file of Keras, whose kernels are (height, width, in, out).
     """
 
@@ -40,7 +40,7 @@ _IN_KERAS = r"(?:.*/)?(?P<name>{name})(?:/.*)?/(?:(?P=name)(?:_\d+)?[_/])?(?P<ki
 
 NAMINGS = (
     Naming(
-        "torchvision's naming", "features.0.weight", re.compile(r"(?:features\.)?(?P<place>\d+\.\w+)"), "imagenet"
+        "torchvision's naming", "features.0.weight", re.compile(r"(?:features\.)?(?P<name>\d+\.\w+)"), "imagenet"
     ),
     Naming(
         "VGG-Face converted from MatConvNet", "conv1_1.weight",
@@ -68,7 +68,7 @@ class Named:
     Attributes:
         naming: how the file names them.
         state: in torchvision's naming without the prefix ``features.``, for example ``"0.weight"``.
-        known_as: the file's name of each.
+        known_as: name of each tensor in the file.
     """
 
     naming: Naming
@@ -77,13 +77,13 @@ class Named:
 
 
 def recognised(tensors: Mapping[str, Tensor], is_keras: bool) -> Named | None:
-    """Return a file's convolutions under torchvision's names, or None where no naming fits.
+    """Return a file's convolutions under torchvision's names, or None if no naming scheme fits.
 
-    What else is in the file, such as fully connected layers, is left out.
+    Other tensors, such as those of fully connected layers, are omitted.
 
     Args:
         tensors: by their names in the file; for Keras the paths of its datasets.
-        is_keras: whether they are of Keras.
+        is_keras: whether the file is from Keras.
     """
     for naming in NAMINGS:
         if naming.is_keras != is_keras:
@@ -91,63 +91,63 @@ def recognised(tensors: Mapping[str, Tensor], is_keras: bool) -> Named | None:
         found = {name: match for name in tensors if (match := naming.pattern.fullmatch(name))}
         if not found:
             continue
-        if "place" in naming.pattern.groupindex:
-            known_as = {match["place"]: name for name, match in found.items()}
+        if "name" in naming.pattern.groupindex:
+            known_as = {match["name"]: name for name, match in found.items()}
         else:
-            known_as = _in_places(found)
-        state = {place: tensors[name] for place, name in known_as.items()}
+            known_as = _torchvision_names(found)
+        state = {name: tensors[name_in_file] for name, name_in_file in known_as.items()}
         if is_keras:
-            state = {place: _turned(tensor) for place, tensor in state.items()}
+            state = {name: _transposed(tensor) for name, tensor in state.items()}
         return Named(naming, state, known_as)
     return None
 
 
-def _in_places(found: Mapping[str, re.Match[str]]) -> dict[str, str]:
-    """Torchvision's names: a convolution and its ReLU take two places, the pooling layer after a block one."""
+def _torchvision_names(found: Mapping[str, re.Match[str]]) -> dict[str, str]:
+    """Torchvision's names -> the file's: a convolution and its ReLU take two indices, a pooling layer one."""
     layers = sorted({(int(match["block"]), int(match["layer"])) for match in found.values()})
-    place_of = {layer: 2 * number + layer[0] - 1 for number, layer in enumerate(layers)}
+    index_of = {layer: 2 * number + layer[0] - 1 for number, layer in enumerate(layers)}
     known_as = {}
     for name, match in found.items():
         kind = "weight" if match["kind"] in ("weight", "kernel", "W") else "bias"
-        known_as[f"{place_of[int(match['block']), int(match['layer'])]}.{kind}"] = name
+        known_as[f"{index_of[int(match['block']), int(match['layer'])]}.{kind}"] = name
     return known_as
 
 
-def _turned(tensor: Tensor) -> Tensor:
+def _transposed(tensor: Tensor) -> Tensor:
     """(height, width, in, out) -> (out, in, height, width)."""
     return tensor.permute(3, 2, 0, 1).contiguous() if tensor.dim() == 4 else tensor
 
 
 @cache
 def shapes_of(architecture: str) -> dict[str, tuple[int, ...]]:
-    """Return name and shape of what a network's feature part learned, without the prefix ``features.``."""
+    """Return names, without the prefix ``features.``, and shapes of the trained tensors of a network's feature part."""
     with torch.device("meta"):
         state = feature_layers(architecture).state_dict()
-    # num_batches_tracked is a counter of training steps that plays no part here, and that old files lack.
+    # num_batches_tracked is a counter of training steps, which is unused here and absent from old files.
     return {name: tuple(value.shape) for name, value in state.items() if not name.endswith("num_batches_tracked")}
 
 
 def differences(state: Mapping[str, Tensor], architecture: str, known_as: Mapping[str, str]) -> list[str]:
-    """Say of each tensor that is not an architecture's what it is and should be; nothing where all are."""
+    """Describe each tensor that differs from an architecture's: what it is and what it should be."""
     expected = shapes_of(architecture)
-    said = []
+    wrong = []
     for name, shape in expected.items():
-        found = state.get(name)
-        if found is None:
-            said.append(f"features.{name} is absent and should be {shape}")
-        elif tuple(found.shape) != shape:
-            said.append(f"{known_as.get(name, name)} is of shape {tuple(found.shape)} and should be {shape}")
+        tensor = state.get(name)
+        if tensor is None:
+            wrong.append(f"features.{name} is absent and should be {shape}")
+        elif tuple(tensor.shape) != shape:
+            wrong.append(f"{known_as.get(name, name)} is of shape {tuple(tensor.shape)} and should be {shape}")
     surplus = [name for name in state if name not in expected and not name.endswith("num_batches_tracked")]
-    return said + [f"{known_as.get(name, name)} has no place in it" for name in surplus]
+    return wrong + [f"{known_as.get(name, name)} has no place in it" for name in surplus]
 
 
 def nearest_architecture(state: Mapping[str, Tensor]) -> str:
-    """Return the architecture from which the tensors differ least; exactly theirs where they are of one."""
+    """Return the architecture with the fewest differences from the tensors; their own if they belong to one."""
     return min(ARCHITECTURES, key=lambda architecture: len(differences(state, architecture, {})))
 
 
 def listed(tensors: Mapping[str, Tensor]) -> str:
-    """Name the first tensors of a file with their shapes, for an error."""
+    """Return the names and shapes of a file's first tensors, for an error message."""
     shown = [f"{name[:60]} {tuple(tensor.shape)}" for name, tensor in list(tensors.items())[:SHOWN]]
     more = f" and {len(tensors) - SHOWN} more" if len(tensors) > SHOWN else ""
     return (", ".join(shown) + more) or "no tensors"

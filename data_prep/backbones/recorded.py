@@ -1,4 +1,4 @@
-"""The backbone that made a store's maps, found again by what the store, or a run over it, says of it."""
+"""The backbone that computed a store's maps, loaded from what the store, or a run over it, records about it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,16 +15,16 @@ from data_prep.errors import BadInput
 def recorded_backbone(
     recipe: Mapping[str, Any], where: Path, weights: str | None = None, device: torch.device | str = "cpu"
 ) -> Backbone:
-    """Load the backbone of some features.
+    """Load the backbone that computed a store's features.
 
     Args:
         recipe: of the features, see :func:`data_prep.preparation.recipe.recipe`.
-        where: what names them, for the message.
-        weights: the weights where the features' came from a local file, whose path a recipe does not know.
-        device: where it runs.
+        where: the file or folder that records them, for messages.
+        weights: the weights file, if the features were computed with a local one; a recipe does not contain its path.
+        device: device of the backbone.
 
     Raises:
-        BadInput: the weights are not at hand, or are not those of the features.
+        BadInput: the weights are not available, or are not those of the features.
         KeyError: the recipe lacks an entry.
     """
     known_as, checksum, maps = recipe["weights"], recipe["weights_sha256"], recipe["maps"]

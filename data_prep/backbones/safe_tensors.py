@@ -1,4 +1,4 @@
-"""Tensors of a file that may be anything, read without running code from it."""
+"""Reading tensors from untrusted files, without running code from them."""
 
 import hashlib
 import warnings
@@ -19,16 +19,17 @@ _REMEDY = (
 )
 
 _LARGEST = 2**28
-"""Numbers: more than twice those of VGG-Face's first fully connected layer, which some files hold as a convolution."""
+"""Largest number of values of a tensor: over twice that of VGG-Face's first fully connected layer, which some files
+contain as a convolution."""
 
 
 @dataclass(frozen=True)
 class TensorFile:
-    """What a file of weights holds.
+    """Content of a weights file.
 
     Attributes:
-        tensors: by name; of an HDF5 file by the paths of its datasets.
-        metadata: strings in the header of a safetensors file.
+        tensors: by name; for an HDF5 file, by the paths of its datasets.
+        metadata: that of a safetensors header.
         is_keras: whether it is an HDF5 file.
     """
 
@@ -38,7 +39,7 @@ class TensorFile:
 
 
 def read_tensors(path: Path) -> TensorFile:
-    """Read all tensors of a safetensors file, a file of torch.save or an HDF5 file, by its content and not its name.
+    """Read all tensors of a safetensors file, a file of torch.save or an HDF5 file, as recognised by its content.
 
     Raises:
         BadInput: the file is damaged, would need code to load, or is something else.
@@ -51,10 +52,10 @@ def read_tensors(path: Path) -> TensorFile:
         if start[8:] == b"{":
             with safe_open(path, framework="pt") as file:
                 return TensorFile({name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {})  # noqa: SIM118
-        with warnings.catch_warnings():  # what they say of strange files, the errors below say too
+        with warnings.catch_warnings():  # the errors below report the same about unusual files
             warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises whatever the bytes of a strange file lead it to
+    except Exception as error:  # torch.load raises exceptions of many types for unusual files
         raise BadInput(f"{path}: not a whole file of tensors ({_reason(error)}); {_REMEDY}") from error
     if not isinstance(content, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
@@ -64,27 +65,27 @@ def read_tensors(path: Path) -> TensorFile:
 
 
 def _reason(error: Exception) -> str:
-    """What is wrong with a file, as far as the library that read it knows."""
-    said = str(error).splitlines()[0] if str(error) else ""
-    if "TorchScript" in said:
+    """The reason why a file cannot be read, if the library that read it gives one."""
+    message = str(error).splitlines()[0] if str(error) else ""
+    if "TorchScript" in message:
         return "it is a TorchScript program, and loading it would run its code"
     if isinstance(error, EOFError):
         return "it is empty or cut short"
-    # What else unpickling raises comes from reading bytes that are no tensors, and tells a user nothing.
+    # Other exceptions of unpickling come from bytes that are not tensors, and tell a user nothing.
     known = isinstance(error, OSError | RuntimeError | MemoryError | ValueError | SafetensorError)
-    return said[:120] if known and said else "it is damaged, or loading it would run code from it"
+    return message[:120] if known and message else "it is damaged, or loading it would run code from it"
 
 
 def _hdf5(path: Path) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
 
     def take(name: str, item: object) -> None:
-        # Fully connected layers, with two dimensions, are most of a file with the top, and of no use here.
+        # Fully connected layers, with two dimensions, are most of a file with the top, and unused here.
         if not isinstance(item, h5py.Dataset) or item.dtype.kind != "f" or item.ndim in (0, 2):
             return
         if item.external or item.is_virtual:
             raise ValueError(f"{name[:60]} lies in another file")
-        # Compressed, or never written, a terabyte takes a few bytes of the file.
+        # A terabyte that is compressed, or was never written, takes a few bytes of the file.
         if item.size > _LARGEST:
             raise ValueError(f"{name[:60]} is of shape {item.shape}, more than any VGG has")
         tensors[name] = torch.from_numpy(item[()].astype(np.float32))

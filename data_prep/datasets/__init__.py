@@ -1,1 +1,1 @@
-"""What a copy of a data set holds: one reader per layout, its sequences, its emotions, its problems."""
+"""Data sets: a reader per folder layout, labelled sequences, emotions, and problems of a copy."""

@@ -1,4 +1,4 @@
-"""What every data set reader gives: labelled sequences of frames, and what is wrong with the copy."""
+"""The result of every data set reader: labelled sequences of frames, and the copy's problems."""
 
 import re
 from collections import Counter
@@ -14,7 +14,7 @@ Dataset = Literal["ckplus", "oulu-casia", "mmi", "image-folder", "manifest"]
 
 _NAME = re.compile(r"\w[\w.+-]*")
 _LONGEST_NAME = 150
-"""Bytes: a name becomes part of a file's name, for which most file systems have 255."""
+"""Longest name in bytes; it becomes part of a file name, for which most file systems allow 255."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class LabelledSequence:
         subject: the subject's ID, for example ``"S005"``.
         name: unique within the data set, for example ``"S005_001"``; fit to be part of a file's name.
         emotion: one of :data:`data_prep.datasets.emotions.EMOTIONS`.
-        frames: image files in order of time, at least one; empty where the sequence is a clip.
+        frames: image files in order of time, at least one; empty if the sequence is a clip.
         clip: the part of a video that it is, or None.
-        fold: the fold that the data set itself gives to it; empty where it gives none.
+        fold: the fold predefined by the data set; empty if there is none.
     """
 
     subject: str
@@ -70,12 +70,12 @@ class Catalogue:
     """The labelled sequences of one copy of a data set.
 
     Attributes:
-        data: the data set's name as results state it: ``"CK+"``, or ``"synthetic"`` for the stand-in.
+        data: the data set's name as results state it: ``"CK+"``, or ``"synthetic"`` for the synthetic data set.
         root: the folder that was read.
         sequences: in ascending order of name.
-        unlabelled: number of sequences with images but without an emotion: left out.
-        problems: what must be put right before the copy is used.
-        notes: oddities that are dealt with and worth knowing, such as gaps in the numbering of frames.
+        unlabelled: number of omitted sequences, which have images but no emotion.
+        problems: what must be corrected before the copy is used.
+        notes: harmless irregularities, such as gaps in the numbering of frames.
     """
 
     data: str
@@ -114,7 +114,7 @@ class Catalogue:
 def data_name(text: str) -> str:
     """Return the name that results give to a data set that lies in a folder or file of this name.
 
-    It becomes part of a feature store's name: what has no place there turns into ``-``.
+    It becomes part of a feature store's name, so that characters not allowed there are replaced by ``-``.
     """
     return re.sub(r"[^\w.+-]+", "-", text).strip("-.") or "unnamed"
 
@@ -127,8 +127,8 @@ def require_name(name: str, what: str) -> str:
         what: what it names, for the error.
 
     Raises:
-        BadInput: it holds something else than letters of any alphabet, digits, ``_``, ``.``, ``+`` and ``-``, does not
-            begin with a letter or digit, or is too long.
+        BadInput: it contains other characters than letters of any alphabet, digits, ``_``, ``.``, ``+`` and ``-``, does
+            not begin with a letter or digit, or is too long.
     """
     if not _NAME.fullmatch(name):
         raise BadInput(f'the {what} "{name[:40]}" may hold letters, digits, _ . + and - only, and no space; rename it')

@@ -15,7 +15,8 @@ from data_prep.media.images import read_bytes
 IMAGE_FOLDERS = ("cohn-kanade-images", "extended-cohn-kanade-images")
 EMOTION_FOLDERS = ("Emotion", "Emotion_labels")
 DEEPEST = 3
-"""Levels below the root where these are looked for: in one wrapping folder, in the folder that a zip file made."""
+"""Number of levels below the root to search for these folders: a wrapping folder, and the folder of an unpacked zip
+file."""
 
 FRAME_FILE = re.compile(r"(S\d+_\d+)_(\d+)\.(?:png|jpg|jpeg|tif|tiff|bmp)", re.IGNORECASE)
 EMOTION_FILE = re.compile(r"(S\d+_\d+)_\d+_emotion\.txt", re.IGNORECASE)
@@ -25,7 +26,7 @@ _REMEDY = "--root takes the folder that holds cohn-kanade-images and Emotion"
 
 @dataclass(frozen=True)
 class CKPlusFolders:
-    """Where a copy of CK+ has what.
+    """The folders of a copy of CK+.
 
     Attributes:
         images: the folder of the subjects' images.
@@ -47,12 +48,12 @@ def read_ckplus(root: Path) -> Catalogue:
     7. Sequences without one, or with code 0 (neutral), are counted as unlabelled.
 
     Args:
-        root: folder that holds ``cohn-kanade-images`` and ``Emotion``, or the names under which copies in the wild have
-            them (:data:`IMAGE_FOLDERS`, :data:`EMOTION_FOLDERS`), in upper or lower case, up to :data:`DEEPEST` levels
-            down: in a wrapping folder, or in the folders that the distribution's zip files were unpacked into.
+        root: folder that holds ``cohn-kanade-images`` and ``Emotion``, or their other common names
+            (:data:`IMAGE_FOLDERS`, :data:`EMOTION_FOLDERS`), in upper or lower case, up to :data:`DEEPEST` levels down:
+            in a wrapping folder, or in the folders of the distribution's unpacked zip files.
 
     Returns:
-        The catalogue, its sequences in ascending order of name; damage to single files stands in its ``problems``.
+        The catalogue, its sequences in ascending order of name; its ``problems`` list damaged files.
 
     Raises:
         BadInput: ``root`` is not a folder or has no CK+ layout.
@@ -87,7 +88,7 @@ def find_folders(data: DataFolder) -> CKPlusFolders:
     """Find the sequences' folders of images and of labels in a copy.
 
     Raises:
-        BadInput: there are none under the names that copies have.
+        BadInput: there are none with a known name.
     """
     images = _find(data, IMAGE_FOLDERS, "images")
     labels = _find(data, EMOTION_FOLDERS, "emotion labels")
@@ -109,7 +110,7 @@ def _find(data: DataFolder, names: tuple[str, ...], what: str) -> Path:
                 data.pass_over(folder, f"another folder of {what}")
             return found[0]
         others.extend(folder for folder in holding if folder.name.casefold() not in _known_names())
-    seen = f"; folders of subjects are in {others[0]}, which has another name" if others else ""
+    seen = f"; folders of subjects are in {others[0]}, which has an unknown name" if others else ""
     raise BadInput(f"{data.root}: not a copy of CK+: no {what} in {' or '.join(names)}{seen}; {_REMEDY}")
 
 

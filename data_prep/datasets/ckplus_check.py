@@ -1,4 +1,4 @@
-"""A copy of CK+ beside the 327 published sequences: what differs, and what to move or restore where."""
+"""Comparison of a copy of CK+ with the 327 published sequences, with hints about what to move or restore."""
 
 import os
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ DRAWN_SOURCE = "by `face-strnn synth` with the subjects and the seed in SYNTHETI
 def published_sequences(catalogue: Catalogue, copy: CKPlusFolders) -> dict[str, ListedSequence]:
     """Return the published sequences that a copy should have, by name.
 
-    These are all 327; of a stand-in data set with fewer than all subjects, those of the subjects that it has.
+    These are all 327, or for a synthetic data set with fewer subjects those of its subjects.
     """
     listed = {f"{one.subject}_{one.sequence}": one for one in ckplus_sequences()}
     marker = read_marker(catalogue.root)
@@ -30,19 +30,19 @@ def published_sequences(catalogue: Catalogue, copy: CKPlusFolders) -> dict[str, 
 
 
 def differences(catalogue: Catalogue, copy: CKPlusFolders, published: dict[str, ListedSequence]) -> list[Problem]:
-    """Return what keeps a copy from giving the published protocol's data, beside the catalogue's own problems.
+    """Return a copy's differences from the published protocol's data, without the catalogue's own problems.
 
     Args:
         catalogue: of the copy.
-        copy: where it has what.
+        copy: its folders.
         published: see :func:`published_sequences`.
     """
     found = {sequence.name: sequence for sequence in catalogue.sequences}
-    said = {problem.sequence for problem in catalogue.problems}
+    reported = {problem.sequence for problem in catalogue.problems}
     problems = []
     for name, one in published.items():
         if name not in found:
-            if name not in said:
+            if name not in reported:
                 problems.append(_missing(name, copy))
             continue
         sequence = found[name]
@@ -60,7 +60,7 @@ def differences(catalogue: Catalogue, copy: CKPlusFolders, published: dict[str, 
 
 
 def with_hints(problems: Sequence[Problem], catalogue: Catalogue, copy: CKPlusFolders) -> list[Problem]:
-    """Return the problems with concrete hints: what to move where, or to restore from where."""
+    """Return the problems with concrete hints: what to move, or to restore, and from or to where."""
     strays = _Strays.of(catalogue.root, copy)
     sources = (DRAWN_SOURCE, DRAWN_SOURCE) if is_synthetic(catalogue.root) else (IMAGES_SOURCE, LABELS_SOURCE)
     return [replace(problem, hint=_hint(problem, copy, strays, *sources)) for problem in problems]
@@ -68,7 +68,7 @@ def with_hints(problems: Sequence[Problem], catalogue: Catalogue, copy: CKPlusFo
 
 @dataclass(frozen=True)
 class _Strays:
-    """Sequences' files that are not where they belong.
+    """Sequences' files in wrong folders.
 
     Attributes:
         images: name of a sequence -> folder that holds images of it.
@@ -82,9 +82,9 @@ class _Strays:
     def of(cls, root: Path, copy: CKPlusFolders) -> "_Strays":
         images: dict[str, Path] = {}
         labels: dict[str, Path] = {}
-        for place, folders, files in os.walk(root):  # links to folders are not followed
+        for path, folders, files in os.walk(root):  # links to folders are not followed
             folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
-            folder = Path(place)
+            folder = Path(path)
             for file in files:
                 for pattern, home, strays, stray in (
                     (FRAME_FILE, copy.image_folders, images, folder),
@@ -97,10 +97,9 @@ class _Strays:
 
 
 def _missing(name: str, copy: CKPlusFolders) -> Problem:
-    place = _place(copy.images, name)
     if name in copy.image_folders:
         return Problem(copy.image_folders[name], "has images, but no emotion label", name, "missing")
-    return Problem(place, "has neither images nor an emotion label", name, "missing")
+    return Problem(_folder_of(copy.images, name), "has neither images nor an emotion label", name, "missing")
 
 
 def _which(name: str, copy: CKPlusFolders, one: ListedSequence) -> str:
@@ -122,17 +121,17 @@ def _listed(numbers: Sequence[int]) -> str:
     return f"{'frame' if len(numbers) == 1 else 'frames'} {shown}"
 
 
-def _place(folder: Path, name: str) -> Path:
+def _folder_of(folder: Path, name: str) -> Path:
     return folder / name.split("_")[0] / name.split("_")[1]
 
 
 def _hint(problem: Problem, copy: CKPlusFolders, strays: _Strays, images_source: str, labels_source: str) -> str:
     name = problem.sequence
-    image_place, label_place = (_place(folder, name) if name else folder for folder in (copy.images, copy.labels))
-    restore_images = f"restore {image_place} {images_source}"
-    restore_label = f"restore {label_place} {labels_source}"
-    images = f"move the images of {name} in {strays.images[name]} to {image_place}" if name in strays.images else ""
-    label = f"move {strays.labels[name]} into {label_place}" if name in strays.labels else ""
+    image_folder, label_folder = (_folder_of(root, name) if name else root for root in (copy.images, copy.labels))
+    restore_images = f"restore {image_folder} {images_source}"
+    restore_label = f"restore {label_folder} {labels_source}"
+    images = f"move the images of {name} in {strays.images[name]} to {image_folder}" if name in strays.images else ""
+    label = f"move {strays.labels[name]} into {label_folder}" if name in strays.labels else ""
     is_label = copy.labels in (problem.path, *problem.path.parents)
     if problem.kind == "missing":
         has_images = name in copy.image_folders and not problem.what.startswith("no image")
@@ -147,7 +146,7 @@ def _hint(problem: Problem, copy: CKPlusFolders, strays: _Strays, images_source:
     if problem.kind == "length":
         if "missing" in problem.what:
             return images or restore_images
-        return f"move the frames beyond the apex out of {image_place}"
+        return f"move the frames beyond the apex out of {image_folder}"
     if problem.kind == "label":
         return restore_label
     if "symbolic link" in problem.what:

@@ -1,4 +1,4 @@
-"""Looking into a data set's folder without ever leaving it."""
+"""Access to a data set's folder that never leaves it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,15 +16,15 @@ class DataFolder:
     """The folder of a data set's copy.
 
     Symbolic links that lead out of it, or nowhere, are not followed: each becomes a problem. Hidden files and folders
-    (``.DS_Store``, ``._S005_001_00000001.png``), ``__MACOSX``, ``Thumbs.db`` and ``desktop.ini`` are passed over.
+    (``.DS_Store``, ``._S005_001_00000001.png``), ``__MACOSX``, ``Thumbs.db`` and ``desktop.ini`` are ignored.
 
     Args:
         root: the folder; it may be a link itself.
-        remedy: what ``--root`` takes, for the error.
+        remedy: what ``--root`` must be, for the error message.
 
     Attributes:
         root: as given.
-        notes: what was passed over and is worth knowing.
+        notes: unexpected files and folders that were ignored.
 
     Raises:
         BadInput: ``root`` is not a folder.
@@ -40,23 +40,23 @@ class DataFolder:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What was found on the way, one for each path, in the order of finding."""
+        """The problems found so far, one for each path."""
         return tuple(self._problems.values())
 
     def add(self, problem: Problem) -> None:
-        """Note a problem, unless there is one of the same path."""
+        """Record a problem, unless there is one with the same path."""
         self._problems.setdefault(problem.path, problem)
 
     def pass_over(self, path: Path, what: str) -> None:
-        """Note that a file or folder is not read."""
-        self.notes.append(f"{path}: {what}, passed over")
+        """Record a note that a file or folder is ignored."""
+        self.notes.append(f"{path}: {what}, ignored")
 
     def entries(self, folder: Path, sequence: str = "") -> list[Path]:
         """Return the files and folders in ``folder``, in ascending order of name.
 
         Args:
             folder: where to look.
-            sequence: name of the sequence that problems in there concern; empty where it is none, or not known.
+            sequence: name of the sequence that problems in it concern; empty if there is none or it is unknown.
         """
         try:
             found = sorted(folder.iterdir())
@@ -71,9 +71,9 @@ class DataFolder:
         return [entry for entry in self.entries(folder) if entry.is_dir()]
 
     def images(self, folder: Path, sequence: str = "") -> list[Path]:
-        """Return the image files in ``folder``, by their names, in the order of the numbers in these.
+        """Return the files with names of images in ``folder``, in the order of the numbers in the names.
 
-        A folder under such a name is a problem; other files are passed over. Arguments are those of :meth:`entries`.
+        A folder with such a name is a problem; other files are ignored. Arguments are those of :meth:`entries`.
         """
         entries = self.entries(folder, sequence)
         images = image_files(entries)
@@ -89,7 +89,7 @@ class DataFolder:
         return [image for image in images if image.is_file()]
 
     def emotion_of(self, folder: Path) -> str | None:
-        """Return the emotion that a folder is named after; where it is none, note the problem and return None."""
+        """Return the emotion that a folder is named after; for an unknown one, record a problem and return None."""
         try:
             return emotion_named(folder.name)
         except BadInput as unknown:
@@ -101,15 +101,15 @@ class DataFolder:
             return None
 
     def catalogue(self, data: str, root: Path, sequences: Mapping[str, LabelledSequence], unlabelled: int) -> Catalogue:
-        """Return the catalogue of sequences by name, with the problems and notes that were found on the way."""
+        """Return the catalogue of the sequences, with the problems and notes recorded so far."""
         ordered = tuple(sequences[name] for name in sorted(sequences))
         return Catalogue(data, root, ordered, unlabelled, self.problems, tuple(self.notes))
 
     def holds(self, path: Path) -> bool:
-        """Whether a path stays within the data set, all its links and ``..`` followed."""
+        """Whether a path stays within the data set when all its links and ``..`` are resolved."""
         try:
             return path.resolve().is_relative_to(self._real_root)
-        except (OSError, RuntimeError, ValueError):  # a ring of links, a name that no file can have
+        except (OSError, RuntimeError, ValueError):  # a cycle of links, or an impossible file name
             return False
 
     def _may_be_read(self, entry: Path, sequence: str) -> bool:

@@ -15,7 +15,7 @@ EMOTION_OF_CODE = {
     6: "sadness",
     7: "surprise",
 }
-"""CK+'s number in an ``_emotion.txt`` file -> its name. Code 0 labels no sequence of the published protocol."""
+"""Code in an ``_emotion.txt`` file of CK+ -> emotion. Code 0 labels no sequence of the published protocol."""
 
 EMOTIONS = tuple(EMOTION_OF_CODE[code] for code in range(1, 8))
 """The seven emotions that label sequences, in the order of their codes."""
@@ -24,7 +24,7 @@ SIX_EMOTIONS = tuple(emotion for emotion in EMOTIONS if emotion != "contempt")
 """Those of Oulu-CASIA and MMI."""
 
 CLASS_SETS = {"six": SIX_EMOTIONS, "seven": EMOTIONS}
-"""Classes by the number of them: six is CK+ without contempt, the protocol of STC-NLSTM and others."""
+"""Number of classes -> classes: six is CK+ without contempt, the protocol of STC-NLSTM and others."""
 
 CODE_OF_EMOTION = {emotion: code for code, emotion in EMOTION_OF_CODE.items()}
 
@@ -38,7 +38,7 @@ SPELLINGS = {
     "sadness": ("sa", "sad"),
     "surprise": ("su", "sur", "surprised"),
 }
-"""What data sets write for each emotion, beside its name here; in any case."""
+"""Other spellings of each emotion in data sets, regardless of case."""
 
 _EMOTION_OF_SPELLING = {
     spelling: emotion for emotion, spellings in SPELLINGS.items() for spelling in (emotion, *spellings)
@@ -48,11 +48,11 @@ _EMOTION_OF_SPELLING = {
 def classes_of(data: str, shown: Collection[str]) -> tuple[str, ...]:
     """Return the classes of a data set, in the order of :data:`EMOTIONS`.
 
-    CK+ and the synthetic data have all seven emotions and Oulu-CASIA and MMI six, even where a copy lacks one; any
+    CK+ and the synthetic data set have all seven emotions, and Oulu-CASIA and MMI six, even if a copy lacks one; any
     other data set has those that occur.
 
     Args:
-        data: the data set's name, as catalogues and feature stores have it.
+        data: the data set's name in catalogues and feature stores.
         shown: the emotions of its sequences.
     """
     known: tuple[str, ...] = ()
@@ -68,7 +68,7 @@ def chosen_classes(words: Sequence[str], classes: Sequence[str]) -> tuple[str, .
 
     Args:
         words: ``["six"]``, ``["seven"]``, or names of classes in any known spelling.
-        classes: those of the data.
+        classes: classes of the data.
 
     Raises:
         BadInput: an unknown name, a class that the data do not have, or fewer than two.
@@ -84,21 +84,21 @@ def chosen_classes(words: Sequence[str], classes: Sequence[str]) -> tuple[str, .
 
 
 def emotion_named(text: str) -> str:
-    """Return the emotion that a data set means: ``"Angry"``, ``"AN"`` and ``"anger"`` are ``"anger"``.
+    """Return the emotion of a known spelling: ``"Angry"``, ``"AN"`` and ``"anger"`` are ``"anger"``.
 
     Raises:
-        BadInput: no known spelling; the message, which names no file, lists the names that are accepted.
+        BadInput: unknown spelling; the message lists the accepted names but names no file.
     """
     emotion = _EMOTION_OF_SPELLING.get(text.strip().casefold())
     if emotion is None:
         accepted = ", ".join(EMOTION_OF_CODE.values())
-        raise BadInput(f'"{text[:40]}" is no emotion that is known; accepted are {accepted} and their usual spellings')
+        raise BadInput(f'"{text[:40]}" is no known emotion; accepted are {accepted} and their usual spellings')
     return emotion
 
 
 def likely_emotion(text: str) -> str | None:
-    """Return the emotion that a misspelt name most likely means: ``"suprise"`` is ``"surprise"``; None for no guess."""
-    # Abbreviations are too short to be told from one another by their letters.
+    """Return the most likely emotion of a misspelt name: ``"suprise"`` is ``"surprise"``; None if there is none."""
+    # Abbreviations are too short for fuzzy matching.
     spelled_out = [spelling for spelling in _EMOTION_OF_SPELLING if len(spelling) > 3]
     close = get_close_matches(text.strip().casefold(), spelled_out, 1, 0.75)
     return _EMOTION_OF_SPELLING[close[0]] if close else None

@@ -1,4 +1,4 @@
-"""Reader of a folder of images sorted by emotion, as already cropped faces are passed around."""
+"""Reader of a folder of images sorted by emotion, a common form of already cropped faces."""
 
 import re
 from dataclasses import replace
@@ -45,7 +45,7 @@ def read_image_folder(root: Path) -> Catalogue:
             earlier = images.setdefault(name, {}).get(number)
             if facts.setdefault(name, (subject, emotion)) != (subject, emotion):
                 other = next(iter(images[name].values())).parent
-                what = f"sequence {name} stands in {other.name} too; a sequence has one emotion: rename one of them"
+                what = f"sequence {name} is in {other.name} too; a sequence has one emotion: rename one of them"
                 hint = f"move {file} into {other} if it belongs there, else give it another sequence in its name"
                 data.add(Problem(file, what, name, hint=hint))
             elif earlier:

@@ -1,4 +1,4 @@
-"""Everything that can be said of a data set's copy before features are made from it."""
+"""Inspection of a data set's copy before features are computed from it."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -23,12 +23,12 @@ from data_prep.media.images import decode_image, read_bytes
 
 @dataclass(frozen=True)
 class Totals:
-    """How much a data set holds.
+    """Numbers of a data set's sequences, subjects and frames.
 
     Attributes:
         sequences: number of labelled sequences.
         subjects: number of their subjects.
-        frames: number of their frames; None where the literature does not tell.
+        frames: number of their frames; None if the literature does not state it.
         emotions: number of sequences of each emotion.
     """
 
@@ -40,14 +40,14 @@ class Totals:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found in a data set's copy.
+    """The result of inspecting a data set's copy.
 
     Attributes:
         catalogue: of the copy.
-        found: what it holds; frames are those that could be decoded.
-        expected: what it should hold, where the literature tells.
-        problems: everything that must be put right, the catalogue's own problems among it.
-        notes: oddities that are dealt with.
+        found: totals of the copy; frames are those that could be decoded.
+        expected: totals in the literature, if it states them.
+        problems: everything that must be corrected, including the catalogue's own problems.
+        notes: harmless irregularities.
     """
 
     catalogue: Catalogue
@@ -57,7 +57,7 @@ class Inspection:
     notes: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as values that JSON can hold."""
+        """Return it as values for JSON."""
         return {
             "data": self.catalogue.data,
             "root": str(self.catalogue.root),
@@ -77,13 +77,13 @@ def inspect(
     hints: bool = False,
     progress: Callable[[LabelledSequence], None] | None = None,
 ) -> Inspection:
-    """Decode every labelled frame of a copy and compare it with what was published.
+    """Decode every labelled frame of a copy and compare it with the published data.
 
     Args:
         dataset: which data set it is.
         catalogue: of the copy.
-        hints: say for each problem what to move, rename or restore where; of a CK+ copy this looks through all folders.
-        progress: called with each sequence that is decoded.
+        hints: add to each problem what to move, rename or restore; for a copy of CK+ this searches all folders.
+        progress: called with each decoded sequence.
     """
     n_frames = 0
     damaged: list[Problem] = []
@@ -119,7 +119,7 @@ def inspect(
 
 
 def _decode(sequence: LabelledSequence) -> tuple[int, list[Problem], list[str]]:
-    """Number of frames that can be decoded, what is wrong with others, and notes on images under wrong names."""
+    """Number of decodable frames, problems of the others, and notes on images with wrong suffixes."""
     if sequence.clip:
         decoded = 0
         try:

@@ -1,4 +1,4 @@
-"""Reader of a CSV list of sequences: for data sets that have no reader of their own, DFEW among them."""
+"""Reader of a CSV list of sequences, for data sets without a reader of their own, such as DFEW."""
 
 import csv
 import io
@@ -21,20 +21,20 @@ _REMEDY = f"--root takes the CSV file with the columns {', '.join(COLUMNS)}, or 
 
 
 def read_manifest(root: Path) -> Catalogue:
-    """Read a manifest: a CSV table, UTF-8, with the columns ``subject,sequence,emotion,path`` and perhaps ``fold``.
+    """Read a manifest: a CSV table, UTF-8, with the columns ``subject,sequence,emotion,path`` and optionally ``fold``.
 
     ``path`` is a folder of frames or a video file, relative to the manifest's folder, which it may not leave. A
-    sequence is named ``<subject>_<sequence>``. Where no row has a subject, the data set does not tell its subjects:
-    every sequence then counts as a subject of its own, and folds by subject keep no person out of training.
+    sequence is named ``<subject>_<sequence>``. If no row has a subject, the subjects are unknown: every sequence then
+    counts as a subject of its own, and folds are no longer subject-independent.
 
     Args:
         root: the CSV file, or the folder that holds it as ``manifest.csv``.
 
     Returns:
-        The catalogue, named after the file, or after its folder where the file is ``manifest.csv``.
+        The catalogue, named after the file, or after its folder if the file is ``manifest.csv``.
 
     Raises:
-        BadInput: no such file, no text, or no such columns.
+        BadInput: no such file, not a text file, or wrong columns.
     """
     file = root / NAME if root.is_dir() else root
     if not file.is_file():
@@ -48,14 +48,14 @@ def read_manifest(root: Path) -> Catalogue:
         try:
             sequence = _sequence(data, row, tells_subjects)
         except BadInput as error:
-            # One file has many rows, and a data folder keeps one problem of each path.
+            # A data folder keeps one problem per path, so that each row needs a path of its own.
             line = file.with_name(f"{file.name}:{number}")
             data.add(Problem(line, str(error), _name_or_none(row), hint=f"in line {number}, {_correction(data, row)}"))
             continue
         if sequence is None:
             unlabelled += 1
         elif sequence.name in sequences:
-            what = f"a sequence named {sequence.name} stands further up; give each its own subject and sequence"
+            what = f"an earlier row has a sequence named {sequence.name}; give each its own subject and sequence"
             line = file.with_name(f"{file.name}:{number}")
             data.add(Problem(line, what, sequence.name, hint=f"in line {number}, write another sequence or subject"))
         else:
@@ -67,7 +67,7 @@ def read_manifest(root: Path) -> Catalogue:
 
 
 def _rows(file: Path) -> dict[int, Mapping[str, str]]:
-    """The rows by the number of their last line, from 1; each has every column, without spaces around."""
+    """Number of a row's last line, from 1 -> the row, with every column and without surrounding spaces."""
     try:
         text = read_bytes(file).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -81,8 +81,8 @@ def _rows(file: Path) -> dict[int, Mapping[str, str]]:
         if lacking:
             raise BadInput(f"{file}: its first line lacks the columns {', '.join(lacking)}; {_REMEDY}")
         if unknown or len(set(header)) < len(header):
-            said = ", ".join(f'"{name[:40]}"' for name in unknown) or "one of them twice"
-            raise BadInput(f"{file}: its columns are {', '.join(COLUMNS)} and perhaps fold, not {said}; put that right")
+            wrong = ", ".join(f'"{name[:40]}"' for name in unknown) or "one of them twice"
+            raise BadInput(f"{file}: its columns must be {', '.join(COLUMNS)} and optionally fold, not {wrong}")
         for row in reader:
             if not row:
                 continue
@@ -95,7 +95,7 @@ def _rows(file: Path) -> dict[int, Mapping[str, str]]:
                 name: value.strip() for name, value in zip(header, row, strict=True)
             }
     except csv.Error as error:
-        raise BadInput(f"{file}: line {reader.line_num} is no CSV ({error}); put that line right") from error
+        raise BadInput(f"{file}: line {reader.line_num} is not valid CSV ({error}); correct that line") from error
     return rows
 
 
@@ -119,7 +119,7 @@ def _name(row: Mapping[str, str]) -> str:
 
 
 def _name_or_none(row: Mapping[str, str]) -> str:
-    """The name of a row's sequence as far as it has one: other things may be wrong with it."""
+    """The name of a row's sequence; empty if it has no valid one."""
     try:
         return _name(row)
     except BadInput:
@@ -127,7 +127,7 @@ def _name_or_none(row: Mapping[str, str]) -> str:
 
 
 def _correction(data: DataFolder, row: Mapping[str, str]) -> str:
-    """What to write in a row that cannot be used, as near to what it says as can be."""
+    """The smallest likely correction of an unusable row."""
     likely = likely_emotion(row["emotion"])
     if likely and likely != row["emotion"].casefold():
         return f"write {likely} for {row['emotion'][:40]}"
@@ -137,13 +137,13 @@ def _correction(data: DataFolder, row: Mapping[str, str]) -> str:
             close = get_close_matches(path.name, [entry.name for entry in path.parent.iterdir()], 1)
             if close:
                 return f"write {Path(row['path']).with_name(close[0])} for {row['path'][:80]}"
-    except (OSError, ValueError):  # nothing there to compare with, or a name that no file can have
+    except (OSError, ValueError):  # no such folder, or an impossible file name
         pass
-    return "put right what is said here, or take the line out"
+    return "correct this problem, or delete the line"
 
 
 def _source(data: DataFolder, text: str, name: str) -> tuple[tuple[Path, ...], Clip | None]:
-    """The images or the video that a row's path names."""
+    """The images or the video at a row's path."""
     if not text:
         raise BadInput("has no path; name a folder of frames or a video file")
     shown = text[:80]

@@ -15,7 +15,7 @@ from data_prep.media.images import read_bytes
 from data_prep.media.videos import count_frames
 
 EMOTION_OF_MMI_CODE = {1: "anger", 2: "disgust", 3: "fear", 4: "happiness", 5: "sadness", 6: "surprise"}
-"""Codes beyond these are other displays, such as boredom or sleepiness: unlabelled."""
+"""Higher codes are other displays, such as boredom or sleepiness: unlabelled."""
 
 VIDEO_SUFFIXES = (".avi", ".mpg", ".mpeg", ".mp4", ".mov", ".wmv")
 PROFILE_VIEW = "1"
@@ -28,14 +28,14 @@ _REMEDY = "--root takes the folder that holds Sessions, as MMI's download unpack
 def read_mmi(root: Path, whole: bool = False) -> Catalogue:
     """Read MMI's session folders: ``Sessions/1/`` with ``S001-001.avi``, ``session.xml`` and further XML files.
 
-    The emotion is what the XML files say under the name ``Emotion``; sessions without one of the six, and recordings in
-    profile, are left out. A recording goes from neutral to the apex and back: a sequence is, as in CK+, the part up to
-    the apex. That is the first frame at which most action units are at their apex, by the markers in ``*-aucs.xml``, or
-    where there are none the middle frame.
+    The emotion is the attribute ``Emotion`` of the XML files; sessions without one of the six, and recordings in
+    profile view, are omitted. A recording goes from neutral to the apex and back: a sequence is, as in CK+, the part up
+    to the apex. The apex is the first frame at which most action units are at their apex according to the markers in
+    ``*-aucs.xml``, or the middle frame if there are none.
 
     Args:
         root: folder that holds ``Sessions``, or a folder that wraps it.
-        whole: take whole recordings instead.
+        whole: use whole recordings instead.
 
     Returns:
         The catalogue; a sequence is named after its video, ``S001-001``.
@@ -69,9 +69,9 @@ def read_mmi(root: Path, whole: bool = False) -> Catalogue:
             continue
         sequences[name] = LabelledSequence(subject, name, emotion, (), clip)
     if profiles:
-        data.notes.append(f"{profiles} recordings in profile view are left out")
+        data.notes.append(f"{profiles} recordings in profile view are omitted")
     if not whole:
-        data.notes.append("recordings are taken up to the apex; --whole takes all of them")
+        data.notes.append("recordings are used up to the apex; --whole uses all of them")
     return data.catalogue("MMI-whole" if whole else "MMI", root, sequences, unlabelled)
 
 
@@ -112,12 +112,12 @@ def _elements(documents: dict[str, ET.Element], tag: str) -> list[ET.Element]:
 
 
 def _is_named(element: ET.Element, tag: str) -> bool:
-    """Whether it is such an element, whatever the case and namespace of its tag."""
+    """Whether an element has this tag, in any case and namespace."""
     return isinstance(element.tag, str) and element.tag.rpartition("}")[2].casefold() == tag
 
 
 def _attribute(element: ET.Element, name: str) -> str:
-    """An attribute's value whatever the case of its name; empty where there is none."""
+    """An attribute's value, its name in any case; empty if there is none."""
     return next((value.strip() for key, value in element.attrib.items() if key.casefold() == name), "")
 
 
@@ -165,7 +165,7 @@ def _to_the_apex(documents: dict[str, ET.Element], video: Path) -> Clip:
 
 
 def _apex(documents: dict[str, ET.Element]) -> int | None:
-    """The first frame, from 0, at which most action units are at their apex; None where no marker says so."""
+    """The first frame, from 0, at which most action units are at their apex; None if there are no such markers."""
     changes: Counter[int] = Counter()
     for unit in _elements(documents, "actionunit"):
         at_apex = False

@@ -21,13 +21,13 @@ _REMEDY = "--root takes the folder that holds VL/Strong/P001, or a folder that w
 
 
 def read_oulu_casia(root: Path, part: str = DEFAULT_PART) -> Catalogue:
-    """Read one camera and light of an Oulu-CASIA copy: ``VL/Strong/P001/Anger/000.jpeg``.
+    """Read the images of one camera and illumination from an Oulu-CASIA copy: ``VL/Strong/P001/Anger/000.jpeg``.
 
     Args:
         root: folder that holds ``VL`` or ``NI``, or wraps it: ``OriginalImg/VL``, ``PreProcessImg/VL_Acropped``. The
-            catalogue's notes say which was taken; original images come before preprocessed ones.
-        part: ``VL`` (visible light) or ``NI`` (near infrared), ``/``, and ``Strong``, ``Weak`` or ``Dark``. A folder
-            above them, such as ``PreProcessImg/VL/Strong``, takes that one.
+            catalogue's notes name the folder used; original images are preferred to preprocessed ones.
+        part: ``VL`` (visible light) or ``NI`` (near infrared), ``/``, and ``Strong``, ``Weak`` or ``Dark``. A prefixed
+            path, such as ``PreProcessImg/VL/Strong``, selects that folder.
 
     Returns:
         The catalogue; a sequence is named after its subject and emotion, ``P001_anger``.
@@ -42,12 +42,12 @@ def read_oulu_casia(root: Path, part: str = DEFAULT_PART) -> Catalogue:
         there = ", ".join(sorted(str(folder.relative_to(root)) for folder in _parts(data)))
         raise BadInput(
             f"{root}: holds no Oulu-CASIA images of {part}{f', but {there}' if there else ''}; "
-            f"{'--part takes one of these' if there else _REMEDY}"
+            f"{'--part selects one of these' if there else _REMEDY}"
         )
     taken = candidates[0]
-    data.notes.append(f"{taken.relative_to(root)} was taken")
+    data.notes.append(f"{taken.relative_to(root)} is used")
     for folder in candidates[1:]:
-        data.pass_over(folder, f"--part {folder.relative_to(root)} takes it")
+        data.pass_over(folder, f"--part {folder.relative_to(root)} selects it")
     sequences: dict[str, LabelledSequence] = {}
     unlabelled = 0
     for subject in data.entries(taken):
@@ -84,7 +84,7 @@ def read_oulu_casia(root: Path, part: str = DEFAULT_PART) -> Catalogue:
 
 
 def missing_sequences(catalogue: Catalogue) -> list[Problem]:
-    """Return those of the 480 sequences that the catalogue neither has nor has a problem with."""
+    """Return a problem for each of the 480 sequences that the catalogue neither contains nor reports."""
     known = {sequence.name for sequence in catalogue.sequences} | {problem.sequence for problem in catalogue.problems}
     part = catalogue.sequences[0].path.parent.parent if catalogue.sequences else catalogue.root
     return [

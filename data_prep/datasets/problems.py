@@ -1,4 +1,4 @@
-"""What is wrong with a data set's copy, one finding at a time."""
+"""Problems of a data set's copy, and their table."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from data_prep.atomic_files import write_text_whole
 from data_prep.errors import BadInput
 
 Kind = Literal["missing", "extra", "label", "length", "unreadable"]
-"""Missing and extra sequences, another label or length than the published one, and what cannot be read."""
+"""Missing and extra sequences, labels or lengths other than the published ones, and unreadable files."""
 
 PROBLEMS_FILE = "problems.csv"
 """Its name in a feature store."""
@@ -21,14 +21,14 @@ _COLUMNS = ("sequence", "path", "problem")
 
 @dataclass(frozen=True)
 class Problem:
-    """Something in a data set's copy that makes it unusable until it is put right.
+    """A problem that makes a data set's copy unusable until it is corrected.
 
     Attributes:
         path: the file or folder concerned.
         what: what is wrong and what to do, one sentence.
-        sequence: name of the sequence concerned; empty where it is none, or not known.
-        kind: what sort of a problem it is.
-        hint: what to move, rename or restore where.
+        sequence: name of the sequence concerned; empty if there is none or it is unknown.
+        kind: of problem.
+        hint: what to move, rename or restore.
     """
 
     path: Path
@@ -42,16 +42,16 @@ class Problem:
 
     @classmethod
     def of(cls, error: Exception, path: Path, sequence: str = "") -> "Problem":
-        """Return an error about ``path`` as a problem; the path, which errors begin with, is not said twice."""
+        """Return an error about ``path`` as a problem, without the path at the beginning of its message."""
         return cls(path, str(error).removeprefix(f"{path}: "), sequence)
 
 
 def write_problems(path: Path, problems: Iterable[Problem]) -> None:
-    """Write problems as a CSV table with the columns ``sequence``, ``path`` and ``problem``, whole or not at all.
+    """Write problems as a CSV table with the columns ``sequence``, ``path`` and ``problem``, atomically.
 
     Args:
         path: the file to write.
-        problems: in the order of the table's rows; none leaves the header alone.
+        problems: in the order of the table's rows; if empty, the table is only a header.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -61,13 +61,13 @@ def write_problems(path: Path, problems: Iterable[Problem]) -> None:
 
 
 def read_damaged(path: Path) -> list[str]:
-    """Return what a table of problems says is damaged, each once, in the order of the table.
+    """Return the damaged sequences in a table of problems, each once, in the order of the table.
 
     Args:
-        path: what :func:`write_problems` wrote, or no file: then nothing is damaged.
+        path: a file of :func:`write_problems`; if it does not exist, nothing is damaged.
 
     Returns:
-        Names of sequences; where a problem concerns none that is known, the name of its file or folder.
+        Names of sequences; for a problem of no known sequence, the name of its file or folder.
 
     Raises:
         BadInput: the file cannot be read or is no such table.
@@ -79,4 +79,4 @@ def read_damaged(path: Path) -> list[str]:
             rows = [(row.get("sequence"), row["path"]) for row in csv.DictReader(text)]
         return list(dict.fromkeys(sequence or Path(file).name for sequence, file in rows))
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise BadInput(f"{path}: no table of problems; run `face-strnn prepare` again, it writes it anew") from error
+        raise BadInput(f"{path}: no table of problems; run `face-strnn prepare` again, which rewrites it") from error

@@ -19,16 +19,16 @@ def read_dataset(name: Dataset, root: Path, part: str | None = None, whole: bool
     Args:
         name: which data set it is.
         root: its folder; for ``"manifest"`` the CSV file, or the folder that holds it as ``manifest.csv``.
-        part: camera and light of Oulu-CASIA, ``"VL/Strong"`` where it is None.
-        whole: take MMI's whole recordings, not the part up to the apex.
+        part: camera and illumination of Oulu-CASIA; None is ``"VL/Strong"``.
+        whole: use MMI's whole recordings, not the part up to the apex.
 
     Raises:
         BadInput: ``root`` is not such a copy, an option belongs to another data set, or there is no such data set.
     """
     if part is not None and name != "oulu-casia":
-        raise BadInput(f"--part {part}: {name} has no parts; leave it out, or give --dataset oulu-casia")
+        raise BadInput(f"--part {part}: {name} has no parts; omit it, or give --dataset oulu-casia")
     if whole and name != "mmi":
-        raise BadInput(f"--whole: {name} is always taken whole; leave it out, or give --dataset mmi")
+        raise BadInput(f"--whole: {name} is always used whole; omit it, or give --dataset mmi")
     if name == "ckplus":
         return read_ckplus(root)
     if name == "oulu-casia":
@@ -38,6 +38,6 @@ def read_dataset(name: Dataset, root: Path, part: str | None = None, whole: bool
     if name not in ("image-folder", "manifest"):
         raise BadInput(f"no data set named {name}; there are ckplus, oulu-casia, mmi, image-folder and manifest")
     catalogue = read_image_folder(root) if name == "image-folder" else read_manifest(root)
-    # Drawn faces stay synthetic whichever way they are read.
+    # Synthetic faces stay synthetic whichever reader reads them.
     folders = {folder for sequence in catalogue.sequences for folder in (sequence.path, *sequence.path.parents)}
     return replace(catalogue, data="synthetic") if any(map(is_synthetic, folders)) else catalogue

@@ -1,4 +1,4 @@
-"""The frames of a data set's sequence, one at a time, and the checksum of the files that they come from."""
+"""The frames of a data set's sequence, one at a time, and the checksum of their files."""
 
 import hashlib
 from collections.abc import Iterator
@@ -27,9 +27,9 @@ def frames_of(sequence: LabelledSequence) -> Iterator[Frame]:
 
 
 def source_sha256(sequence: LabelledSequence) -> str:
-    """Return the SHA-256 of what a sequence is made from, reading its files in blocks.
+    """Return the SHA-256 of a sequence's source, reading its files in blocks.
 
-    It is over the checksums of the image files in order of time, or over that of the video file and its range.
+    It is the checksum of the image files' checksums in order of time, or of the video file's and its range.
 
     Raises:
         BadInput: a file cannot be read.

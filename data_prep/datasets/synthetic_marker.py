@@ -1,4 +1,4 @@
-"""The file that marks a copy of CK+'s layout as drawn, and how it is read."""
+"""The file that marks a folder in CK+'s layout as synthetic."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,12 @@ SUBJECTS = 118
 
 @dataclass(frozen=True)
 class Marker:
-    """What the marker file says.
+    """Content of the marker file.
 
     Attributes:
-        subjects: how many of the 118 subjects, from the first.
-        seed: what the drawing's randomness comes from.
-        generator: version of the drawing program.
+        subjects: number of subjects, the first of the 118.
+        seed: of the random numbers.
+        generator: version of the generator.
     """
 
     subjects: int
@@ -25,7 +25,7 @@ class Marker:
 
 
 def read_marker(root: Path) -> Marker | None:
-    """Read the marker of a stand-in data set; None when the folder has none, and so is not synthetic.
+    """Read the marker of a synthetic data set; None if the folder has none and so is not synthetic.
 
     Raises:
         BadInput: the marker is there but cannot be read as one.
@@ -40,10 +40,10 @@ def read_marker(root: Path) -> Marker | None:
     except (KeyError, ValueError, OSError):
         raise BadInput(
             f"{path}: marks the folder as synthetic, but its subjects, seed and generator cannot be read.\n"
-            "Remove the folder and write the stand-in data set again."
+            "Remove the folder and write the synthetic data set again."
         ) from None
 
 
 def is_synthetic(root: Path) -> bool:
-    """Whether a folder is a stand-in data set, finished or not."""
+    """Whether a folder is a synthetic data set, complete or not."""
     return (Path(root) / MARKER).is_file()

@@ -1,1 +1,1 @@
-"""Faces: found by MTCNN, followed through a sequence, cut out, varied."""
+"""Faces: detection by MTCNN, tracking, crops and their augmentation."""

@@ -1,7 +1,6 @@
-"""Random variants of a sequence's face crops, for a training that goes back to the pixels.
+"""Random variants of a sequence's face crops, for training on pixels.
 
-What is drawn is the same for all frames of a sequence: what differs between frames is the expression, and must stay the
-only thing that does.
+All frames of a sequence are transformed alike, so that the expression remains the only difference between them.
 """
 
 import hashlib
@@ -12,24 +11,25 @@ from cv2 import BORDER_REPLICATE
 from data_prep.faces.variants import albumentations
 
 STEEPEST = 6
-"""Degrees, either way."""
+"""Largest rotation in degrees, in either direction."""
 
 SCALE = 0.05
-"""The face becomes larger or smaller by up to this share."""
+"""Largest change of the face's size, as a share."""
 
 SHIFT = 0.015
-"""Largest shift either way, as a share of the image with its room. With the two above, a variant is cut from real
-pixels alone: (cos 6 + sin 6) / 0.95 + 2 * 0.015 * 1.2 = 1.19, :data:`data_prep.faces.variants.ROOM`."""
+"""Largest shift in either direction, as a share of the image with its border. With the two limits above, a variant
+contains only real pixels: (cos 6 + sin 6) / 0.95 + 2 * 0.015 * 1.2 = 1.19, just below
+:data:`data_prep.faces.variants.ROTATION_BORDER`."""
 
 LIGHT = 0.2
 """Largest change of brightness and of contrast, as a share."""
 
 
 class CropAugmentation:
-    """Mirrors, turns, scales, shifts, relights, blurs, and erases a part, by what a key draws.
+    """Random flip, rotation, scale, shift, brightness, contrast, blur and erased rectangle; a key is the seed.
 
     Args:
-        pixels: side of the crops that it gives.
+        pixels: side of the returned crops.
     """
 
     def __init__(self, pixels: int) -> None:
@@ -55,8 +55,8 @@ class CropAugmentation:
         """Return one variant of a sequence.
 
         Args:
-            crops: uint8 (frames, n, n, 3), cut with room (:data:`data_prep.faces.variants.ROOM`).
-            key: what is drawn depends on it alone.
+            crops: uint8 (frames, n, n, 3), with the border of :data:`data_prep.faces.variants.ROTATION_BORDER`.
+            key: determines all random numbers.
 
         Returns:
             uint8 (frames, pixels, pixels, 3).
@@ -66,5 +66,5 @@ class CropAugmentation:
 
 
 def seed_of(key: str) -> int:
-    """Return a seed of 32 bits that depends on a text alone, the same in every process and on every machine."""
+    """Return a 32-bit seed that depends only on the text: the same in every process and on every machine."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "little")

@@ -1,4 +1,4 @@
-"""The squares that are cut out around a face: one for a sequence, one for each frame, or set upright by the eyes."""
+"""Square crops around a face: one per sequence, one per frame, or aligned by the eyes."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ from data_prep.faces.tracking import FaceTrack
 CropKind = Literal["per-sequence", "per-frame", "eyes"]
 
 MARGIN = 0.2
-"""Default margin: a fifth of the face's size, so that brows, chin and ears are inside."""
+"""Default margin: a fifth of the face's size, so that the crop includes brows, chin and ears."""
 
 MAXIMUM_MARGIN = 2.0
 
 EYE_SIDES = 3.0
-"""Side of the square that is set by the eyes, in distances between the eyes, before the margin. MTCNN's boxes are about
-this large, so that all kinds show a face in one size."""
+"""Side of an eye-aligned square without its margin, in inter-ocular distances. MTCNN's boxes are about this large, so
+that a face has the same size in all kinds of crops."""
 
 EYES_ABOVE = 1 / 3
-"""How far the eyes lie above the middle of that square, in distances between the eyes; in MTCNN's boxes too."""
+"""Height of the eyes above the middle of that square, in inter-ocular distances; about the same as in MTCNN's boxes."""
 
 EYE_SMOOTHING = 2.0
-"""Width in frames (standard deviation) of the curve along which the eyes' places are smoothed. MTCNN's landmarks jitter
-by a hundredth of the face from frame to frame, which would look like motion of a face at rest; a head turns slower."""
+"""Standard deviation, in frames, of the Gaussian that smooths the eyes' positions. MTCNN's landmarks jitter by a
+hundredth of the face from frame to frame, which would look like motion of a face at rest; heads turn more slowly."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class SquareCrop:
 
     Attributes:
         center_x, center_y: the middle of the square, from the frame's top-left corner.
-        side: its side.
-        tilt: angle in degrees of its top edge to the frame's, clockwise as seen.
+        side: length of its side.
+        tilt: angle in degrees between its top edge and the frame's, clockwise as seen.
     """
 
     center_x: float
@@ -51,17 +51,17 @@ def crops_of(track: FaceTrack, kind: CropKind = "per-sequence", margin: float = 
     Args:
         track: a person's face through a recording.
         kind: ``"per-sequence"``: one square for all frames, see :func:`sequence_crop`. ``"per-frame"``: around each
-            frame's own box, as large as its longer side and the margin; the detector's jitter of a few pixels comes
-            with it. ``"eyes"``: turned so that the eyes are level, their distance (:data:`EYE_SIDES`) and place
-            (:data:`EYES_ABOVE`) the same in all frames; where they lie in a frame is smoothed over time
+            frame's own box, its side the box's longer side plus the margin; the detector's jitter of a few pixels
+            remains. ``"eyes"``: rotated so that the eyes are level, with the same distance (:data:`EYE_SIDES`) and
+            position (:data:`EYES_ABOVE`) in all frames; the eyes' coordinates are smoothed over time
             (:data:`EYE_SMOOTHING`).
-        margin: the square's side is that of the face times 1 + ``margin``, 0 to 2.
+        margin: the square's side is the face's side times 1 + ``margin``, 0 to 2.
 
     Returns:
-        As many squares as ``track.usable`` has frames.
+        One square for each frame of ``track.usable``.
 
     Raises:
-        BadInput: no such kind, or the margin is out of range.
+        BadInput: unknown kind, or the margin is out of range.
     """
     if kind not in get_args(CropKind):
         raise BadInput(f"--crop {kind}: must be one of {', '.join(get_args(CropKind))}")
@@ -107,60 +107,60 @@ def _eye_crops(eyes: np.ndarray, margin: float) -> list[SquareCrop]:
     return crops
 
 
-def _smooth(places: np.ndarray) -> np.ndarray:
-    """Fit a straight line to each frame's neighbourhood in time: steady motion stays as it is, also at the ends."""
-    frames = np.arange(len(places))
-    smooth = np.empty(places.shape)
+def _smooth(positions: np.ndarray) -> np.ndarray:
+    """Fit a straight line to each frame's neighbourhood in time, which preserves steady motion, also at the ends."""
+    frames = np.arange(len(positions))
+    smooth = np.empty(positions.shape)
     reach = round(3 * EYE_SMOOTHING)
     for frame in frames:
         near = slice(max(frame - reach, 0), frame + reach + 1)
         time = frames[near] - frame
         weights = np.exp(-0.5 * (time / EYE_SMOOTHING) ** 2)
         weights /= weights.sum()
-        mean_time, mean = weights @ time, np.tensordot(weights, places[near], 1)
-        spread = weights @ (time - mean_time) ** 2
-        slope = np.tensordot(weights * (time - mean_time), places[near], 1) / spread if spread else 0.0
+        mean_time, mean = weights @ time, np.tensordot(weights, positions[near], 1)
+        variance = weights @ (time - mean_time) ** 2
+        slope = np.tensordot(weights * (time - mean_time), positions[near], 1) / variance if variance else 0.0
         smooth[frame] = mean - slope * mean_time
     return smooth
 
 
-def cut(frame: np.ndarray, crop: SquareCrop, pixels: int, room: float = 1.0) -> np.ndarray:
-    """Cut a square out of a frame and resize it.
+def extract_crop(frame: np.ndarray, crop: SquareCrop, pixels: int, rotation_border: float = 1.0) -> np.ndarray:
+    """Extract a square from a frame and resize it.
 
     Args:
         frame: uint8 (height, width, 3).
         crop: the square.
         pixels: side of the result in pixels for the square itself.
-        room: factor by which square and result are widened around their middle, so that a rotation of the result
-            has real pixels to bring into its corners.
+        rotation_border: factor by which square and result are widened around their middle, so that the corners of a
+            rotated result are real pixels.
 
     Returns:
-        uint8 (n, n, 3) with n = ``pixels`` times ``room``, rounded to the nearest number as even or odd as ``pixels``,
-        so that its middle ``pixels`` x ``pixels`` are the crop. What lies beyond the frame repeats its border.
+        uint8 (n, n, 3) with n = ``pixels`` times ``rotation_border``, rounded to the nearest number of the parity of
+        ``pixels``, so that its middle ``pixels`` x ``pixels`` are the crop. Pixels beyond the frame repeat its border.
     """
-    n = with_room(pixels, room)
+    n = side_with_border(pixels, rotation_border)
     side = crop.side * n / pixels
     inside = _upright(frame, crop, side) if crop.tilt else _slice(frame, crop, side)
-    # Area averaging is OpenCV's only interpolation that does not alias when it shrinks.
+    # Area averaging is OpenCV's only interpolation that does not alias when it shrinks an image.
     interpolation = cv2.INTER_AREA if side > n else cv2.INTER_LINEAR
     return cv2.resize(inside, (n, n), interpolation=interpolation)
 
 
-def with_room(pixels: int, room: float) -> int:
-    """Return the side of a crop of ``pixels`` that is widened by ``room``, as :func:`cut` widens it."""
-    return pixels + 2 * round(pixels * (room - 1) / 2)
+def side_with_border(pixels: int, rotation_border: float) -> int:
+    """Return the side of a crop of ``pixels`` with its border, as :func:`extract_crop` returns it."""
+    return pixels + 2 * round(pixels * (rotation_border - 1) / 2)
 
 
-def whole(frame: np.ndarray, pixels: int, room: float = 1.0) -> np.ndarray:
-    """Take a frame that is a face's crop already, resized, with room for a rotation around it.
+def resize_whole(frame: np.ndarray, pixels: int, rotation_border: float = 1.0) -> np.ndarray:
+    """Resize a frame that already is a face crop, and add a border for rotations.
 
     Args:
-        frame: uint8 (height, width, 3); one that is not square is made so by repeating its border.
-        pixels: side in pixels of the result without the room.
-        room: as for :func:`cut`. No pixels are there: the border is repeated.
+        frame: uint8 (height, width, 3); if it is not square, its border is repeated to make it so.
+        pixels: side in pixels of the result without the border.
+        rotation_border: as for :func:`extract_crop`; filled by repeating the frame's outermost pixels.
 
     Returns:
-        uint8 (n, n, 3), n as for :func:`cut`; its middle ``pixels`` x ``pixels`` are the frame.
+        uint8 (n, n, 3), n as for :func:`extract_crop`; its middle ``pixels`` x ``pixels`` are the frame.
     """
     height, width = frame.shape[:2]
     side = max(height, width)
@@ -169,11 +169,11 @@ def whole(frame: np.ndarray, pixels: int, room: float = 1.0) -> np.ndarray:
     square = cv2.copyMakeBorder(frame, *beyond, cv2.BORDER_REPLICATE) if height != width else frame
     interpolation = cv2.INTER_AREA if side > pixels else cv2.INTER_LINEAR
     resized = cv2.resize(square, (pixels, pixels), interpolation=interpolation)
-    return cv2.copyMakeBorder(resized, *[round(pixels * (room - 1) / 2)] * 4, cv2.BORDER_REPLICATE)
+    return cv2.copyMakeBorder(resized, *[round(pixels * (rotation_border - 1) / 2)] * 4, cv2.BORDER_REPLICATE)
 
 
 def _slice(frame: np.ndarray, crop: SquareCrop, side: float) -> np.ndarray:
-    """Take the whole pixels of a square that is not tilted."""
+    """Slice a square that is not tilted, its edges rounded to pixels."""
     left, top = round(crop.center_x - side / 2), round(crop.center_y - side / 2)
     right, bottom = left + round(side), top + round(side)
     height, width = frame.shape[:2]
@@ -183,12 +183,12 @@ def _slice(frame: np.ndarray, crop: SquareCrop, side: float) -> np.ndarray:
 
 
 def _upright(frame: np.ndarray, crop: SquareCrop, side: float) -> np.ndarray:
-    """Turn a tilted square upright, at the frame's own resolution."""
+    """Rotate a tilted square upright, at the frame's own resolution."""
     n = max(round(side), 1)
     angle, step = np.radians(crop.tilt), side / n
     across = step * np.array([np.cos(angle), np.sin(angle)])
     down = np.array([-across[1], across[0]])
-    # Pixels lie half a pixel from the edges that coordinates count from.
+    # Coordinates count from pixels' edges; their centres lie half a pixel further.
     corner = np.array([crop.center_x, crop.center_y]) - (across + down) * (n - 1) / 2 - 0.5
     to_frame = np.column_stack([across, down, corner])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

@@ -1,4 +1,4 @@
-"""Faces in frames: found by MTCNN, or checked where they are expected."""
+"""Faces in frames: detected by MTCNN, or refined from an expected position."""
 
 import math
 from collections.abc import Sequence
@@ -11,19 +11,19 @@ import torch
 from data_prep.faces.mtcnn import CELL, Cascade, Judged
 
 MINIMUM_PROBABILITY = 0.9
-"""Detections below this are not taken for a face. MTCNN's own last threshold, 0.7, lets through textures."""
+"""Detections with a lower probability are discarded. MTCNN's own last threshold, 0.7, also accepts textures."""
 
 SMALLEST_FACE = 20
-"""MTCNN's own smallest face, in pixels; the search for it costs five times the quick one."""
+"""MTCNN's own smallest face, in pixels; a search down to it costs five times the quick one."""
 
 QUICK_SHARE = 8
 """The quick search starts at this part of a frame's shorter side: 61 pixels in a frame of 640 x 490."""
 
 SAME_FACE = 1.0
-"""Faces of two frames can be one person's up to this :func:`distance`: a head that moved by its own size."""
+"""Largest :func:`distance` between faces of one person in two frames: a head that moved by its own size."""
 
 JUMP = 0.4
-"""A checked face further than this :func:`distance` from where it was expected is another, or none."""
+"""Largest :func:`distance` between a refined face and its expected position; beyond it, it is another face or none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,21 +32,21 @@ class Face:
 
     Attributes:
         box: float64 (4,), left, top, right, bottom in pixels; it may reach beyond the frame.
-        probability: MTCNN's, 0 to 1; of a bridged face the lower of its neighbours'.
-        landmarks: float64 (5, 2), x and y in pixels of the eye on the image's left, the eye on its right, the nose's
-            tip, the mouth's left and right corner.
-        how: ``"detected"`` by the full MTCNN, ``"checked"`` by its last two stages where it was expected, or
-            ``"bridged"``: interpolated between frames with a face.
+        probability: MTCNN's, 0 to 1; for an interpolated face the lower of its neighbours'.
+        landmarks: float64 (5, 2), x and y in pixels of the eye on the image's left, the eye on its right, the tip of
+            the nose, the left and right corner of the mouth.
+        how: ``"detected"`` by the full MTCNN, ``"refined"`` by its last two stages from an expected position, or
+            ``"interpolated"`` between two frames with a face.
     """
 
     box: np.ndarray
     probability: float
     landmarks: np.ndarray
-    how: Literal["detected", "checked", "bridged"]
+    how: Literal["detected", "refined", "interpolated"]
 
     @property
     def area(self) -> float:
-        """Of the box, in square pixels."""
+        """Area of the box in square pixels."""
         return float((self.box[2] - self.box[0]) * (self.box[3] - self.box[1]))
 
     @property
@@ -56,21 +56,21 @@ class Face:
 
 
 def between(earlier: Face, later: Face, share: float) -> Face:
-    """Interpolate a face: at ``share`` 0 it lies where ``earlier`` does, at 1 where ``later`` does."""
+    """Interpolate linearly between two faces: ``share`` 0 gives ``earlier``, 1 gives ``later``."""
     return Face(
         earlier.box + share * (later.box - earlier.box),
         min(earlier.probability, later.probability),
         earlier.landmarks + share * (later.landmarks - earlier.landmarks),
-        "bridged",
+        "interpolated",
     )
 
 
 def distance(one: Face, other: Face) -> float:
-    """Say how far two faces lie apart, in place and size.
+    """Return how much two faces differ in position and size.
 
     Returns:
         The distance of their middles as a share of their mean side, plus the logarithm of the ratio of their sides.
-        Where two boxes of one size stop to overlap it is about 1.
+        It is about 1 where two boxes of equal size no longer overlap.
     """
     side, other_side = math.sqrt(max(one.area, 1)), math.sqrt(max(other.area, 1))
     apart = float(np.hypot(*(one.center - other.center)))
@@ -78,11 +78,11 @@ def distance(one: Face, other: Face) -> float:
 
 
 def pair(ones: Sequence[Face], others: Sequence[Face], limit: float = SAME_FACE) -> dict[int, int]:
-    """Pair the faces of two frames, nearest first, each at most once.
+    """Match the faces of two frames, nearest first, each at most once.
 
     Args:
-        ones, others: the faces of either frame.
-        limit: the largest :func:`distance` of a pair.
+        ones, others: the faces of the two frames.
+        limit: largest :func:`distance` of a matched pair.
 
     Returns:
         Index in ``ones`` -> index in ``others``.
@@ -99,19 +99,19 @@ class FaceDetector:
     """MTCNN on batches of frames of one size.
 
     Args:
-        device: where its networks run.
+        device: device of its networks.
     """
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self._cascade = Cascade(device)
 
     def detect(self, frames: Sequence[np.ndarray], thorough: bool = False) -> list[list[Face]]:
-        """Find the faces of each frame by the full cascade.
+        """Detect the faces of each frame with the full cascade.
 
         Args:
             frames: uint8 (height, width, 3), RGB, all of one size.
-            thorough: seek faces from MTCNN's own 20 pixels upwards instead of from an eighth of the frame's shorter
-                side: the image pyramid of a 640 x 490 frame then costs ten times as much.
+            thorough: search for faces from MTCNN's own 20 pixels upwards instead of from an eighth of the frame's
+                shorter side; the image pyramid of a 640 x 490 frame then costs ten times as much.
 
         Returns:
             For each frame its faces, the largest first.
@@ -126,20 +126,20 @@ class FaceDetector:
         return _by_frame(found, len(frames), "detected")
 
     def check(self, frames: Sequence[np.ndarray], expected: Sequence[Sequence[Face]]) -> list[list[Face | None]]:
-        """See whether faces are where they are expected, by the cascade's last two stages: a fifth of a detection.
+        """Refine expected faces with the cascade's last two stages, at a fifth of the cost of a detection.
 
         Args:
             frames: uint8 (height, width, 3), RGB, all of one size.
-            expected: for each frame the faces that should be near.
+            expected: for each frame the faces at their expected positions.
 
         Returns:
-            As ``expected``: each face as it really lies, or None where no sure face lies within :data:`JUMP`.
+            As ``expected``: each face as refined, or None where no probable face lies within :data:`JUMP`.
         """
         places = [(frame, face.box) for frame, faces in enumerate(expected) for face in faces]
         if not places:
             return [[] for _ in frames]
         indices, boxes = zip(*places, strict=True)
-        seen = _by_frame(self._cascade.judge(frames, np.stack(boxes), np.array(indices)), len(frames), "checked")
+        seen = _by_frame(self._cascade.judge(frames, np.stack(boxes), np.array(indices)), len(frames), "refined")
         answers: list[list[Face | None]] = []
         for wanted, faces in zip(expected, seen, strict=True):
             pairs = pair(wanted, faces, JUMP)
@@ -147,12 +147,12 @@ class FaceDetector:
         return answers
 
     def quick_finds(self, faces: Sequence[Face], frame: np.ndarray) -> bool:
-        """Say whether the quick search reaches down to the size of all these faces."""
+        """Whether the quick search reaches down to the size of all these faces."""
         least = 1.4 * min(frame.shape[:2]) / QUICK_SHARE  # a face may shrink a little from frame to frame
         return all(math.sqrt(face.area) >= least for face in faces)
 
 
-def _by_frame(found: Judged, n_frames: int, how: Literal["detected", "checked"]) -> list[list[Face]]:
+def _by_frame(found: Judged, n_frames: int, how: Literal["detected", "refined"]) -> list[list[Face]]:
     faces: list[list[Face]] = [[] for _ in range(n_frames)]
     for box, probability, landmarks, frame in zip(*found, strict=True):
         if probability >= MINIMUM_PROBABILITY:

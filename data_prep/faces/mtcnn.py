@@ -1,9 +1,9 @@
-"""The three stages of MTCNN (Zhang et al. 2016) on batches of frames: candidates, refined, then judged with landmarks.
+"""The three stages of MTCNN (Zhang et al. 2016) on batches of frames: proposal, refinement, output with landmarks.
 
-The networks, their weights and the arithmetic of boxes are facenet-pytorch's. What differs from its ``MTCNN.detect`` is
-how images reach the networks: OpenCV shrinks them as bytes, and from a frame that has been halved where that is enough;
-and tensors lie in memory channels last, in which max pooling on a CPU is many times faster. Which of several
-overlapping candidates wins may then differ, and a face's box with it, as it does from one frame to the next.
+The networks, their weights and the arithmetic of boxes are facenet-pytorch's. Only the input differs from its
+``MTCNN.detect``: OpenCV shrinks images as bytes, from a halved frame where its resolution suffices, and tensors are
+channels-last, which makes max pooling on a CPU many times faster. A different one of several overlapping candidates may
+therefore win, which changes a face's box by as much as it varies between consecutive frames.
 """
 
 from collections.abc import Sequence
@@ -18,22 +18,23 @@ from torch import nn
 from torchvision.ops import batched_nms
 
 CELL = 12
-"""Side in pixels of what the first stage sees at a time: at a scale of ``CELL / size`` it finds faces of ``size``."""
+"""Receptive field of the first stage in pixels: at a scale of ``CELL / size`` it finds faces of ``size``."""
 
 OVERLAPS = (0.5, 0.7, 0.6)
-"""Above which overlap the weaker of two candidates falls: within a pyramid level, before the second stage, before the
-third. The original's last is 0.7, which shows the third stage, the dearest, half as many again of the same face."""
+"""Overlap above which non-maximum suppression discards the weaker candidate: within a pyramid level, before the second
+stage, before the third. The original's last value, 0.7, would give the third and most expensive stage half as many more
+candidates of the same face."""
 
 PATCHES = 256
-"""Candidates per call of a later stage; bounds memory where a texture gives thousands."""
+"""Candidates per call of a later stage; it bounds memory where a texture gives thousands."""
 
 
 class Candidates(NamedTuple):
-    """Boxes that a stage let through, on the networks' device.
+    """Boxes that a stage accepted, on the networks' device.
 
     Attributes:
         boxes: float32 (n, 5): left, top, right, bottom in pixels, probability.
-        frames: int64 (n,), which frame each is in.
+        frames: int64 (n,), the frame of each.
     """
 
     boxes: torch.Tensor
@@ -41,14 +42,14 @@ class Candidates(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """Faces, as the last stage gives them.
+    """Faces as the last stage returns them.
 
     Attributes:
         boxes: float64 (n, 4), left, top, right, bottom in pixels.
         probabilities: float64 (n,).
         landmarks: float64 (n, 5, 2), x and y in pixels of the eye on the image's left, the eye on its right, the nose,
             the mouth's left and right corner.
-        frames: int64 (n,), which frame each is in.
+        frames: int64 (n,), the frame of each.
     """
 
     boxes: np.ndarray
@@ -58,10 +59,10 @@ class Judged(NamedTuple):
 
 
 class Cascade:
-    """MTCNN's networks with the weights that facenet-pytorch carries, and its thresholds.
+    """MTCNN's networks with the weights and thresholds of facenet-pytorch.
 
     Args:
-        device: where the networks run. Pixels are cut out and resized on the CPU in any case.
+        device: device of the networks. Crops are always made and resized on the CPU.
     """
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
@@ -74,21 +75,21 @@ class Cascade:
 
     @torch.inference_mode()
     def detect(self, frames: Sequence[np.ndarray], smallest: int) -> Judged:
-        """Find all faces by all three stages.
+        """Detect all faces with all three stages.
 
         Args:
             frames: uint8 (height, width, 3), RGB, all of one size.
-            smallest: side in pixels of the smallest face that is sought, at least 12.
+            smallest: side in pixels of the smallest face to find, at least 12.
 
         Returns:
-            The faces of all frames, of overlapping ones the most probable.
+            The faces of all frames; of overlapping ones only the most probable.
         """
         octaves = _Octaves(frames)
         return self._judge(octaves, self._refine(octaves, self._propose(octaves, smallest)))
 
     @torch.inference_mode()
     def judge(self, frames: Sequence[np.ndarray], boxes: np.ndarray, indices: np.ndarray) -> Judged:
-        """Judge and refine boxes that are near a face by the last two stages.
+        """Refine boxes near a face with the last two stages.
 
         Args:
             frames: uint8 (height, width, 3), RGB, all of one size.
@@ -105,7 +106,7 @@ class Cascade:
         return self._judge(octaves, self._refine(octaves, candidates))
 
     def _propose(self, octaves: "_Octaves", smallest: int) -> Candidates:
-        """First stage: a small network slid over a pyramid of each frame."""
+        """First stage: a small fully convolutional network on a pyramid of each frame."""
         height, width = octaves.height, octaves.width
         found = []
         scale = CELL / smallest
@@ -126,7 +127,7 @@ class Cascade:
         return Candidates(rerec(torch.cat([moved, boxes[:, 4:5]], 1)), inds)
 
     def _refine(self, octaves: "_Octaves", candidates: Candidates) -> Candidates:
-        """Second stage: most candidates fall, the others move onto the face."""
+        """Second stage: discards most candidates and refines the boxes of the others."""
         (boxes, frames), (offsets, probabilities) = self._look(octaves, candidates, 24, self._rnet)
         passed = probabilities[:, 1] > self._thresholds[1]
         boxes, frames = torch.cat([boxes[passed, :4], probabilities[passed, 1:]], 1), frames[passed]
@@ -148,7 +149,7 @@ class Cascade:
     def _look(
         self, octaves: "_Octaves", candidates: Candidates, side: int, network: nn.Module
     ) -> tuple[Candidates, list[torch.Tensor]]:
-        """Cut each candidate out of its frame, show it to a network, and drop those that lie outside of the frame."""
+        """Run a network on the crop of each candidate; candidates outside the frame are discarded."""
         top, bottom, left, right = pad(candidates.boxes[:, :4].clone(), octaves.width, octaves.height)
         left, top = left - 1, top - 1
         inside = np.flatnonzero((bottom > top) & (right > left))
@@ -158,7 +159,7 @@ class Cascade:
             octaves.cut(frame, (left[k], top[k], right[k], bottom[k]), (side, side))
             for k, frame in zip(inside, candidates.frames.tolist(), strict=True)
         ]
-        if not patches:  # these networks refuse an empty batch
+        if not patches:  # these networks accept no empty batch
             return candidates, [output[:0] for output in network(torch.zeros(1, 3, side, side, device=self.device))]
         outputs = [network(self._images(patches[i : i + PATCHES])) for i in range(0, len(patches), PATCHES)]
         return candidates, [torch.cat(parts) for parts in zip(*outputs, strict=True)]
@@ -170,10 +171,10 @@ class Cascade:
 
 
 class _Octaves:
-    """Frames of one size, each halved again and again when that is first asked for.
+    """Frames of one size and their octaves, each computed when first needed.
 
-    Averaging areas of a face of 250 pixels down to 24 reads all of its pixels, for each of a dozen candidates; from the
-    frame at a quarter of its size it reads a sixteenth.
+    Area averaging of a face of 250 pixels to 24 reads all of its pixels, for each of a dozen candidates; from a frame
+    at a quarter of its size it reads a sixteenth of them.
     """
 
     def __init__(self, frames: Sequence[np.ndarray]) -> None:
@@ -186,7 +187,7 @@ class _Octaves:
         return len(self._octaves)
 
     def cut(self, frame: int, box: tuple[int, int, int, int], size: tuple[int, int]) -> np.ndarray:
-        """Resize a part of a frame, from the smallest octave that has at least twice the pixels each way.
+        """Resize a part of a frame, from the smallest octave with at least twice the pixels in each direction.
 
         Args:
             frame: its index.

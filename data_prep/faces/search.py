@@ -1,4 +1,4 @@
-"""All faces of every frame of a stream, at a fraction of a detection for each."""
+"""All faces of every frame of a stream, at a fraction of the cost of detecting them in each."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -8,29 +8,29 @@ import numpy as np
 from data_prep.faces.detection import Face, FaceDetector, between, pair
 
 EVERY = 4
-"""The full MTCNN runs on every fourth frame: a check of the others costs a fifth of it, so that less often gains
-little, and at 30 frames a second a face cannot come and go unseen in the tenth of a second between."""
+"""The full MTCNN runs on every fourth frame. Refinement in the others costs a fifth of a detection, so that a larger
+interval gains little; at 30 frames a second no face appears and disappears in the tenth of a second between."""
 
 STRETCHES = 4
-"""Stretches of ``every`` frames that go through the networks together: more gains nothing and costs memory."""
+"""Intervals of ``every`` frames that go through the networks together: more costs memory and gains nothing."""
 
 
 def search(frames: Iterable[np.ndarray], detector: FaceDetector, every: int = EVERY) -> Iterator[list[Face]]:
-    """Find the faces of every frame.
+    """Detect the faces of every frame.
 
-    The first frame, every ``every``-th after it and the last are searched by the full MTCNN. In a frame between two of
-    those each face is expected on the straight line between its places in both, or where the one that has it shows it,
-    and its last two stages check that and say where it really lies. Where one does not pass, or none is expected,
-    that frame too is searched by the full MTCNN. So a face that comes and goes between two searched frames is missed
-    only if another is in view all the while.
+    The full MTCNN searches the first frame, every ``every``-th after it, and the last. In a frame between two of these,
+    each face is expected at the position interpolated between both, or at its position in the only one that shows it,
+    and the last two stages of MTCNN refine that position. If one of these faces is rejected, or none is expected, the
+    full MTCNN searches that frame too. A face that appears and disappears between two searched frames is therefore
+    missed only while another face is in view.
 
     Args:
         frames: uint8 (height, width, 3), RGB, all of one size. At most ``every`` times :data:`STRETCHES` are held.
-        detector: finds and checks.
+        detector: detects and refines.
         every: 1 searches every frame.
 
     Yields:
-        For each frame its faces, in order of the frames.
+        The faces of each frame, in order of the frames.
     """
     frames = iter(frames)
     first = list(islice(frames, 1))

@@ -1,4 +1,4 @@
-"""One person's face through a recording: who is followed, which gaps are bridged, which part can be used."""
+"""One person's face through a recording: which person is tracked, which gaps are interpolated, which part is usable."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from data_prep.faces.detection import Face, FaceDetector, between, pair
 from data_prep.faces.search import EVERY, search
 
 MAX_GAP = 5
-"""Frames without a face that are bridged: a blink, a hand's sweep or blur hides a face for up to a sixth of a second
-at 30 frames a second, and a head does not get far meanwhile. What happened in a longer gap nobody knows."""
+"""Longest gap in frames that is interpolated: a blink, a passing hand or blur hides a face for up to a sixth of a
+second at 30 frames a second, in which a head moves little. The motion in a longer gap is unknown."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,15 +19,15 @@ class FaceTrack:
     """One person's face in every frame of a recording.
 
     Attributes:
-        faces: for each frame the face, detected, checked or bridged; None where the person is not seen. Between two
-            faces only gaps of more than the largest bridged length are left.
+        faces: for each frame the face, detected, refined or interpolated; None where the person is not seen. All gaps
+            between two faces are longer than the longest interpolated one.
     """
 
     faces: tuple[Face | None, ...]
 
     @property
     def usable(self) -> range:
-        """The longest run of frames between long gaps, the first of equals; empty where there is no face at all."""
+        """The longest run of frames between gaps, the first of equally long ones; empty if no frame has a face."""
         longest = start = stop = 0
         for frame, face in enumerate([*self.faces, None]):
             if face is None:
@@ -43,12 +43,12 @@ class FaceTrack:
 
 
 class FaceFollower:
-    """Finds and follows one person's face.
+    """Detects and tracks one person's face.
 
     Args:
-        device: where MTCNN's networks run.
+        device: device of MTCNN's networks.
         every: see :func:`data_prep.faces.search.search`.
-        max_gap: longest gap in frames that is bridged.
+        max_gap: longest gap in frames that is interpolated.
 
     Example:
         >>> from data_prep.faces.crops import crops_of
@@ -63,30 +63,30 @@ class FaceFollower:
         self.max_gap = max_gap
 
     def follow(self, frames: Iterable[np.ndarray]) -> Iterator[Face | None]:
-        """Follow a person through a stream; see :func:`follow`.
+        """Track a person through a stream; see :func:`follow`.
 
         Args:
-            frames: uint8 (height, width, 3), RGB, all of one size. Of those that were read, faces are still to come for
-                at most ``every`` times :data:`data_prep.faces.search.STRETCHES` plus ``max_gap``; with
-                :func:`itertools.tee` frames and faces can be taken in step.
+            frames: uint8 (height, width, 3), RGB, all of one size. Faces lag behind the frames read by at most
+                ``every`` times :data:`data_prep.faces.search.STRETCHES` plus ``max_gap`` frames; :func:`itertools.tee`
+                lets a caller iterate over frames and faces together.
         """
         return follow(search(frames, self.detector, self.every), self.max_gap)
 
     def track(self, frames: Iterable[np.ndarray]) -> FaceTrack:
-        """Follow the person with the most presence in a whole recording; see :func:`track`.
+        """Track the person with the most presence in a whole recording; see :func:`track`.
 
         Args:
-            frames: as for :meth:`follow`; no more are held.
+            frames: as for :meth:`follow`; no more than there are held in memory.
         """
         return track(search(frames, self.detector, self.every), self.max_gap)
 
 
 def track(faces: Iterable[Sequence[Face]], max_gap: int = MAX_GAP) -> FaceTrack:
-    """Follow the person whose face has the most presence: the sum of its areas over all frames.
+    """Track the person whose face has the most presence, the sum of its areas over all frames.
 
     Args:
         faces: for each frame the faces of all people.
-        max_gap: longest gap in frames that is bridged.
+        max_gap: longest gap in frames that is interpolated.
     """
     people = list(_people(faces))
     presence: dict[int, float] = {}
@@ -94,30 +94,30 @@ def track(faces: Iterable[Sequence[Face]], max_gap: int = MAX_GAP) -> FaceTrack:
         for person, face in seen.items():
             presence[person] = presence.get(person, 0.0) + face.area
     most = max(presence, key=presence.__getitem__, default=None)
-    return FaceTrack(tuple(_bridged((seen.get(most) for seen in people), max_gap)))
+    return FaceTrack(tuple(_interpolated((seen.get(most) for seen in people), max_gap)))
 
 
 def follow(faces: Iterable[Sequence[Face]], max_gap: int = MAX_GAP) -> Iterator[Face | None]:
-    """Follow the largest face of the first frame that has any, until it is lost for more than ``max_gap`` frames.
+    """Track the largest face of the first frame that has one, until it is lost for more than ``max_gap`` frames.
 
-    Then the largest in view is followed. Between faces of two people there is always a gap that is not bridged.
+    Then track the largest face in view. A gap between faces of two people is never interpolated.
 
     Args:
         faces: for each frame the faces of all people.
-        max_gap: longest gap in frames that is bridged, and the delay of the answer.
+        max_gap: longest gap in frames that is interpolated; also the largest delay of the result.
 
     Yields:
         For each frame the face, or None.
     """
-    return _bridged(_largest_until_lost(_people(faces, max_gap), max_gap), max_gap)
+    return _interpolated(_largest_until_lost(_people(faces, max_gap), max_gap), max_gap)
 
 
 def _people(faces: Iterable[Sequence[Face]], forget_after: int | None = None) -> Iterator[dict[int, Face]]:
-    """Number the people of each frame: who is near a person's last place is that person.
+    """Number the people of each frame; a face near a person's last position is that person's.
 
     Args:
         faces: for each frame the faces of all people.
-        forget_after: who was not seen for more frames than this comes back as somebody else.
+        forget_after: a person who reappears after more frames than this gets a new number.
     """
     last: dict[int, tuple[int, Face]] = {}
     newest = 0
@@ -145,19 +145,19 @@ def _largest_until_lost(people: Iterable[dict[int, Face]], max_gap: int) -> Iter
         face = seen.get(followed)
         missing = 0 if face else missing + 1
         yield face
-        # The frame that makes the gap too long still counts to it, so that it is never bridged towards another person.
+        # The frame that makes the gap too long belongs to it, so that no gap towards another person is interpolated.
         if missing > max_gap:
             followed = None
 
 
-def _bridged(faces: Iterable[Face | None], max_gap: int) -> Iterator[Face | None]:
-    """Fill the gaps of up to ``max_gap`` frames between two faces."""
+def _interpolated(faces: Iterable[Face | None], max_gap: int) -> Iterator[Face | None]:
+    """Interpolate the gaps of up to ``max_gap`` frames between two faces."""
     before, gap = None, 0
     for face in faces:
         if face is None:
             gap += 1
             if before is None or gap > max_gap:
-                # Too long by now, or nothing to bridge from: what was held back is given up.
+                # The gap is too long now, or no face precedes it: its frames have none.
                 yield from [None] * (gap if before else 1)
                 before, gap = None, 0
             continue

@@ -11,21 +11,21 @@ import numpy as np
 from data_prep.errors import BadInput
 
 ROTATIONS = (-12, -7, 7, 12)
-"""The paper's angles in degrees, counter-clockwise; with the unrotated one every sequence gives five samples."""
+"""The paper's angles in degrees, counter-clockwise; with the original, every sequence gives five samples."""
 
 STEEPEST = 12
-"""Largest angle in degrees for which :data:`ROOM` is enough."""
+"""Largest angle in degrees for which :data:`ROTATION_BORDER` suffices."""
 
-ROOM = 1.2
-"""How much wider than the crop the rotated image must be: cos 12 + sin 12 = 1.19 keeps the corners filled."""
+ROTATION_BORDER = 1.2
+"""Width of the image to rotate, in widths of the crop: cos 12 + sin 12 = 1.19 keeps the corners filled."""
 
 
 @dataclass(frozen=True, order=True)
 class Variant:
-    """One appearance of a sequence.
+    """One variant of a sequence: rotated, flipped, both or neither.
 
     Attributes:
-        rotation: degrees, counter-clockwise as seen in the result; an int where they are whole.
+        rotation: degrees, counter-clockwise as seen in the result; an int if whole.
         flip: whether it was flipped left to right, before the rotation.
     """
 
@@ -39,22 +39,22 @@ class Variant:
 
     @property
     def is_original(self) -> bool:
-        """Whether it is the sequence as it was taken."""
+        """Whether it is the original sequence."""
         return self == ORIGINAL
 
     @property
     def file_part(self) -> str:
-        """``rot+00``, ``rot-12``, ``rot+02.5_flip``: what a file's name says of it."""
+        """The variant in a file's name: ``rot+00``, ``rot-12``, ``rot+02.5_flip``."""
         angle = f"{self.rotation:+03d}" if isinstance(self.rotation, int) else f"{self.rotation:+05.1f}"
         return f"rot{angle}{'_flip' if self.flip else ''}"
 
     def __str__(self) -> str:
-        """``+0``, ``-12``, ``+2.5 flipped``; checksums are made of it."""
+        """``+0``, ``-12``, ``+2.5 flipped``; checksums are computed from it."""
         return f"{self.rotation:+g}{' flipped' if self.flip else ''}"
 
 
 ORIGINAL = Variant()
-"""The sequence as it was taken."""
+"""The sequence as recorded, neither rotated nor flipped."""
 
 
 AUGMENTATIONS: Mapping[str, tuple[tuple[float, ...], bool]] = {
@@ -63,19 +63,19 @@ AUGMENTATIONS: Mapping[str, tuple[tuple[float, ...], bool]] = {
     "flip": ((), True),
     "none": ((), False),
 }
-"""Rotations, and whether everything is flipped too, by name: the STRNN paper's; those of STC-NLSTM (Yu et al.,
-Neurocomputing 317, 2018), which flips first and then rotates, 14 variants; the flipped sequence alone; nothing."""
+"""Name -> rotations, and whether all variants are also flipped: the STRNN paper's; those of STC-NLSTM (Yu et al.,
+Neurocomputing 317, 2018), which flips first and then rotates, 14 variants; only the flipped sequence; none."""
 
 
 def variants_of(rotations: Sequence[float], flip: bool) -> tuple[Variant, ...]:
-    """Return the variants that are to be made of a sequence, each once, the original first.
+    """Return the variants of a sequence, each once, the original first.
 
     Args:
-        rotations: degrees of the copies beside the unrotated sequence.
-        flip: whether there is also a flipped copy of each of them, and of the unrotated sequence.
+        rotations: degrees of the copies beside the original sequence.
+        flip: whether each of them, and the original sequence, also gets a flipped copy.
 
     Raises:
-        BadInput: an angle is beyond :data:`STEEPEST`, or finer than a tenth of a degree.
+        BadInput: an angle exceeds :data:`STEEPEST`, or is finer than a tenth of a degree.
     """
     for angle in rotations:
         if not abs(angle) <= STEEPEST:
@@ -87,11 +87,11 @@ def variants_of(rotations: Sequence[float], flip: bool) -> tuple[Variant, ...]:
 
 
 def cut_variant(frames: np.ndarray, variant: Variant, pixels: int) -> np.ndarray:
-    """Flip every frame of a sequence or none, rotate all by the same angle about the middle, and cut out the crop.
+    """Flip all frames of a sequence or none, rotate all by the same angle about the middle, and extract the crop.
 
     Args:
-        frames: uint8 (frames, n, n, 3), cut with room around the crop (:data:`ROOM`).
-        variant: the original is only cut out.
+        frames: uint8 (frames, n, n, 3), crops with the border of :data:`ROTATION_BORDER`.
+        variant: for the original, only the border is removed.
         pixels: side of the crop.
 
     Returns:
@@ -102,7 +102,7 @@ def cut_variant(frames: np.ndarray, variant: Variant, pixels: int) -> np.ndarray
 
 
 _one_at_a_time = Lock()
-"""A composed transform keeps what it draws for a call in itself, so that two threads must not call it at once."""
+"""A composed transform stores a call's random state in itself, so that two threads must not call it at once."""
 
 
 @cache
@@ -111,6 +111,6 @@ def _transform(variant: Variant, pixels: int) -> albumentations.Compose:
     if variant.flip:
         steps.append(albumentations.HorizontalFlip(p=1.0))
     if variant.rotation:
-        # With equal limits nothing is drawn at random: every frame turns by exactly this angle.
+        # Equal limits leave nothing random: every frame is rotated by exactly this angle.
         steps.append(albumentations.Rotate(limit=(variant.rotation, variant.rotation), p=1.0))
     return albumentations.Compose([*steps, albumentations.CenterCrop(pixels, pixels)])

@@ -1,1 +1,1 @@
-"""Pixels out of files: images, videos, cameras."""
+"""Decoding of images, videos and camera streams."""

@@ -1,4 +1,4 @@
-"""Frames of a camera, at the rate at which they can be used."""
+"""Frames of a camera, at the rate at which they can be processed."""
 
 import threading
 import time
@@ -11,24 +11,25 @@ from data_prep.errors import BadInput
 from data_prep.media.videos import Frame
 
 WAITING = 64
-"""Frames of a camera that wait to be used: two seconds at 30 a second, more than one call of the networks takes."""
+"""Frames of a camera that may wait to be processed: two seconds at 30 a second, longer than one call of the
+networks."""
 
 
 def frames_of_camera(index: int) -> Iterator[Frame]:
-    """Give a camera's frames until it is switched off, or for ever.
+    """Yield a camera's frames until it is switched off.
 
     Args:
         index: number of the camera, from 0.
 
     Yields:
-        Frames with the seconds since the first one. Where they are used more slowly than they come, every second one is
-        left out, or every second of those again, so that what is left is evenly spaced.
+        Frames with the seconds since the first one. If they arrive faster than they are processed, every second one is
+        dropped, repeatedly if needed, so that the remaining frames are evenly spaced.
 
     Raises:
-        BadInput: there is no such camera, it is in use, or it gives no picture.
+        BadInput: there is no such camera, another program uses it, or it gives no picture.
     """
     level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the error raised here says it once
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the error raised below says it once
     try:
         capture = cv2.VideoCapture(index)
     finally:
@@ -46,12 +47,12 @@ def frames_of_camera(index: int) -> Iterator[Frame]:
 
 
 def thinned(shots: Callable[[], Iterable[Frame]], waiting: int = WAITING) -> Iterator[Frame]:
-    """Read frames in a thread as they come, and thin them evenly to the rate at which they are taken.
+    """Read frames in a thread as they arrive, and thin them evenly to the rate at which they are processed.
 
     Args:
-        shots: gives the frames; called and read in the thread.
-        waiting: how many may wait to be taken. Where one more comes, only every second frame is kept from then on, of
-            those that wait too.
+        shots: returns the frames; called and iterated in the thread.
+        waiting: how many frames may wait. When one more arrives, only every second frame is kept from then on, also of
+            the waiting ones.
 
     Yields:
         The frames that are kept, in order.

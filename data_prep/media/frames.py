@@ -19,7 +19,7 @@ def frames_at(path: Path) -> Iterator[Frame]:
         At least one frame; all have one size.
 
     Raises:
-        BadInput: nothing there, not decodable, or images of different sizes.
+        BadInput: no such file or folder, not decodable, or images of different sizes.
     """
     if path.is_dir():
         files = image_files(path.iterdir())
@@ -33,13 +33,13 @@ def frames_at(path: Path) -> Iterator[Frame]:
 
 
 def image_files(entries: Iterable[Path]) -> list[Path]:
-    """Return those that are named as images are, and not hidden, in the order of the numbers in their names."""
+    """Return the files with names of images, hidden ones excluded, in the order of the numbers in their names."""
     files = [file for file in entries if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")]
     return sorted(files, key=lambda file: number_order(file.name))
 
 
 def of_one_size(frames: Iterable[Frame], path: Path) -> Iterator[Frame]:
-    """Pass frames on, and raise :class:`BadInput` naming ``path`` at the first one of another size."""
+    """Yield the frames; raise :class:`BadInput`, which names ``path``, at the first one of another size."""
     size = None
     for frame in frames:
         found = frame.image.shape[1::-1]
@@ -51,6 +51,6 @@ def of_one_size(frames: Iterable[Frame], path: Path) -> Iterator[Frame]:
 
 
 def number_order(name: str) -> list[int | str]:
-    """Return the key by which frame2 comes before frame10."""
+    """Return a sort key that orders frame2 before frame10."""
     parts = re.split(r"(\d+)", name)
     return [int(part) if place % 2 else part for place, part in enumerate(parts)]

@@ -1,4 +1,4 @@
-"""What an image file says of itself: its format and size, known before memory is spent on its pixels."""
+"""An image file's format and size, read before any memory is allocated for its pixels."""
 
 import io
 import warnings
@@ -10,7 +10,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 SUFFIXES = {"PNG": (".png",), "JPEG": (".jpg", ".jpeg"), "TIFF": (".tif", ".tiff"), "BMP": (".bmp",)}
-"""Formats that are read, and the names of their files."""
+"""Supported formats, and the suffixes of their files."""
 
 _READERS = {
     b"\x89PNG\r\n\x1a\n": PngImageFile,
@@ -22,21 +22,21 @@ _READERS = {
 
 
 class DamagedImage(ValueError):
-    """Bytes that are no whole image; the message says why in a few words."""
+    """Bytes that are not a complete image; the message gives the reason in a few words."""
 
 
 def read_header(data: bytes) -> ImageFile:
-    """Read an image's format and size, and see that the file is whole as far as its format tells.
+    """Read an image's format and size, and check that the file is complete as far as its format tells.
 
     Args:
         data: the file's content.
 
     Returns:
-        The image, not decoded: ``format`` is one of :data:`SUFFIXES`, whatever the file's name says; ``width`` and
-        ``height`` are in pixels.
+        The image, not decoded: ``format`` is one of :data:`SUFFIXES`, whatever the file's suffix; ``width`` and
+            ``height`` are in pixels.
 
     Raises:
-        DamagedImage: empty, of no known format, cut short, or a PNG whose checksums do not fit.
+        DamagedImage: empty, of unknown format, truncated, or a PNG with wrong checksums.
     """
     if not data:
         raise DamagedImage("it is empty")
@@ -46,13 +46,13 @@ def read_header(data: bytes) -> ImageFile:
     stream = io.BytesIO(data)
     try:
         with warnings.catch_warnings(action="ignore"):
-            # Not Image.open, which has a limit of its own and does not tell the size of an image beyond it.
+            # Image.open has a limit of its own and does not report the size of an image beyond it.
             image = reader(stream)
-        # The end marker cannot occur within compressed data; before it, it can: in an embedded thumbnail.
+        # The end marker cannot occur within compressed data, but can before it, in an embedded thumbnail.
         is_cut = image.format == "JPEG" and data.find(b"\xff\xd9", stream.tell()) < 0
         if image.format == "PNG":
             image.verify()
-    except Exception as error:  # bytes can be wrong in more ways than Pillow has exceptions of its own
+    except Exception as error:  # damaged bytes raise more than Pillow's own exceptions
         raise DamagedImage("it is cut short, or its header or checksums do not fit its content") from error
     if is_cut:
         raise DamagedImage("it is cut short")

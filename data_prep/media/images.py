@@ -9,27 +9,27 @@ from data_prep.errors import BadInput
 from data_prep.media.image_headers import DamagedImage, read_header
 
 PIXEL_LIMIT = 2**26
-"""Pixels of the largest image that is read: 8192 x 8192, twice a frame of 8K video. It takes 192 MB when decoded."""
+"""Largest number of pixels of an image: 8192 x 8192, twice a frame of 8K video, 192 MB when decoded."""
 
-# OpenCV would print its own lines about a damaged file; the error raised here says it once.
+# OpenCV would print its own lines about a damaged file; the error raised below says it once.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 def decode_image(data: bytes, path: Path) -> np.ndarray:
     """Decode an image file's bytes.
 
-    What a file is, its content says, not its name. 16 bits a channel are scaled to 8 (65535 becomes 255), palettes and
-    CMYK become RGB, an orientation in EXIF is applied, and transparency is dropped: the colours under it are used.
+    The content determines the format, not the file's name. 16 bits per channel are scaled to 8 (65535 becomes 255),
+    palettes and CMYK become RGB, an EXIF orientation is applied, and transparency is ignored.
 
     Args:
         data: the file's content: PNG, JPEG, TIFF or BMP.
-        path: named in the error.
+        path: the file, for the error message.
 
     Returns:
         uint8 array (height, width, 3), RGB; grey images have three equal channels.
 
     Raises:
-        BadInput: the bytes are no image, are cut short or damaged, or hold more than :data:`PIXEL_LIMIT` pixels.
+        BadInput: the bytes are not an image, are truncated or damaged, or have more than :data:`PIXEL_LIMIT` pixels.
     """
     try:
         header = read_header(data)
@@ -46,7 +46,7 @@ def decode_image(data: bytes, path: Path) -> np.ndarray:
         image = None
     if image is None or image.dtype not in (np.uint8, np.uint16):
         raise _undecodable(path, "its content is damaged, or not of 8 or 16 bits a channel")
-    # OpenCV on its own would take the upper byte, which is up to one level darker.
+    # OpenCV itself would take the upper byte, which is up to one level darker.
     return image if image.dtype == np.uint8 else np.round(image / 257).astype(np.uint8)
 
 

@@ -15,7 +15,7 @@ _SIGNATURES = {
     0: (b"RIFF", b"\x1aE\xdf\xa3", b"\0\0\1\xba", b"\0\0\1\xb3", b"0&\xb2u\x8ef\xcf\x11", b"FLV\1", b"OggS"),
     4: (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"),
 }
-"""Place in the file -> how AVI, Matroska and WebM, MPEG, WMV, FLV and Ogg begin; MP4 and QuickTime."""
+"""Offset in the file -> signatures of AVI, Matroska and WebM, MPEG, WMV, FLV and Ogg; of MP4 and QuickTime."""
 
 _TRANSPORT_PACKET = 188
 
@@ -25,8 +25,8 @@ class Frame:
     """One decoded frame.
 
     Attributes:
-        image: uint8 (height, width, 3), RGB, upright as far as the file says how it was held.
-        seconds: when it is shown, from the beginning of the video; None for image files, whose rate nobody knows.
+        image: uint8 (height, width, 3), RGB, rotated upright if the file gives the camera's orientation.
+        seconds: its time from the beginning of the video; None for image files, whose rate is unknown.
     """
 
     image: np.ndarray
@@ -36,20 +36,20 @@ class Frame:
 def frames_of_video(path: Path, first: int = 0, last: int | None = None) -> Iterator[Frame]:
     """Decode a video file frame by frame.
 
-    Frames carry the container's own times, so that a variable frame rate shows; where it gives none that ascend, its
-    mean rate counts. A rotation that the container asks for is applied.
+    Frames have the container's timestamps, so that a variable frame rate is kept; where these do not ascend, times
+    follow from the mean rate. The container's rotation is applied.
 
     Args:
         path: the video file.
-        first: number of the first frame to give, from 0.
+        first: number of the first frame to yield, from 0.
         last: number of the last one; None for all to the end.
 
     Yields:
         The frames in order of time, at least one.
 
     Raises:
-        BadInput: no video file that is known, no frame in it can be decoded, a frame is broken, or the file is cut
-            short or ends before ``last``.
+        BadInput: no known video file, no frame in it can be decoded, a frame is damaged, or the file is truncated or
+            ends before ``last``.
     """
     with _opened(path) as capture:
         number = 0
@@ -67,10 +67,10 @@ def frames_of_video(path: Path, first: int = 0, last: int | None = None) -> Iter
 
 
 def _times(capture: cv2.VideoCapture, path: Path, last: int | None) -> Iterator[float]:
-    """Go to each frame in turn, and give the seconds at which it is shown.
+    """Grab one frame after another, and yield the time of each in seconds.
 
     Raises:
-        BadInput: the file is cut short; known only at its end, so not where ``last`` comes before it.
+        BadInput: the file is truncated, which is only detected at its end.
     """
     rate = _mean_rate(capture)
     interval = 1 / rate if rate else 0.0
@@ -83,18 +83,19 @@ def _times(capture: cv2.VideoCapture, path: Path, last: int | None) -> Iterator[
         yield seconds
         number += 1
     promised = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-    # The number of frames in a header may be an estimate, so the time that is missing must agree with it; one less may
-    # be a frame that says "as before". MP4 files are tested by their boxes: an edited one shows fewer than it holds.
+    # A header's number of frames may be an estimate, so the missing duration must agree with it; a difference of one
+    # may be a frame that repeats the one before. MP4 files are checked by their boxes, because an edited one has fewer
+    # visible frames than stored ones.
     is_short = 0 < number < promised - 1 and seconds + 2 * interval < promised * interval
     if last is None and is_short and not _is_mp4(path):
         raise BadInput(f"{path}: {number} of {promised:.0f} frames can be decoded: it is cut short; restore the file")
 
 
 def frame_rate(path: Path) -> float | None:
-    """Return a video's mean rate in frames a second; None where the file says nothing of it.
+    """Return a video's mean rate in frames per second; None if the file does not state it.
 
     Raises:
-        BadInput: no video file that is known, or it is cut short.
+        BadInput: no known video file, or it is truncated.
     """
     with _opened(path) as capture:
         return _mean_rate(capture)
@@ -110,10 +111,10 @@ def count_frames(path: Path) -> int:
 
 
 def promised_frames(path: Path) -> int:
-    """Return the number of frames that a video's header promises; 0 where it promises none. It may be an estimate.
+    """Return the number of frames in a video's header, which may be an estimate; 0 if there is none.
 
     Raises:
-        BadInput: no video file that is known, or it is cut short.
+        BadInput: no known video file, or it is truncated.
     """
     with _opened(path) as capture:
         return max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
@@ -130,7 +131,7 @@ def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
         raise _no_frame(path)
     if _is_mp4(path) and _is_cut_short(path):
         raise BadInput(f"{path}: the video is cut short; restore the file")
-    # Named, because OpenCV would take a name like frame_%02d.mp4 for a series of images.
+    # The backend is named, because OpenCV would read a name like frame_%02d.mp4 as a series of images.
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
@@ -146,7 +147,7 @@ def _no_frame(path: Path) -> BadInput:
 
 
 def _is_video(path: Path) -> bool:
-    """Whether a file begins as video files do. A playlist, which may name any file or address, does not."""
+    """Whether a file has a video's signature. A playlist, which may name any file or address, has none."""
     start = _start_of(path)
     is_transport_stream = len(start) > _TRANSPORT_PACKET and start[0] == start[_TRANSPORT_PACKET] == 0x47
     return is_transport_stream or any(
@@ -167,7 +168,7 @@ def _start_of(path: Path) -> bytes:
 
 
 def _is_cut_short(path: Path) -> bool:
-    """Whether the last box of an MP4 or QuickTime file reaches beyond the file's end."""
+    """Whether the last box of an MP4 or QuickTime file extends beyond the end of the file."""
     end = path.stat().st_size
     place = 0
     with path.open("rb") as file:
@@ -179,7 +180,7 @@ def _is_cut_short(path: Path) -> bool:
             (length,) = struct.unpack_from(">I", header)
             if length == 1 and len(header) == 16:
                 (length,) = struct.unpack_from(">Q", header, 8)
-            if length < 8:  # 0: the box goes on to the end; else what follows the last box
+            if length < 8:  # 0: the box extends to the end; else the offset of what follows the last box
                 return False
             place += length
     return place > end

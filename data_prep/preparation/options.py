@@ -19,8 +19,8 @@ class PrepareOptions:
     """Which crops, variants and tables :func:`data_prep.preparation.pipeline.prepare` makes.
 
     Attributes:
-        rotations: degrees of the copies beside the unrotated sequence, with up to one decimal; empty for none.
-        flip: make a flipped copy of the unrotated sequence and of every rotated one, too.
+        rotations: degrees of the copies beside the original sequence, with up to one decimal; empty for none.
+        flip: also make a flipped copy of the original sequence and of every rotated one.
         crop, margin: see :func:`data_prep.faces.crops.crops_of`.
         faces: ``"mtcnn"``, or ``"given"``: the images are the crops.
         pixels: side of the crops where they are made alone; None with a backbone, which says it.

@@ -24,13 +24,13 @@ from joblib import Parallel, delayed
 from data_prep.datasets.catalogue import LabelledSequence
 from data_prep.faces.tracking import FaceFollower
 from data_prep.preparation.sequence_files import Settings
-from data_prep.preparation.sequence_work import Outcome, SequenceWork
+from data_prep.preparation.sequence_work import SequenceResult, SequenceWork
 
 CHUNKS_PER_PROCESS = 8
 """Into how many parts each process's share is cut: a process that is slow is left fewer of them."""
 
 
-def in_threads(sequences: Sequence[LabelledSequence], settings: Settings, threads: int) -> Iterator[Outcome]:
+def in_threads(sequences: Sequence[LabelledSequence], settings: Settings, threads: int) -> Iterator[SequenceResult]:
     """Do the work on sequences in the threads of this process.
 
     ``threads`` run the backbone, one on a GPU; one more goes through sequences, each from its first byte to its last
@@ -53,7 +53,7 @@ def in_threads(sequences: Sequence[LabelledSequence], settings: Settings, thread
         ThreadPoolExecutor(threads + 1, initializer=torch.set_num_threads, initargs=(1,)) as workers,
     ):
         work = SequenceWork(settings, follower, pool)
-        running: set[Future[Outcome]] = set()
+        running: set[Future[SequenceResult]] = set()
         stopped = False
         try:
             while True:
@@ -63,9 +63,9 @@ def in_threads(sequences: Sequence[LabelledSequence], settings: Settings, thread
                     return
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
-                    outcome = future.result()
-                    stopped = stopped or (settings.options.strict and outcome.problem is not None)
-                    yield outcome
+                    result = future.result()
+                    stopped = stopped or (settings.options.strict and result.problem is not None)
+                    yield result
         finally:
             work.stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -73,7 +73,7 @@ def in_threads(sequences: Sequence[LabelledSequence], settings: Settings, thread
 
 def in_processes(
     sequences: Sequence[LabelledSequence], settings: Settings, processes: int, threads: int
-) -> Iterator[Outcome]:
+) -> Iterator[SequenceResult]:
     """Do the work on sequences in several processes, each with its own detector and backbone, loaded once.
 
     Args:
@@ -87,13 +87,15 @@ def in_processes(
     n = max(1, -(-len(sequences) // (processes * CHUNKS_PER_PROCESS)))
     chunks = [sequences[start : start + n] for start in range(0, len(sequences), n)]
     tasks = (delayed(_chunk)(chunk, settings, threads, os.getpid()) for chunk in chunks)
-    for outcomes in Parallel(n_jobs=processes, return_as="generator_unordered", batch_size=1)(tasks):
-        yield from outcomes
-        if settings.options.strict and any(outcome.problem for outcome in outcomes):
+    for results in Parallel(n_jobs=processes, return_as="generator_unordered", batch_size=1)(tasks):
+        yield from results
+        if settings.options.strict and any(result.problem for result in results):
             return
 
 
-def _chunk(sequences: Sequence[LabelledSequence], settings: Settings, threads: int, parent: int) -> list[Outcome]:
+def _chunk(
+    sequences: Sequence[LabelledSequence], settings: Settings, threads: int, parent: int
+) -> list[SequenceResult]:
     _die_with(parent)
     return list(in_threads(sequences, settings, threads))
 

@@ -18,7 +18,7 @@ from data_prep.preparation.options import DEFAULT, PrepareOptions
 from data_prep.preparation.parallel import in_processes, in_threads
 from data_prep.preparation.recipe import crop_recipe, recipe, store_name
 from data_prep.preparation.sequence_files import SequenceFiles, Settings
-from data_prep.preparation.sequence_work import Outcome
+from data_prep.preparation.sequence_work import SequenceResult
 from data_prep.store.crop_store import CropStore
 from data_prep.store.faces import FaceStore
 from data_prep.store.lock import sole_writer
@@ -54,7 +54,7 @@ class Prepared:
         keeps_crops: whether they were asked for.
         computed: number of files of maps, or of crops where they were made alone, that were written.
         kept: number of files that were there and whole.
-        without_face: names of the sequences in which no frame shows a face; they are left out.
+        without_face: names of the omitted sequences, in which no frame shows a face.
         partial: the sequences of which a part is used.
         problems: what is wrong with the copy, once for each sequence concerned; these are left out.
         contact_sheet: the pages, which show subjects' faces.
@@ -119,14 +119,14 @@ def prepare(
             if progress and any(sequence.name == name for sequence in catalogue.sequences):
                 progress(name)
         sequences = [sequence for sequence in catalogue.sequences if sequence.name not in left_out]
-        outcomes = _outcomes(sequences, settings, jobs, progress)
-        damages = [outcome.problem for outcome in outcomes if outcome.problem]
+        results = _results(sequences, settings, jobs, progress)
+        damages = [result.problem for result in results if result.problem]
         if options.strict and damages:
             raise BadInput(str(damages[0]))
-        damaged = {outcome.sequence for outcome in outcomes if outcome.problem}
+        damaged = {result.sequence for result in results if result.problem}
         readable = [sequence for sequence in sequences if sequence.name not in damaged]
         pages = _tables(settings, readable, [*known, *damages])
-    return _prepared(catalogue, settings, outcomes, (*known, *damages), pages)
+    return _prepared(catalogue, settings, results, (*known, *damages), pages)
 
 
 def _begin(catalogue: Catalogue, out: Path, backbone: Backbone | None, options: PrepareOptions) -> Settings:
@@ -141,22 +141,22 @@ def _begin(catalogue: Catalogue, out: Path, backbone: Backbone | None, options: 
     return Settings(options, faces, crops, others, backbone, maps)
 
 
-def _outcomes(
+def _results(
     sequences: Sequence[LabelledSequence], settings: Settings, jobs: int, progress: Callable[[str], None] | None
-) -> list[Outcome]:
-    """Do the work; return what came of each sequence, in their order. If strict, there may be fewer than sequences."""
+) -> list[SequenceResult]:
+    """Process the sequences; return their results in order. If strict, there may be fewer results than sequences."""
     cores, processes = torch.get_num_threads(), joblib.cpu_count() if jobs == -1 else jobs
     if processes == 1:
         work = in_threads(sequences, settings, cores)
     else:
         work = in_processes(sequences, settings, processes, max(cores // processes, 1))
-    outcomes: dict[str, Outcome] = {}
+    results: dict[str, SequenceResult] = {}
     with closing(work):
-        for outcome in work:
-            outcomes[outcome.sequence] = outcome
+        for result in work:
+            results[result.sequence] = result
             if progress:
-                progress(outcome.sequence)
-    return [outcomes[sequence.name] for sequence in sequences if sequence.name in outcomes]
+                progress(result.sequence)
+    return [results[sequence.name] for sequence in sequences if sequence.name in results]
 
 
 def _tables(settings: Settings, readable: Sequence[LabelledSequence], problems: Sequence[Problem]) -> list[Path]:
@@ -170,11 +170,11 @@ def _tables(settings: Settings, readable: Sequence[LabelledSequence], problems: 
 def _prepared(
     catalogue: Catalogue,
     settings: Settings,
-    outcomes: Sequence[Outcome],
+    results: Sequence[SequenceResult],
     problems: tuple[Problem, ...],
     pages: Iterable[Path],
 ) -> Prepared:
-    if not any(outcome.n_used for outcome in outcomes):
+    if not any(result.n_used for result in results):
         if problems:
             raise BadInput(f"{catalogue.root}: no sequence can be used; the first problem: {problems[0]}")
         raise BadInput(f"{catalogue.root}: no sequence shows a face; see that its images are upright and of faces")
@@ -182,10 +182,10 @@ def _prepared(
         settings.maps,
         settings.crops,
         settings.keeps_crops,
-        sum(outcome.computed for outcome in outcomes),
-        sum(outcome.kept for outcome in outcomes),
-        tuple(outcome.sequence for outcome in outcomes if not outcome.n_used and not outcome.problem),
-        tuple(Partial(one.sequence, one.n_used, one.n_frames) for one in outcomes if 0 < one.n_used < one.n_frames),
+        sum(result.computed for result in results),
+        sum(result.kept for result in results),
+        tuple(result.sequence for result in results if not result.n_used and not result.problem),
+        tuple(Partial(one.sequence, one.n_used, one.n_frames) for one in results if 0 < one.n_used < one.n_frames),
         problems,
         tuple(pages),
     )
@@ -239,5 +239,5 @@ def _room_on_disk(folder: Path) -> Iterator[None]:
             raise
         raise BadInput(
             f"{folder}: nothing more can be written ({error.strerror}); make room on the disk and run the same command "
-            "again: it goes on where this one stopped"
+            "again: it resumes where this one stopped"
         ) from error

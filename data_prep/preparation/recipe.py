@@ -5,7 +5,7 @@ from pathlib import Path
 from data_prep.backbones.backbone import Backbone
 from data_prep.faces.search import EVERY
 from data_prep.faces.tracking import MAX_GAP
-from data_prep.faces.variants import ROOM
+from data_prep.faces.variants import ROTATION_BORDER
 from data_prep.preparation.options import DEFAULT, PrepareOptions
 
 
@@ -42,7 +42,7 @@ def recipe(data: str, backbone: Backbone, options: PrepareOptions = DEFAULT) -> 
         "weights_sha256": backbone.weights.sha256,
         "maps": backbone.maps,
         "preprocessing": backbone.preprocessing.as_json(),
-        "rotation": {"interpolation": "linear", "room": ROOM},
+        "rotation": {"interpolation": "linear", "room": ROTATION_BORDER},
         "format": 1,
     }
     return shaping if backbone.precision == "float32" else {**shaping, "precision": backbone.precision}

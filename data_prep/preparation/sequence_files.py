@@ -63,7 +63,7 @@ class Missing:
     """Files of a sequence that are still to be made.
 
     Attributes:
-        original: the facts about the unrotated sequence, with its number of frames.
+        original: the facts about the original sequence, with its number of frames.
         maps: the variants whose maps are missing.
         crops, thumbnails: whether these are.
     """

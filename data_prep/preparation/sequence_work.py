@@ -9,9 +9,9 @@ import numpy as np
 
 from data_prep.datasets.catalogue import LabelledSequence
 from data_prep.datasets.problems import Problem
-from data_prep.faces.crops import crops_of, cut, whole
+from data_prep.faces.crops import crops_of, extract_crop, resize_whole
 from data_prep.faces.tracking import FaceFollower
-from data_prep.faces.variants import ROOM
+from data_prep.faces.variants import ROTATION_BORDER
 from data_prep.preparation.recording import DamagedRecording, Recording
 from data_prep.preparation.sequence_files import Missing, SequenceFiles, Settings
 from data_prep.preparation.writers import Stopped, crop_files, map_files
@@ -19,8 +19,8 @@ from data_prep.store.tracks import SequenceTrack
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of one sequence.
+class SequenceResult:
+    """The result of one sequence.
 
     Attributes:
         sequence: its name.
@@ -54,7 +54,7 @@ class SequenceWork:
     pool: Executor
     stop: Event = field(default_factory=Event)
 
-    def __call__(self, sequence: LabelledSequence) -> Outcome:
+    def __call__(self, sequence: LabelledSequence) -> SequenceResult:
         """Complete the sequence's files; those that are whole and made from the same source are kept.
 
         Raises:
@@ -66,22 +66,22 @@ class SequenceWork:
         except DamagedRecording as damage:
             # What was made before it was damaged must not stand beside what is made now.
             SequenceFiles(self.settings, sequence.name).remove_outdated()
-            return Outcome(sequence.name, problem=damage.problem)
+            return SequenceResult(sequence.name, problem=damage.problem)
 
-    def _complete(self, recording: Recording) -> Outcome:
+    def _complete(self, recording: Recording) -> SequenceResult:
         files = SequenceFiles.of(self.settings, recording.sequence, recording.source)
         files.remove_outdated()
         track = self._track(recording)
         n_frames, n_used = track.n_frames, len(track.usable)
         if not n_used:
             files.remove_all_but_track()
-            return Outcome(recording.sequence.name, n_frames=n_frames)
+            return SequenceResult(recording.sequence.name, n_frames=n_frames)
         missing = files.missing(n_used)
         if missing:
             self._make(recording, track, missing)
         computed = len(missing.maps) if self.settings.maps else int(missing.crops)
         kept = len(self.settings.variants or [missing.original]) - computed
-        return Outcome(recording.sequence.name, computed, kept, None, n_frames, n_used)
+        return SequenceResult(recording.sequence.name, computed, kept, None, n_frames, n_used)
 
     def _track(self, recording: Recording) -> SequenceTrack:
         """First pass over the frames: the face in each, unless it is known."""
@@ -114,7 +114,7 @@ class SequenceWork:
                 raise DamagedRecording(Problem(recording.sequence.path, what, recording.sequence.name))
 
     def _crops(self, recording: Recording, track: SequenceTrack, missing: Missing) -> Iterator[np.ndarray]:
-        """The crops of the usable part in blocks, with room for a rotation: uint8 (n, side, side, 3)."""
+        """The crops of the usable part in blocks, with a border for rotations: uint8 (n, side, side, 3)."""
         stored, n = self.settings.crops, self.settings.block
         if stored.holds(missing.original):
             yield from (block.numpy() for block in stored.crops(missing.original).split(n))
@@ -130,7 +130,10 @@ class SequenceWork:
                 return
             if number < usable.start:
                 continue
-            yield cut(frame, squares[number - usable.start], pixels, ROOM) if squares else whole(frame, pixels, ROOM)
+            if squares:
+                yield extract_crop(frame, squares[number - usable.start], pixels, ROTATION_BORDER)
+            else:
+                yield resize_whole(frame, pixels, ROTATION_BORDER)
 
     def _until_stopped(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         for frame in frames:

@@ -1,7 +1,7 @@
-"""The files of one sequence in the making: block after block of crops goes in, whole files come out.
+"""The files of one sequence while they are written: blocks of crops go in, complete files come out.
 
-Both functions give a function that takes the next crops, uint8 (n, side, side, 3) with room for a rotation. The files
-appear, whole, when the block of ``with`` ends, and not at all when it raises.
+Both functions yield a function that takes the next crops, uint8 (n, side, side, 3) with a border for rotations. The
+complete files appear when the ``with`` block ends; if it raises, there are none.
 """
 
 from collections import deque

@@ -1,1 +1,1 @@
-"""Own pretraining of a backbone: on labelled images of faces, or on drawn ones."""
+"""Pretraining of a backbone on labelled images of faces, or on synthetic faces."""

@@ -1,4 +1,4 @@
-"""What a backbone is asked about a drawn face: its action units, its landmarks, its emotion, and what has changed."""
+"""Heads that predict a synthetic face's action units, landmarks, emotion, and change from rest."""
 
 from dataclasses import dataclass
 
@@ -7,16 +7,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from data_prep.datasets.emotions import EMOTION_OF_CODE
-from data_prep.pretraining.drawn_people import NO_EMOTION
-from data_prep.pretraining.drawn_store import DrawnBatch
+from data_prep.pretraining.synthetic_people import NO_EMOTION
+from data_prep.pretraining.synthetic_store import SyntheticBatch
 from data_prep.synthetic.action_units import ACTION_UNITS
 from data_prep.synthetic.places import neutral_landmarks
 
 _REDUCED = 64
-_UNIT_SPREAD = 0.3
-"""Standard deviation of a drawn unit's strength, about; divides it, so that the losses are of one size."""
-_PLACE_SPREAD = 0.04
-"""Of a landmark around its mean place, as a share of the crop's side."""
+_UNIT_STD = 0.3
+"""Approximate standard deviation of an action unit's strength; dividing by it brings the losses to one scale."""
+_LANDMARK_STD = 0.04
+"""Standard deviation of a landmark around its mean position, as a share of the crop's side."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Losses:
 
 
 class FaceHeads(nn.Module):
-    """Linear answers from maps that are standardised and reduced to 64 channels.
+    """Linear predictions from maps that are standardised and reduced to 64 channels.
 
-    They are linear so that what is learned lies in the maps and can be read from them by whatever comes after.
+    They are linear so that training improves the maps themselves, for any later network.
 
     Args:
         mean, std: of each channel of the starting maps, (channels,).
@@ -65,23 +65,23 @@ class FaceHeads(nn.Module):
         """Bring every channel to the starting maps' mean 0 and deviation 1."""
         return (maps - self.mean) / self.std
 
-    def forward(self, maps: Tensor, batch: DrawnBatch, faces_each: int) -> Losses:
-        """Compare the answers with the truth.
+    def forward(self, maps: Tensor, batch: SyntheticBatch, faces_each: int) -> Losses:
+        """Compute the losses of the predictions.
 
         Args:
             maps: (n, channels, h, w), a person's faces after one another, the one at rest first.
-            batch: what was drawn.
+            batch: the ground truth.
             faces_each: faces of a person.
         """
         reduced = self.reduce(self.standardised(maps)).flatten(1)
-        units = batch.units.flatten(1) / _UNIT_SPREAD
-        of_person = reduced.unflatten(0, (-1, faces_each))
-        change = self.change(of_person[:, 1:] - of_person[:, :1])
-        drawn = units.unflatten(0, (-1, faces_each))
-        places = (batch.landmarks - self.mean_places).flatten(1) / _PLACE_SPREAD
+        units = batch.units.flatten(1) / _UNIT_STD
+        by_person = reduced.unflatten(0, (-1, faces_each))
+        change = self.change(by_person[:, 1:] - by_person[:, :1])
+        strengths = units.unflatten(0, (-1, faces_each))
+        offsets = (batch.landmarks - self.mean_places).flatten(1) / _LANDMARK_STD
         return Losses(
             functional.mse_loss(self.units(reduced), units),
-            functional.mse_loss(change, drawn[:, 1:] - drawn[:, :1]),
-            functional.mse_loss(self.landmarks(reduced), places),
+            functional.mse_loss(change, strengths[:, 1:] - strengths[:, :1]),
+            functional.mse_loss(self.landmarks(reduced), offsets),
             functional.cross_entropy(self.emotion(reduced), batch.emotions, ignore_index=NO_EMOTION),
         )

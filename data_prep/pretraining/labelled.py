@@ -85,7 +85,7 @@ def pretrain_on_images(
             done += more
             progress("cutting faces", done, len(images))
 
-        crops.cut(jobs, advance)
+        crops.extract(jobs, advance)
         places, damaged, faceless = crops.outcomes()
         _check([images[place] for place in places], root, faces)
         task = LabelledTask(backbone, crops, places, options.keep, options.seed)

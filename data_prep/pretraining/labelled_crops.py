@@ -12,7 +12,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from data_prep.errors import BadInput
-from data_prep.faces.crops import cut, sequence_crop, whole
+from data_prep.faces.crops import extract_crop, resize_whole, sequence_crop
 from data_prep.faces.detection import FaceDetector
 from data_prep.media.images import read_image
 from data_prep.preparation.options import Faces
@@ -40,8 +40,8 @@ class LabelledCrops:
     faces: Faces
     pixels: int
 
-    def cut(self, jobs: int, progress: Callable[[int], None]) -> None:
-        """Cut what is missing.
+    def extract(self, jobs: int, progress: Callable[[int], None]) -> None:
+        """Extract the missing crops.
 
         Args:
             jobs: processes, each with its own detector; -1 for one per core.
@@ -51,58 +51,58 @@ class LabelledCrops:
         missing = [start for start in starts if not self._path(start).is_file()]
         progress(len(self.images) - sum(len(self._of_file(start)) for start in missing))
         work = (joblib.delayed(_crops)(self._of_file(start), self.faces, self.pixels) for start in missing)
-        for start, (crops, outcomes) in zip(
+        for start, (crops, status) in zip(
             missing, joblib.Parallel(n_jobs=jobs, return_as="generator")(work), strict=True
         ):
-            tensors = {"crops": torch.from_numpy(crops), "outcomes": torch.from_numpy(outcomes)}
+            tensors = {"crops": torch.from_numpy(crops), "outcomes": torch.from_numpy(status)}
             write_tensors(self._path(start), tensors, {})
-            progress(len(outcomes))
+            progress(len(status))
 
     def outcomes(self) -> tuple[list[int], list[LabelledImage], list[LabelledImage]]:
-        """Return the places of the images that have a crop, the images that cannot be decoded, those without a face."""
+        """Return the indices of the images with a crop, the images that cannot be decoded, and those without a face."""
         codes: list[int] = []
         for start in range(0, len(self.images), IMAGES_PER_FILE):
             with safe_open(self._path(start), "pt") as file:
                 codes += file.get_tensor("outcomes").tolist()
-        of_code = {code: [place for place, found in enumerate(codes) if found == code] for code in range(3)}
-        damaged, faceless = ([self.images[place] for place in of_code[code]] for code in (_DAMAGED, _NO_FACE))
-        return of_code[_CUT], damaged, faceless
+        indices = {code: [index for index, found in enumerate(codes) if found == code] for code in range(3)}
+        damaged, faceless = ([self.images[index] for index in indices[code]] for code in (_DAMAGED, _NO_FACE))
+        return indices[_CUT], damaged, faceless
 
-    def batch(self, places: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Read crops uint8 (n, pixels, pixels, 3), RGB, and their emotions' codes int64 (n,)."""
         crops = []
-        for place in places:
-            with safe_open(self._path(place), "pt") as file:
-                first = place % IMAGES_PER_FILE
+        for index in indices:
+            with safe_open(self._path(index), "pt") as file:
+                first = index % IMAGES_PER_FILE
                 crops.append(file.get_slice("crops")[first : first + 1])
-        return torch.cat(crops), torch.tensor([self.images[place].code for place in places])
+        return torch.cat(crops), torch.tensor([self.images[index].code for index in indices])
 
     def _of_file(self, start: int) -> list[LabelledImage]:
         return list(self.images[start : start + IMAGES_PER_FILE])
 
-    def _path(self, place: int) -> Path:
-        return self.folder / f"crops-{place // IMAGES_PER_FILE:06}.safetensors"
+    def _path(self, index: int) -> Path:
+        return self.folder / f"crops-{index // IMAGES_PER_FILE:06}.safetensors"
 
 
 def _crops(images: Sequence[LabelledImage], faces: Faces, pixels: int) -> tuple[np.ndarray, np.ndarray]:
     """Crops of images, black where there is none, and what became of each."""
     crops = np.zeros((len(images), pixels, pixels, 3), np.uint8)
-    outcomes = np.zeros(len(images), np.uint8)
-    for place, image in enumerate(images):
+    status = np.zeros(len(images), np.uint8)
+    for index, image in enumerate(images):
         try:
             pixels_of_image = read_image(image.path)
         except BadInput:
             continue  # decoded once more when it is named
         if faces == "given":
-            crops[place], outcomes[place] = whole(pixels_of_image, pixels), _CUT
+            crops[index], status[index] = resize_whole(pixels_of_image, pixels), _CUT
             continue
         # The quick search first: it finds nearly every face of a portrait, at a tenth of the cost.
         found = _detector().detect([pixels_of_image])[0] or _detector().detect([pixels_of_image], thorough=True)[0]
         crop = sequence_crop([found[0].box]) if found else None
-        outcomes[place] = _NO_FACE
+        status[index] = _NO_FACE
         if crop is not None:
-            crops[place], outcomes[place] = cut(pixels_of_image, crop, pixels), _CUT
-    return crops, outcomes
+            crops[index], status[index] = extract_crop(pixels_of_image, crop, pixels), _CUT
+    return crops, status
 
 
 @cache

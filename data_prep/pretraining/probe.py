@@ -1,4 +1,4 @@
-"""How well a linear classifier tells emotions from a backbone's maps, of drawn people that nothing was learned from."""
+"""Accuracy of a linear classifier on a backbone's maps, for synthetic people who are not trained on."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from data_prep.backbones.split import SplitBackbone
-from data_prep.pretraining.drawn_store import DrawnStore
+from data_prep.pretraining.synthetic_store import SyntheticStore
 
 PENALTIES = np.logspace(2, 7, 11)
 """Of the ridge classifier; leave-one-out error on its own training faces chooses one."""
@@ -16,12 +16,12 @@ PENALTIES = np.logspace(2, 7, 11)
 
 @dataclass(frozen=True)
 class Probed:
-    """Shares of apexes whose emotion is told right, 0 to 1; chance is a seventh.
+    """Accuracies on apexes, 0 to 1; chance is a seventh.
 
     Attributes:
         apex: from the maps of the apex.
         change: from the maps of the apex minus those of the same person at rest.
-        apex_unseen, change_unseen: the same people in a style that nothing was learned from, neither by the backbone
+        apex_unseen, change_unseen: the same people in a style not trained on, neither by the backbone
             nor by the classifier.
         n_tested: apexes.
     """
@@ -33,8 +33,8 @@ class Probed:
     n_tested: int
 
 
-def probe(backbone: SplitBackbone, learned: DrawnStore, tested: DrawnStore, unseen: DrawnStore) -> Probed:
-    """Ask a linear classifier.
+def probe(backbone: SplitBackbone, learned: SyntheticStore, tested: SyntheticStore, unseen: SyntheticStore) -> Probed:
+    """Train and test a linear classifier.
 
     Args:
         backbone: as it is now.
@@ -52,7 +52,7 @@ def probe(backbone: SplitBackbone, learned: DrawnStore, tested: DrawnStore, unse
     return Probed(apex, change, apex_unseen, change_unseen, len(test["emotion"]))
 
 
-def _maps(backbone: SplitBackbone, store: DrawnStore) -> dict[str, np.ndarray]:
+def _maps(backbone: SplitBackbone, store: SyntheticStore) -> dict[str, np.ndarray]:
     """Maps of all apexes and their change, (n, values), and their emotions (n,)."""
     apexes, changes, emotions = [], [], []
     with backbone.evaluated():

@@ -1,4 +1,4 @@
-"""What an unfinished pretraining keeps beside its file, so that the same command takes it up."""
+"""The work folder of an unfinished pretraining, from which the same command resumes."""
 
 import json
 import shutil

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from data_prep.faces.crops import with_room
-from data_prep.faces.variants import ROOM
+from data_prep.faces.crops import side_with_border
+from data_prep.faces.variants import ROTATION_BORDER
 from data_prep.store.sequence_store import SequenceStore, StoredSequence
 from data_prep.store.sourced_files import read_sourced, write_sourced
 
@@ -21,11 +21,11 @@ THUMBNAILS = "thumbnails"
 def crops_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Return what shapes the crops that the maps of a recipe are made from; see :class:`CropStore`."""
     classes = {"classes": recipe["classes"]} if "classes" in recipe else {}
-    return {"data": recipe["data"], "crop": recipe["crop"], "room": ROOM, "format": 1, **classes}
+    return {"data": recipe["data"], "crop": recipe["crop"], "room": ROTATION_BORDER, "format": 1, **classes}
 
 
 class CropStore(SequenceStore):
-    """The crops of a data set's sequences: uint8 (frames, side, side, 3), RGB, with room for a rotation around them.
+    """The crops of a data set's sequences: uint8 (frames, side, side, 3), RGB, with a border for rotations.
 
     A folder in a :class:`data_prep.store.faces.FaceStore`, with its own index and list of what was left out. It also
     keeps the pictures of the contact sheet, which is why it may be there without crops.
@@ -42,13 +42,13 @@ class CropStore(SequenceStore):
 
     @property
     def pixels(self) -> int:
-        """Side of the crops without the room around them."""
+        """Side of the crops without their border."""
         return self.recipe["crop"]["pixels"]
 
     @property
     def side(self) -> int:
-        """Side of what is stored: :attr:`pixels` widened by :data:`data_prep.faces.variants.ROOM`."""
-        return with_room(self.pixels, ROOM)
+        """Side of what is stored: :attr:`pixels` widened by :data:`data_prep.faces.variants.ROTATION_BORDER`."""
+        return side_with_border(self.pixels, ROTATION_BORDER)
 
     def path_of(self, entry: StoredSequence) -> Path:
         """Return where the crops of a sequence are, or will be."""

@@ -1,4 +1,4 @@
-"""The stored crops that a feature store's maps were made from, for a training that goes back to the pixels."""
+"""The stored crops that a feature store's maps were computed from, for training on pixels."""
 
 from collections.abc import Sequence
 
@@ -15,11 +15,11 @@ def read_crops(store: FeatureStore, entry: StoredSequence) -> torch.Tensor:
 
     Args:
         store: the maps.
-        entry: the unrotated sequence.
+        entry: the original sequence.
 
     Returns:
-        uint8 (frames, n, n, 3), RGB, n the side of the backbone's crops with :data:`data_prep.faces.variants.ROOM`
-        around.
+        uint8 (frames, n, n, 3), RGB, with n the side of the backbone's crops plus the border of
+        :data:`data_prep.faces.variants.ROTATION_BORDER`.
 
     Raises:
         BadInput: they are not there, damaged, or of other images.
@@ -37,7 +37,7 @@ def require_crops(store: FeatureStore, entries: Sequence[StoredSequence]) -> Non
 
     Args:
         store: the maps.
-        entries: the unrotated sequences whose crops are needed.
+        entries: the original sequences whose crops are needed.
 
     Raises:
         BadInput: crops are missing, damaged or of other images; the message says how to make them.

@@ -1,4 +1,4 @@
-"""``faces.csv``: where the face was taken to be in every frame, for whoever wants to check it."""
+"""``faces.csv``: the position of the face in every frame, for inspection."""
 
 import csv
 from collections.abc import Iterable
@@ -23,10 +23,10 @@ NO_FACE = "none"
 def write_faces(path: Path, tracks: Iterable[tuple[str, FaceTrack]]) -> None:
     """Write one row for every frame of every sequence, whole or not at all.
 
-    Columns are :data:`COLUMNS`: the sequence's name, the frame's number counted from 1, ``detected``, ``checked``,
-    ``bridged`` or ``none`` (see :class:`data_prep.faces.detection.Face`), ``yes`` or ``no`` for whether the frame is
-    in the part that is used (see :attr:`data_prep.faces.tracking.FaceTrack.usable`), box and landmarks in pixels, to a
-    hundredth, and the probability, to a millionth. A row without a face has no numbers. No picture is in it.
+    Columns are :data:`COLUMNS`: the sequence's name; the frame's number from 1; ``detected``, ``refined``,
+    ``interpolated`` or ``none`` (see :class:`data_prep.faces.detection.Face`); ``yes`` or ``no``: whether the frame is
+    in the used part (see :attr:`data_prep.faces.tracking.FaceTrack.usable`); box and landmarks in pixels, to a
+    hundredth; and the probability, to a millionth. A row without a face has no numbers. The table contains no picture.
 
     Args:
         path: the file.

@@ -35,11 +35,11 @@ class StoredSequence:
         sequence: name of the sequence, for example ``"S005_001"``.
         subject: the subject's ID.
         emotion: the label.
-        rotation: degrees, counter-clockwise; 0 for the unrotated sequence. An int where they are whole.
+        rotation: degrees, counter-clockwise; 0 for the original sequence. An int if whole.
         frames: number of frames: those of the part in which the face was followed.
         source: SHA-256 over the files from which it was made, see
             :func:`data_prep.datasets.sequence_frames.source_sha256`.
-        fold: the fold that the data set itself gives to the sequence; empty where it gives none.
+        fold: the fold predefined by the data set; empty if there is none.
         flip: whether the sequence was flipped, before it was rotated.
     """
 

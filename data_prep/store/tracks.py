@@ -9,7 +9,7 @@ import torch
 from data_prep.faces.detection import Face
 from data_prep.faces.tracking import FaceTrack
 
-_HOW = ("none", "detected", "checked", "bridged")
+_HOW = ("none", "detected", "refined", "interpolated")
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Writes the stand-in data set: drawn faces in the folder layout of CK+."""
+"""Writes the synthetic data set: drawn faces in the folder layout of CK+."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +33,7 @@ def write_synthetic(
     progress: Callable[[int, int], None] | None = None,
     jobs: int = 1,
 ) -> None:
-    """Write the stand-in data set, or finish one that was interrupted.
+    """Write the synthetic data set, or complete an interrupted one.
 
     The same seed gives the same bytes, whatever the number of subjects and of jobs.
 
@@ -101,7 +101,7 @@ def _claim(out: Path, marker: Marker) -> None:
     found = read_marker(out)
     if found is not None and found != marker:
         raise BadInput(
-            f"{out}: already holds a stand-in data set with {found.subjects} subjects, seed {found.seed}, generator "
+            f"{out}: already holds a synthetic data set with {found.subjects} subjects, seed {found.seed}, generator "
             f"{found.generator}, not {marker.subjects}, {marker.seed}, {marker.generator}.\n"
             "Give another folder, or the same subjects and seed to finish that one, or remove it."
         )
@@ -109,7 +109,7 @@ def _claim(out: Path, marker: Marker) -> None:
         if found is None:
             if out.exists() and any(path.name != MARKER + _PART for path in out.iterdir()):
                 raise BadInput(
-                    f"{out}: is not empty and not a stand-in data set (no {MARKER} in it).\nGive a new folder."
+                    f"{out}: is not empty and not a synthetic data set (no {MARKER} in it).\nGive a new folder."
                 )
             out.mkdir(parents=True, exist_ok=True)
             text = _MARKER_TEXT.format(subjects=marker.subjects, seed=marker.seed, generator=marker.generator)

@@ -1,7 +1,7 @@
-"""Where the mean drawn face lies in its crop, and which places of a grid over the crop its expressions move.
+"""Position of the mean synthetic face in its crop, and the cells of a grid over the crop that its expressions move.
 
-It is the truth that a picture of "where the network looks" can be held against, which real faces do not have. It is
-that of the mean face, whose crop is that of the drawn sequences but for :data:`SCATTER`.
+This is ground truth for saliency maps, which real faces do not have. It belongs to the mean face, whose crop equals
+that of the synthetic sequences up to :data:`SCATTER`.
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ eighth of a cell of a 7 x 7 grid."""
 
 
 def in_crop(points: np.ndarray, margin: float = MARGIN) -> np.ndarray:
-    """Bring points of the mean face into its crop.
+    """Transform points of the mean face to coordinates of its crop.
 
     Args:
         points: (n, 2) or (n, 3), template units; depth is left out.
@@ -43,8 +43,8 @@ def neutral_landmarks(margin: float = MARGIN) -> np.ndarray:
     return in_crop(TEMPLATE, margin)
 
 
-def moved_places(units: Iterable[str | int], grid: tuple[int, int] = (7, 7), margin: float = MARGIN) -> np.ndarray:
-    """Return the cells in which a landmark lies, before or after, that one of some action units moves.
+def moved_cells(units: Iterable[str | int], grid: tuple[int, int] = (7, 7), margin: float = MARGIN) -> np.ndarray:
+    """Return the cells that contain, before or after its motion, a landmark moved by one of the action units.
 
     A landmark closer than :data:`SCATTER` to a cell's edge counts in both cells: on many faces it lies in the other.
 
@@ -57,7 +57,7 @@ def moved_places(units: Iterable[str | int], grid: tuple[int, int] = (7, 7), mar
         bool (h, w).
 
     Example:
-        >>> moved_places(["L14"]).nonzero()  # the left corner of the mouth, on the right of the image
+        >>> moved_cells(["L14"]).nonzero()  # the left corner of the mouth, on the right of the image
         (array([4, 4, 5, 5]), array([3, 4, 3, 4]))
     """
     moved = np.zeros(grid, bool)
@@ -72,10 +72,10 @@ def moved_places(units: Iterable[str | int], grid: tuple[int, int] = (7, 7), mar
     return moved
 
 
-def emotion_places(emotion: str, grid: tuple[int, int] = (7, 7), margin: float = MARGIN) -> np.ndarray:
+def emotion_cells(emotion: str, grid: tuple[int, int] = (7, 7), margin: float = MARGIN) -> np.ndarray:
     """Return the cells that the action units of an emotion's prototype move, bool (h, w).
 
     Contempt, which shows on one side, counts on both, because either side is as likely. Units that only come with an
     emotion now and then (:data:`data_prep.synthetic.expressions.COMPANIONS`) do not count.
     """
-    return moved_places(PROTOTYPES[emotion], grid, margin)
+    return moved_cells(PROTOTYPES[emotion], grid, margin)

@@ -1,4 +1,4 @@
-"""The frames of one stand-in sequence: an expression unfolding on a face, with all that disturbs a real recording."""
+"""The frames of a synthetic sequence: an expression that unfolds on a face, with a real recording's disturbances."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -82,7 +82,7 @@ def _views(rng: np.random.Generator, frames: int) -> tuple[View, ...]:
 
 
 def sample_sequence(listed: ListedSequence, seed: int) -> Sequence:
-    """Make the stand-in of one of CK+'s sequences.
+    """Sample the synthetic counterpart of one of CK+'s sequences.
 
     Its randomness comes from the seed, the subject and the sequence's own number alone, so that neither the number of
     subjects nor the order of work matters.

@@ -26,13 +26,13 @@ def backbones(
     folds: int = 10,
     json: bool = False,
 ) -> None:
-    """List the backbones' weights that are known, say what a file of weights is, or compare stores made with several.
+    """List the known weights of backbones, identify a weights file, or compare feature stores of several backbones.
 
     Args:
-        file: say what this file of weights was recognised as.
-        compare: say which of the stores of --features serves its data best, inside the training folds alone.
+        file: weights file to identify.
+        compare: choose the best of the stores of --features, inside the training folds only.
         features: for --compare: two feature stores or more, of one data set.
-        protocol: for --compare: how subjects are dealt to the outer folds.
+        protocol: for --compare: how subjects are assigned to the outer folds.
         folds: for --compare: number of folds of the protocols interleaved and contiguous.
         json: print one JSON object and nothing else.
     """
@@ -92,11 +92,11 @@ def print_known_weights(known: Sequence["KnownWeights"]) -> None:
 
 def print_recognised(weights: "Weights") -> None:
     """Print what a file of weights was recognised as."""
-    said = "" if weights.says_preprocessing else ", the default of this form; --preprocessing says another"
+    default = "" if weights.says_preprocessing else ", the default of this form; --preprocessing sets another"
     lines = {
         "recognised as": weights.form,
         "backbone": weights.architecture,
-        "takes": f"{weights.preprocessing}{said}",
+        "takes": f"{weights.preprocessing}{default}",
         "SHA-256": weights.sha256,
         **weights.facts,
     }

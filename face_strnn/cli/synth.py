@@ -8,11 +8,11 @@ from face_strnn.cli.console import console, progress_bar
 
 
 def synth(out: Path, subjects: int = 118, seed: int = 0, jobs: int = -1) -> None:
-    """Draw the stand-in data set: synthetic faces in CK+'s folder layout, of no real person.
+    """Write the synthetic data set: drawn faces of no real person, in CK+'s folder layout.
 
     Args:
         out: new folder for the data set.
-        subjects: number of drawn subjects, 1 to 118 (all 327 sequences).
+        subjects: number of synthetic subjects, 1 to 118 (all 327 sequences).
         seed: of the drawing; the same seed gives the same bytes.
         jobs: processes that draw; -1 for one per core.
     """
@@ -22,4 +22,4 @@ def synth(out: Path, subjects: int = 118, seed: int = 0, jobs: int = -1) -> None
     with progress_bar("drawing sequences", n_sequences) as update:
         write_synthetic(out, subjects, seed, progress=lambda done, _: update(completed=done), jobs=jobs)
         update(completed=n_sequences)
-    console.print(f"[b]{escape(str(out))}[/b]: {n_sequences} synthetic sequences of {subjects} drawn subjects")
+    console.print(f"[b]{escape(str(out))}[/b]: {n_sequences} synthetic sequences of {subjects} subjects")

@@ -13,8 +13,8 @@ from torch import Tensor
 from data_prep.backbones.backbone import Backbone
 from data_prep.backbones.recorded import recorded_backbone
 from data_prep.errors import BadInput
-from data_prep.faces.crops import CropKind, SquareCrop, cut
-from data_prep.faces.variants import ORIGINAL, ROOM, cut_variant
+from data_prep.faces.crops import CropKind, SquareCrop, extract_crop
+from data_prep.faces.variants import ORIGINAL, ROTATION_BORDER, cut_variant
 from face_strnn.config import Interpolation
 from face_strnn.evaluation.checkpoints import backbone_file, checkpoint_files
 from face_strnn.evaluation.run import Run
@@ -91,7 +91,9 @@ class Ensemble:
         """
         pixels = self.backbones[0].crop_pixels
         # Cut with room for a rotation, and the room cut off again: so are the crops of an unrotated training sequence.
-        wide = np.stack([cut(image, crop, pixels, ROOM) for image, crop in zip(images, crops, strict=True)])
+        wide = np.stack(
+            [extract_crop(image, crop, pixels, ROTATION_BORDER) for image, crop in zip(images, crops, strict=True)]
+        )
         crops = torch.from_numpy(cut_variant(wide, ORIGINAL, pixels))
         return torch.stack([backbone(crops) for backbone in self.backbones], 1)
 

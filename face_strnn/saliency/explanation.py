@@ -11,7 +11,7 @@ import numpy as np
 
 from data_prep.atomic_files import write_text_whole
 from data_prep.store.store import FeatureStore
-from data_prep.synthetic.places import emotion_places
+from data_prep.synthetic.places import emotion_cells
 from face_strnn.drawing import FigureSource, save_figure
 from face_strnn.evaluation.run import Run
 from face_strnn.saliency.attribution import STEPS, Baseline
@@ -68,7 +68,7 @@ def explain_run(
     by_emotion = {emotion: ones for emotion, ones in by_emotion.items() if ones}
     truth = None
     if summary.data == "synthetic":
-        truth = {emotion: emotion_places(emotion, explained[0].places.shape, margin) for emotion in by_emotion}
+        truth = {emotion: emotion_cells(emotion, explained[0].places.shape, margin) for emotion in by_emotion}
     checkpoints = run.checkpoints
     found = {
         "data": summary.data,

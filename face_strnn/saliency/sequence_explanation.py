@@ -9,7 +9,7 @@ import numpy as np
 from data_prep.datasets.catalogue import Catalogue
 from data_prep.datasets.sequence_frames import frames_of, source_sha256
 from data_prep.errors import BadInput
-from data_prep.faces.crops import crops_of, cut
+from data_prep.faces.crops import crops_of, extract_crop
 from data_prep.faces.tracking import FaceFollower
 from data_prep.store.store import FeatureStore, StoredSequence
 from face_strnn.drawing import FigureSource, save_figure
@@ -98,4 +98,4 @@ def _faces(catalogue: Catalogue, entry: StoredSequence, margin: float, n_frames:
     crops = crops_of(FaceFollower().track(frames), "per-sequence", margin)
     if len(frames) != n_frames or not crops:
         raise BadInput(f"{sequence.path}: its crops cannot be found again; leave out --show-faces")
-    return np.stack([cut(frame, crops[0], _FACE_PIXELS) for frame in frames])
+    return np.stack([extract_crop(frame, crops[0], _FACE_PIXELS) for frame in frames])

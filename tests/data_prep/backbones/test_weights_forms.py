@@ -136,7 +136,7 @@ def test_a_file_that_cannot_say_its_preprocessing_can_be_told_it(vgg_file, featu
 def test_weights_that_say_their_preprocessing_take_no_other():
     assert load_weights("hed", preprocessing="caffe").preprocessing == PREPROCESSINGS["caffe"]
     with pytest.raises(
-        BadInput, match=r"weights hed: say themselves that they take BGR - .*, not RGB - .*leave out --preprocessing"
+        BadInput, match=r"weights hed: their preprocessing is BGR - .*, not RGB - .*omit --preprocessing"
     ):
         load_weights("hed", preprocessing="vggface")
 
@@ -201,9 +201,9 @@ def test_the_projects_own_file_is_the_same_bytes_every_time_and_only_of_its_netw
 
 
 def test_the_projects_own_file_refuses_what_contradicts_it(own_file, thin, tmp_path):
-    with pytest.raises(BadInput, match=f"not those of a vgg16: .*they are of a {THIN}.*leave it out"):
+    with pytest.raises(BadInput, match=f"not those of a vgg16: .*they are of a {THIN}.*omit it"):
         load_weights(str(own_file), "vgg16")
-    with pytest.raises(BadInput, match=r"weights faces\.safetensors: say themselves that they take BGR x 0\.5"):
+    with pytest.raises(BadInput, match=r"weights faces\.safetensors: their preprocessing is BGR x 0\.5"):
         load_weights(str(own_file), preprocessing="imagenet")
     tensors = {f"features.{name}": tensor for name, tensor in thin.state_dict().items()}
     with safe_open(own_file, "pt") as file:
@@ -304,7 +304,7 @@ def test_what_fits_nothing_is_shown_with_what_was_expected(tmp_path, features):
     state["conv_1_1.weight"] = state["conv_1_1.weight"][:, :1].clone()
     torch.save(state, tmp_path / "grey.pth")
     said = re.escape("conv_1_1.weight is of shape (64, 1, 3, 3) and should be (64, 3, 3, 3)")
-    with pytest.raises(BadInput, match=f"grey.pth: VGG-Face.*no VGG that is known; nearest is vgg11, of which {said}"):
+    with pytest.raises(BadInput, match=f"grey.pth: VGG-Face.*no known VGG; nearest is vgg11, of which {said}"):
         load_weights(str(tmp_path / "grey.pth"))
 
 

@@ -141,7 +141,7 @@ def test_a_copy_without_any_label_is_refused_before_it_is_used(tmp_path):
         read_ckplus(tmp_path).usable()
 
 
-def test_the_stand_in_says_that_it_is_synthetic(synthetic):
+def test_the_synthetic_copy_says_that_it_is_synthetic(synthetic):
     catalogue = read_ckplus(synthetic).usable()
     assert catalogue.data == "synthetic"
     assert len(catalogue.subjects) == 6 and len(catalogue.sequences) == 11 and not catalogue.notes

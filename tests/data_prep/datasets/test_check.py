@@ -38,7 +38,7 @@ def full_copy(tmp_path_factory):
 
 @pytest.fixture
 def small(tmp_path):
-    """The first three subjects, S005, S010 and S011, marked as the stand-in is: nothing else is expected of it."""
+    """The first three subjects, S005, S010 and S011, marked as the synthetic set is: nothing else is expected of it."""
     root = write_copy(tmp_path / "ck", {"S005", "S010", "S011"})
     (root / "SYNTHETIC.txt").write_text(MARKER.format(3))
     return root
@@ -85,14 +85,14 @@ def test_a_part_of_the_published_data_is_not_enough(tmp_path, checked):
     assert Counter(problem["kind"] for problem in report["problems"]) == {"missing": 327 - report["found"]["sequences"]}
 
 
-def test_the_stand_in_is_compared_with_its_own_subjects_and_says_what_it_is(small, checked, capsys):
+def test_the_synthetic_copy_is_compared_with_its_own_subjects_and_says_what_it_is(small, checked, capsys):
     status, report, _ = checked(small)
     assert status == 0 and report["synthetic"] and report["data"] == "synthetic"
     assert report["expected"]["subjects"] == 3
     main(["check", "--root", str(small)])
     assert "synthetic" in capsys.readouterr().out
     (small / "SYNTHETIC.txt").write_text(MARKER.format(118))
-    assert checked(small)[0] == 2, "all 118 subjects are expected of the whole stand-in"
+    assert checked(small)[0] == 2, "all 118 subjects are expected of the whole synthetic data set"
 
 
 def test_every_difference_is_told_by_its_kind(small, checked, capsys):

@@ -61,7 +61,7 @@ def test_every_emotion_is_its_own_name_in_any_case():
 
 
 def test_an_unknown_emotion_is_refused_with_the_names_that_are_known():
-    with pytest.raises(BadInput, match='"bored" is no emotion that is known; accepted are neutral, anger, contempt'):
+    with pytest.raises(BadInput, match='"bored" is no known emotion; accepted are neutral, anger, contempt'):
         emotion_named("bored")
 
 
@@ -98,7 +98,7 @@ def test_the_folders_that_wrap_oulu_casia_are_found_and_the_one_taken_is_named(t
         write_oulu(tmp_path / "Oulu", inner, [1], 1)
     write_oulu(tmp_path / "Oulu", "PreProcessImg/NI_Acropped/Weak", [1], 1)
     catalogue = read_dataset("oulu-casia", tmp_path, part)
-    assert catalogue.data == data and f"Oulu/{taken} was taken" in catalogue.notes
+    assert catalogue.data == data and f"Oulu/{taken} is used" in catalogue.notes
     assert all(one.path.is_relative_to(tmp_path / "Oulu" / taken) for one in catalogue.sequences)
 
 
@@ -119,7 +119,7 @@ def test_damage_in_oulu_casia_is_a_problem(tmp_path):
         file.unlink()
     catalogue = read_dataset("oulu-casia", tmp_path)
     said = {problem.path.name: problem.what for problem in catalogue.problems}
-    assert '"Rage" is no emotion' in said["Rage"] and "holds no image" in said["Fear"]
+    assert '"Rage" is no known emotion' in said["Rage"] and "holds no image" in said["Fear"]
     assert len(catalogue.sequences) == 10
 
 
@@ -167,8 +167,10 @@ def test_what_is_wrong_in_an_image_folder_is_named(tmp_path):
     # Of two files for one frame the one that comes later by name is told.
     assert len(found) == 6 and {*bad[:2], bad[3], tmp_path / "rage", tmp_path / "fear" / "P9_1_1.png"} < found
     said = "\n".join(map(str, catalogue.problems))
-    assert "portrait.png: is not named <subject>_<sequence>_<frame>.png" in said and '"rage" is no emotion' in said
-    assert "the same frame as" in said and "stands in anger too" in said and "a folder where an image" in said
+    assert (
+        "portrait.png: is not named <subject>_<sequence>_<frame>.png" in said and '"rage" is no known emotion' in said
+    )
+    assert "the same frame as" in said and "is in anger too" in said and "a folder where an image" in said
     assert any("readme.txt" in note for note in catalogue.notes)
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadInput, match="holds no images in folders of emotions"):
@@ -312,7 +314,7 @@ def test_where_no_subject_is_given_every_clip_is_one_and_folds_are_kept(clips):
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ("P1,1,bored,frames", '"bored" is no emotion'),
+        ("P1,1,bored,frames", '"bored" is no known emotion'),
         ("P1,1,anger,absent", "absent: no such file or folder"),
         ("P1,1,anger,../data/../..", "leads out of the manifest's folder"),
         ("P1,1,anger,/etc/passwd", "leads out of the manifest's folder"),
@@ -322,7 +324,7 @@ def test_where_no_subject_is_given_every_clip_is_one_and_folds_are_kept(clips):
         ("P1,1,anger,empty", "holds no images"),
         ("P1,a b,anger,frames", '"a b" may hold letters'),
         ("../P1,1,anger,frames", '"../P1" may hold letters'),
-        ("P2,1,anger,frames", "stands further up"),
+        ("P2,1,anger,frames", "an earlier row has a sequence named P2_1"),
         (",1,anger,frames", "has no subject, and other rows do"),
         (f"P1,{'1' * 200},anger,frames", "is longer than 150 bytes"),
     ],
@@ -348,7 +350,7 @@ def test_what_is_wrong_in_a_row_is_a_problem_that_names_its_line(clips, row, sai
         ("subject,sequence,emotion,path,age\n", 'not "age"'),
         ("subject,sequence,emotion,path,path\n", "not one of them twice"),
         (HEADER + "P1,1,anger\n", "line 2 has 3 fields and the first line 4"),
-        (HEADER + 'P1,1,"anger\n', "is no CSV"),
+        (HEADER + 'P1,1,"anger\n', "is not valid CSV"),
     ],
 )
 def test_a_manifest_of_another_form_is_refused(clips, text, said):
@@ -437,7 +439,7 @@ def test_hints_for_the_other_layouts_name_the_file_and_what_to_do_with_it(tmp_pa
     assert hints(capsys, "manifest", file) == {
         f"{file}:2": "in line 2, write happiness for hapiness",
         f"{file}:3": "in line 3, write first for frist",
-        f"{file}:4": "in line 4, put right what is said here, or take the line out",
+        f"{file}:4": "in line 4, correct this problem, or delete the line",
         str(clips / "first" / "2.png"): f"copy {stray} over the link {clips / 'first' / '2.png'}",
     }
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from data_prep.faces.augmentation import CropAugmentation
-from data_prep.faces.crops import with_room
-from data_prep.faces.variants import ROOM
+from data_prep.faces.crops import side_with_border
+from data_prep.faces.variants import ROTATION_BORDER
 from face_strnn.training.from_crops.augmented import frames_of_clip
 
 PIXELS = 56
-SIDE = with_room(PIXELS, ROOM)
+SIDE = side_with_border(PIXELS, ROTATION_BORDER)
 KEYS = [f"S{number:03d} {number % 4}" for number in range(40)]
 
 

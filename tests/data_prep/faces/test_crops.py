@@ -8,10 +8,10 @@ from skimage.data import astronaut
 
 from data_prep.datasets.ckplus import read_ckplus
 from data_prep.errors import BadInput
-from data_prep.faces.crops import SquareCrop, crops_of, cut, sequence_crop
+from data_prep.faces.crops import SquareCrop, crops_of, extract_crop, sequence_crop
 from data_prep.faces.detection import Face
 from data_prep.faces.tracking import FaceFollower, FaceTrack
-from data_prep.faces.variants import ROOM
+from data_prep.faces.variants import ROTATION_BORDER
 from data_prep.media.images import read_image
 
 
@@ -51,8 +51,8 @@ def test_the_crop_is_the_median_box_and_a_margin():
 
 def test_a_cut_of_equal_size_is_a_slice():
     frame = noise(90, 120)
-    assert np.array_equal(cut(frame, SquareCrop(60, 40, 32), 32), frame[24:56, 44:76])
-    assert np.array_equal(cut(frame, SquareCrop(16, 16, 32), 32), frame[:32, :32])
+    assert np.array_equal(extract_crop(frame, SquareCrop(60, 40, 32), 32), frame[24:56, 44:76])
+    assert np.array_equal(extract_crop(frame, SquareCrop(16, 16, 32), 32), frame[:32, :32])
 
 
 @pytest.mark.parametrize("center", [(0, 0), (119, 89), (5, 45), (60, -3), (118, 2)])
@@ -61,23 +61,23 @@ def test_what_lies_beyond_the_frame_repeats_its_border(center):
     x, y = center
     around = np.pad(frame, ((64, 64), (64, 64), (0, 0)), mode="edge")
     expected = around[64 + y - 16 : 64 + y + 16, 64 + x - 16 : 64 + x + 16]
-    assert np.array_equal(cut(frame, SquareCrop(x, y, 32), 32), expected)
+    assert np.array_equal(extract_crop(frame, SquareCrop(x, y, 32), 32), expected)
 
 
 def test_shrinking_averages_areas():
     frame = noise(64, 64)
     expected = frame.reshape(16, 4, 16, 4, 3).mean((1, 3))
-    assert np.abs(cut(frame, SquareCrop(32, 32, 64), 16) - expected).max() <= 0.5
+    assert np.abs(extract_crop(frame, SquareCrop(32, 32, 64), 16) - expected).max() <= 0.5
 
 
 @pytest.mark.parametrize("pixels", [31, 32, 112, 224])
 def test_room_widens_the_cut_around_the_same_middle(pixels):
     frame = noise(600, 700)
     crop = SquareCrop(350, 300, pixels) if pixels % 2 == 0 else SquareCrop(350.5, 300.5, pixels)
-    wide = cut(frame, crop, pixels, ROOM)
+    wide = extract_crop(frame, crop, pixels, ROTATION_BORDER)
     extra = (len(wide) - pixels) // 2
-    assert (len(wide) - pixels) % 2 == 0 and abs(len(wide) - pixels * ROOM) <= 1
-    assert np.array_equal(wide[extra : extra + pixels, extra : extra + pixels], cut(frame, crop, pixels))
+    assert (len(wide) - pixels) % 2 == 0 and abs(len(wide) - pixels * ROTATION_BORDER) <= 1
+    assert np.array_equal(wide[extra : extra + pixels, extra : extra + pixels], extract_crop(frame, crop, pixels))
 
 
 def test_one_crop_serves_a_whole_sequence(frames, follower):
@@ -154,8 +154,8 @@ def test_eyes_come_to_lie_at_the_stated_places(tilt, distance, margin):
     (crop,) = crops_of(FaceTrack((face([0, 0, 9, 9], eyes),)), "eyes", margin)
     assert crop.tilt == pytest.approx(tilt)
     for pixels in (112, 224):
-        assert np.abs(centroids(cut(frame, crop, pixels)) - pixels * eye_places(margin)).max() < 0.5
-        wide = cut(frame, crop, pixels, ROOM)
+        assert np.abs(centroids(extract_crop(frame, crop, pixels)) - pixels * eye_places(margin)).max() < 0.5
+        wide = extract_crop(frame, crop, pixels, ROTATION_BORDER)
         extra = (len(wide) - pixels) / 2
         assert np.abs(centroids(wide) - extra - pixels * eye_places(margin)).max() < 0.5
 
@@ -167,7 +167,7 @@ def test_a_photographed_face_is_set_upright_by_its_eyes(follower):
     mtcnn = MTCNN()
     for frame in (photograph, turned):
         (crop,) = crops_of(follower.track([frame]), "eyes")
-        _, _, (landmarks,) = mtcnn.detect(cut(frame, crop, 224), landmarks=True)
+        _, _, (landmarks,) = mtcnn.detect(extract_crop(frame, crop, 224), landmarks=True)
         # MTCNN places eyes to a few hundredths of a face
         assert np.abs(np.asarray(landmarks, float)[:2] / 224 - eye_places()).max() < 0.04
     (straight,) = crops_of(follower.track([photograph]), "eyes")

@@ -1,4 +1,4 @@
-"""Finding faces: as plain MTCNN does, on drawn faces and on a photograph, and at a fraction of its cost."""
+"""Finding faces: as plain MTCNN does, on synthetic faces and on a photograph, and at a fraction of its cost."""
 
 import weakref
 
@@ -82,13 +82,13 @@ def test_searching_some_frames_and_checking_the_others_finds_every_face(every, d
     found = list(search(frames, detector, every))
     assert [len(faces) for faces in found] == [1] * 23
     for i, (frame, (face,)) in enumerate(zip(frames, found, strict=True)):
-        assert face.how == ("detected" if i % every == 0 or i == 22 else "checked")
+        assert face.how == ("detected" if i % every == 0 or i == 22 else "refined")
         assert_same_face(face, frame, plain)
 
 
 def test_the_drawn_faces_are_found_by_checks_too(drawn, detector, plain):
     found = list(search(drawn, detector))
-    assert [faces[0].how for faces in found] == ["detected", "checked", "checked", "checked", "detected"]
+    assert [faces[0].how for faces in found] == ["detected", "refined", "refined", "refined", "detected"]
     for frame, faces in zip(drawn, found, strict=True):
         assert_same_face(faces[0], frame, plain)
 
@@ -142,7 +142,7 @@ def test_faces_that_a_check_expects_elsewhere_are_not_taken_for_them(detector):
     beside = Face(face.box + np.array([80, 0, 80, 0]), 1.0, face.landmarks, "detected")
     near = Face(face.box + np.array([8, -5, 8, -5]), 1.0, face.landmarks, "detected")
     ((found, none),) = detector.check([photograph], [[near, beside]])
-    assert none is None and iou(found.box, face.box) > 0.8 and found.how == "checked"
+    assert none is None and iou(found.box, face.box) > 0.8 and found.how == "refined"
 
 
 def test_only_one_batch_of_frames_is_held(detector):
@@ -180,5 +180,5 @@ def test_faces_are_paired_by_place_and_size_nearest_first():
 
 def test_between_two_faces_is_a_straight_line():
     middle = between(square(0, 40, 100), square(40, 0, 60), 0.25)
-    assert middle.box.tolist() == [10, 30, 100, 120] and middle.how == "bridged"
+    assert middle.box.tolist() == [10, 30, 100, 120] and middle.how == "interpolated"
     assert (middle.landmarks == 10).all()

@@ -139,7 +139,7 @@ def test_a_stream_is_answered_as_the_whole_is(synthetic, follower):
     for one, other in zip(whole, streamed, strict=True):
         assert one.how == other.how and np.array_equal(one.box, other.box)
         assert np.array_equal(one.landmarks, other.landmarks) and one.probability == other.probability
-    assert [i for i, one in enumerate(whole) if one.how == "bridged"] == [4, 9, 10, 11]
+    assert [i for i, one in enumerate(whole) if one.how == "interpolated"] == [4, 9, 10, 11]
 
 
 def test_frames_and_faces_are_taken_in_step(synthetic, follower):

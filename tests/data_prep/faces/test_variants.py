@@ -12,9 +12,17 @@ from scipy import ndimage
 from data_prep.backbones.backbone import load_backbone
 from data_prep.datasets.ckplus import read_ckplus
 from data_prep.errors import BadInput
-from data_prep.faces.crops import MARGIN, SquareCrop, crops_of, cut
+from data_prep.faces.crops import MARGIN, SquareCrop, crops_of, extract_crop
 from data_prep.faces.tracking import FaceFollower
-from data_prep.faces.variants import AUGMENTATIONS, ORIGINAL, ROOM, ROTATIONS, Variant, cut_variant, variants_of
+from data_prep.faces.variants import (
+    AUGMENTATIONS,
+    ORIGINAL,
+    ROTATION_BORDER,
+    ROTATIONS,
+    Variant,
+    cut_variant,
+    variants_of,
+)
 from data_prep.media.images import read_image
 from data_prep.store.store import FeatureStore, StoredSequence
 from face_strnn.cli.program import main
@@ -83,7 +91,7 @@ def test_no_rotation_is_the_middle_of_the_wide_cut():
 @pytest.mark.parametrize("degrees", ROTATIONS)
 def test_no_rotation_brings_empty_corners_in(degrees, pixels):
     frame = np.full((600, 600, 3), 201, np.uint8)
-    wide = cut(frame, SquareCrop(300, 300, pixels), pixels, ROOM)
+    wide = extract_crop(frame, SquareCrop(300, 300, pixels), pixels, ROTATION_BORDER)
     assert (cut_variant(wide[None], Variant(degrees), pixels) == 201).all()
 
 
@@ -192,7 +200,9 @@ def test_prepare_makes_flips_beside_what_is_there_and_they_are_the_maps_of_flipp
     sequence = read_ckplus(synthetic).usable().sequences[0]
     frames = [read_image(path) for path in sequence.frames]
     squares = crops_of(FaceFollower().track(frames), margin=MARGIN)
-    wide = np.stack([cut(frame, square, 112, ROOM) for frame, square in zip(frames, squares, strict=True)])
+    wide = np.stack(
+        [extract_crop(frame, square, 112, ROTATION_BORDER) for frame, square in zip(frames, squares, strict=True)]
+    )
     flipped = np.ascontiguousarray(wide[:, 11:123, 11:123][:, :, ::-1])
     expected = load_backbone("vgg11", str(vgg_file()), "pool4")(torch.from_numpy(flipped))
     (entry,) = [one for one in store.entries() if one.sequence == sequence.name and one.flip]

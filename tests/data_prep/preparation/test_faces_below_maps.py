@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from data_prep.datasets.ckplus import read_ckplus
-from data_prep.faces.crops import crops_of, cut, with_room
+from data_prep.faces.crops import crops_of, extract_crop, side_with_border
 from data_prep.faces.detection import FaceDetector
-from data_prep.faces.variants import ROOM
+from data_prep.faces.variants import ROTATION_BORDER
 from data_prep.media.images import read_image
 from data_prep.preparation import recording
 from data_prep.store.faces import FaceStore
@@ -116,10 +116,16 @@ def test_crops_alone_are_cut_by_the_track_with_room_for_a_rotation(kind, prepare
         assert (entry.sequence, entry.subject, entry.emotion) == (sequence.name, sequence.subject, sequence.emotion)
         squares = crops_of(faces.track(entry.sequence).faces, kind)
         by_hand = [
-            cut(read_image(path), square, 48, ROOM) for path, square in zip(sequence.frames, squares, strict=True)
+            extract_crop(read_image(path), square, 48, ROTATION_BORDER)
+            for path, square in zip(sequence.frames, squares, strict=True)
         ]
         stored = crops.crops(entry)
-        assert stored.shape == (entry.frames, with_room(48, ROOM), with_room(48, ROOM), 3)
+        assert stored.shape == (
+            entry.frames,
+            side_with_border(48, ROTATION_BORDER),
+            side_with_border(48, ROTATION_BORDER),
+            3,
+        )
         assert np.array_equal(stored.numpy(), np.stack(by_hand))
 
 

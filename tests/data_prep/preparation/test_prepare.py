@@ -16,8 +16,8 @@ import torch
 from safetensors import safe_open
 
 from data_prep.backbones.backbone import load_backbone
-from data_prep.faces.crops import crops_of, cut, whole
-from data_prep.faces.variants import ORIGINAL, ROOM, cut_variant
+from data_prep.faces.crops import crops_of, extract_crop, resize_whole
+from data_prep.faces.variants import ORIGINAL, ROTATION_BORDER, cut_variant
 from data_prep.media.images import read_image
 from data_prep.preparation.options import PrepareOptions
 from data_prep.preparation.recipe import recipe
@@ -113,7 +113,9 @@ def test_each_crop_kind_ends_in_a_store_with_the_maps_of_these_crops(kind, copy,
     track = FaceStore.open(tmp_path / "out").track("S005_001").faces
     frames = [read_image(path) for path in images_of(copy, "S005", "001")]
     squares = crops_of(track, kind, 0.3)
-    wide = np.stack([cut(frame, square, 112, ROOM) for frame, square in zip(frames, squares, strict=True)])
+    wide = np.stack(
+        [extract_crop(frame, square, 112, ROTATION_BORDER) for frame, square in zip(frames, squares, strict=True)]
+    )
     upright = torch.from_numpy(cut_variant(wide, ORIGINAL, 112))
     expected = torch.cat([backbone(block) for block in upright.split(backbone.block)])
     assert torch.equal(maps_in(folder / "S005_001_rot+00.safetensors"), expected)
@@ -176,7 +178,7 @@ def test_given_faces_of_48_pixels_are_taken_whole_without_a_detector(tmp_path, v
 @pytest.mark.parametrize(("height", "width"), [(48, 48), (40, 60), (300, 200)])
 def test_the_room_around_a_given_face_repeats_its_border(height, width):
     frame = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    taken, bare = whole(frame, 112, ROOM), whole(frame, 112)
+    taken, bare = resize_whole(frame, 112, ROTATION_BORDER), resize_whole(frame, 112)
     room = (len(taken) - 112) // 2
     assert bare.shape == (112, 112, 3) and len(taken) == len(rotate_ready(frame))
     assert np.array_equal(taken[room:-room, room:-room], bare)
@@ -187,7 +189,7 @@ def rotate_ready(frame):
     """The size that a crop with room has when it is cut out of a frame."""
     from data_prep.faces.crops import SquareCrop
 
-    return cut(frame, SquareCrop(20, 20, 20), 112, ROOM)
+    return extract_crop(frame, SquareCrop(20, 20, 20), 112, ROTATION_BORDER)
 
 
 def test_damaged_sequences_are_named_and_the_rest_goes_on(copy, options, tmp_path, capsys):
@@ -236,7 +238,7 @@ def test_a_link_out_of_the_data_set_takes_its_sequence_with_it(copy, options, tm
     status, folder = prepared(tmp_path / "out", *options)
     said = " ".join(capsys.readouterr().out.split())
     assert "synthetic: 3 labelled sequences of 2 subjects" in said
-    assert "notes-4.txt: no image, passed over" in said and "and 2 more notes: `face-strnn check`" in said
+    assert "notes-4.txt: no image, ignored" in said and "and 2 more notes: `face-strnn check`" in said
     (row,) = rows_of(folder / "problems.csv")
     assert status == 2 and (row["sequence"], row["path"]) == ("S010_002", str(image))
     assert [row["sequence"] for row in rows_of(folder / "index.csv")] == ["S005_001", "S010_004"]

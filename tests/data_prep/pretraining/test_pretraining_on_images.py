@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 from data_prep.backbones.backbone import PIXELS_PER_CELL
 from data_prep.backbones.split import split_backbone
 from data_prep.errors import BadInput
-from data_prep.pretraining.drawn_people import draw_person
 from data_prep.pretraining.labelled import pretrain_on_images
 from data_prep.pretraining.labelled_crops import LabelledCrops
 from data_prep.pretraining.labelled_images import LabelledImage, digest_of, find_labelled_images
 from data_prep.pretraining.learning import PretrainingOptions
+from data_prep.pretraining.synthetic_people import draw_person
 from data_prep.synthetic.face import draw_face
 from data_prep.synthetic.identity import sample_identity
 from data_prep.synthetic.places import BOX_MIDDLE, BOX_SIDE
@@ -153,7 +153,7 @@ def test_mtcnn_cuts_faces_out_of_whole_frames_and_what_shows_none_is_told(tmp_pa
     images, _ = find_labelled_images(root)
     cut = LabelledCrops(tmp_path / "crops", images, "mtcnn", 112)
     cut.folder.mkdir()
-    cut.cut(1, lambda _: None)
+    cut.extract(1, lambda _: None)
     places, damaged, faceless = cut.outcomes()
     assert [images[place].path.name for place in places] == ["face.png"]
     assert [image.path.name for image in faceless] == ["wall.png"]

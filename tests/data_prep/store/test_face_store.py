@@ -28,7 +28,7 @@ def store(tmp_path):
 
 
 def test_a_track_comes_back_bit_for_bit(store):
-    faces = FaceTrack((None, face("detected", 1), face("checked", 2), face("bridged", 3), None))
+    faces = FaceTrack((None, face("detected", 1), face("refined", 2), face("interpolated", 3), None))
     store.write_track(SequenceTrack("S005_001", "0" * 64, 5, faces))
     track = FaceStore.open(store.folder).track("S005_001", "0" * 64)
     assert (track.sequence, track.source, track.n_frames, track.usable) == ("S005_001", "0" * 64, 5, range(1, 4))

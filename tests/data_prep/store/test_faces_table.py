@@ -18,7 +18,7 @@ def face(how, seed):
 @pytest.fixture
 def tracks():
     return {
-        "S005_001": FaceTrack((None, face("detected", 1), face("checked", 2), face("bridged", 3))),
+        "S005_001": FaceTrack((None, face("detected", 1), face("refined", 2), face("interpolated", 3))),
         'a name, with a comma and "quotes"': FaceTrack((face("detected", 4),)),
         "nobody": FaceTrack((None, None)),
     }
@@ -49,7 +49,7 @@ def test_each_frame_has_a_row_with_its_number_and_named_columns(tmp_path, tracks
     write_faces(tmp_path / "faces.csv", tracks.items())
     rows = rows_of(tmp_path / "faces.csv")
     assert [(row["frame"], row["how"]) for row in rows[:4]] == [
-        ("1", "none"), ("2", "detected"), ("3", "checked"), ("4", "bridged")
+        ("1", "none"), ("2", "detected"), ("3", "refined"), ("4", "interpolated")
     ]  # fmt: skip
     assert rows[0]["left"] == rows[0]["probability"] == rows[0]["mouth_right_y"] == ""
     written = tracks["S005_001"].faces[1]

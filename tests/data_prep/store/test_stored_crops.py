@@ -11,8 +11,8 @@ import torch
 
 from data_prep.backbones.backbone import load_backbone
 from data_prep.errors import BadInput
-from data_prep.faces.crops import with_room
-from data_prep.faces.variants import ROOM
+from data_prep.faces.crops import side_with_border
+from data_prep.faces.variants import ROTATION_BORDER
 from data_prep.store.crops import read_crops
 from data_prep.store.faces import FaceStore
 from data_prep.store.store import FeatureStore
@@ -45,7 +45,7 @@ def upright(store):
 def test_there_is_one_file_for_each_sequence_and_none_for_rotated_copies(store):
     assert set(crop_files(store)) == {f"{entry.sequence}.safetensors" for entry in store.entries()}
     for entry in upright(store):
-        side = with_room(112, ROOM)
+        side = side_with_border(112, ROTATION_BORDER)
         crops = read_crops(store, entry)
         assert crops.dtype == torch.uint8 and crops.shape == (entry.frames, side, side, 3)
 
@@ -53,7 +53,7 @@ def test_there_is_one_file_for_each_sequence_and_none_for_rotated_copies(store):
 def test_their_middle_gives_the_stored_maps_to_the_bit(store, vgg_file):
     backbone = load_backbone("vgg11", str(vgg_file()), "pool4")
     for entry in upright(store)[:3]:
-        beyond = (with_room(112, ROOM) - 112) // 2
+        beyond = (side_with_border(112, ROTATION_BORDER) - 112) // 2
         crops = read_crops(store, entry)[:, beyond:-beyond, beyond:-beyond]
         maps = torch.cat([backbone(block) for block in crops.split(backbone.block)])
         assert torch.equal(maps, store.maps(entry))

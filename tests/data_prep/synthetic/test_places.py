@@ -7,7 +7,7 @@ from data_prep.datasets.emotions import EMOTIONS
 from data_prep.faces.crops import crops_of
 from data_prep.faces.tracking import FaceFollower
 from data_prep.synthetic.dataset import first_subjects
-from data_prep.synthetic.places import emotion_places, in_crop, moved_places, neutral_landmarks
+from data_prep.synthetic.places import emotion_cells, in_crop, moved_cells, neutral_landmarks
 from data_prep.synthetic.sequences import sample_sequence
 from face_strnn.saliency.face_outline import face_outline
 
@@ -40,7 +40,7 @@ def test_the_mean_face_lies_where_drawn_faces_lie_in_their_crops(drawn_landmarks
 
 
 def test_units_of_the_mouth_move_lower_rows_and_units_of_the_brows_upper_rows():
-    smile, brows, jaw = moved_places([12]), moved_places([1, 2]), moved_places([26])
+    smile, brows, jaw = moved_cells([12]), moved_cells([1, 2]), moved_cells([26])
     assert smile[4:6, 2].any() and smile[4:6, 4].any()  # both corners of the mouth
     assert not smile[:4].any()
     assert brows[1:3].any() and not brows[3:].any()
@@ -48,24 +48,24 @@ def test_units_of_the_mouth_move_lower_rows_and_units_of_the_brows_upper_rows():
 
 
 def test_a_unit_of_one_half_of_the_face_moves_that_half():
-    right, left = moved_places(["R12"]), moved_places(["L12"])
+    right, left = moved_cells(["R12"]), moved_cells(["L12"])
     assert right[:, LEFT_HALF].any() and not right[:, RIGHT_HALF].any()  # the subject's right is left in the image
     assert left[:, RIGHT_HALF].any() and not left[:, LEFT_HALF].any()
-    np.testing.assert_array_equal(right | left, moved_places([12]))
+    np.testing.assert_array_equal(right | left, moved_cells([12]))
 
 
 def test_every_emotion_moves_some_places_and_never_the_corners_of_the_crop():
     for emotion in EMOTIONS:
-        moved = emotion_places(emotion)
+        moved = emotion_cells(emotion)
         assert 4 <= moved.sum() <= 25
         assert not moved[[0, 0, 6, 6], [0, 6, 0, 6]].any()
-    assert not emotion_places("contempt")[:3].any()
-    assert emotion_places("surprise")[1:3].any() and emotion_places("surprise")[5:].any()
+    assert not emotion_cells("contempt")[:3].any()
+    assert emotion_cells("surprise")[1:3].any() and emotion_cells("surprise")[5:].any()
 
 
 def test_a_wider_crop_and_a_finer_grid_keep_the_places_on_the_face():
     assert np.ptp(neutral_landmarks(0.5), axis=0) == pytest.approx(np.ptp(neutral_landmarks(0.2), axis=0) * 1.2 / 1.5)
-    fine, coarse = moved_places([12], (14, 14)), moved_places([12], (7, 7))
+    fine, coarse = moved_cells([12], (14, 14)), moved_cells([12], (7, 7))
     halves = fine.reshape(7, 2, 7, 2).any(axis=(1, 3))
     assert not (halves & ~coarse).any()
 

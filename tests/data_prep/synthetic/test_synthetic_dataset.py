@@ -1,4 +1,4 @@
-"""The stand-in data set: drawn faces in CK+'s layout."""
+"""The synthetic data set: drawn faces in CK+'s layout."""
 
 from collections import Counter
 from itertools import pairwise

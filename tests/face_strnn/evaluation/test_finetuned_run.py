@@ -13,7 +13,7 @@ from safetensors import safe_open
 from small_network import SMALL_NETWORK
 
 from data_prep.backbones.backbone import load_backbone
-from data_prep.faces.crops import SquareCrop, cut
+from data_prep.faces.crops import SquareCrop, extract_crop
 from data_prep.preparation.recipe import recipe
 from data_prep.store.faces import FaceStore
 from data_prep.store.store import FeatureStore, StoredSequence
@@ -184,7 +184,7 @@ def test_predictions_are_the_mean_over_folds_each_with_its_own_backbone(finetune
     ensemble = Ensemble.of_run(finetuned_run, str(vgg_file()))
     found = ensemble.probabilities(ensemble.maps(images, [crop] * 3))
     split = split_for_finetuning(load_backbone("vgg11", str(vgg_file()), "pool4"), "last-block")
-    faces = torch.from_numpy(np.stack([cut(image, crop, 112) for image in images]))
+    faces = torch.from_numpy(np.stack([extract_crop(image, crop, 112) for image in images]))
     outputs = []
     for fold in (1, 2):
         checkpoint = finetuned_run / "checkpoints" / f"fold-{fold:02d}.safetensors"

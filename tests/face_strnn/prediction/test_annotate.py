@@ -83,7 +83,7 @@ def test_every_picture_says_what_the_models_learned_from(data, face):
 @pytest.mark.parametrize("size", [(20, 24), (1080, 1920)])
 def test_frames_of_any_size_can_be_drawn_with_a_face_at_their_edge(size):
     one = moment(0, 0.0, size=size)
-    at_edge = Moment(one.instant, one.image, Face(np.array([-9.0, -5, 900, 15]), 1.0, np.zeros((5, 2)), "checked"))
+    at_edge = Moment(one.instant, one.image, Face(np.array([-9.0, -5, 900, 15]), 1.0, np.zeros((5, 2)), "refined"))
     for shown in (at_edge, Moment(one.instant, one.image, at_edge.face, one.probabilities)):
         assert draw(shown, CLASSES, "CK+").shape[0] == size[0]
 

@@ -1,4 +1,4 @@
-"""Pretraining on drawn faces: what learns, what stays, and that an interrupted one ends in the same bytes."""
+"""Pretraining on synthetic faces: what learns, what stays, and that an interrupted one ends in the same bytes."""
 
 import json
 from pathlib import Path
@@ -10,12 +10,12 @@ from safetensors.torch import load_file
 
 from data_prep.backbones.backbone import PIXELS_PER_CELL, load_backbone
 from data_prep.backbones.split import split_backbone
-from data_prep.pretraining import drawn
-from data_prep.pretraining.drawn import pretrain_on_drawn_faces
-from data_prep.pretraining.drawn_people import draw_person
-from data_prep.pretraining.drawn_store import DrawnStore
-from data_prep.pretraining.drawn_task import DrawnTask
+from data_prep.pretraining import synthetic
 from data_prep.pretraining.learning import PretrainingOptions, learn
+from data_prep.pretraining.synthetic import pretrain_on_synthetic_faces
+from data_prep.pretraining.synthetic_people import draw_person
+from data_prep.pretraining.synthetic_store import SyntheticStore
+from data_prep.pretraining.synthetic_task import SyntheticTask
 from face_strnn.cli.program import main
 
 SIDE = 35
@@ -26,7 +26,7 @@ SEED = 4
 def small(monkeypatch):
     """Crops of 32 pixels, whose maps are 2 x 2, and a probe of two people."""
     monkeypatch.setitem(PIXELS_PER_CELL, "pool4", SIDE // 7)
-    monkeypatch.setattr(drawn, "PROBE_PEOPLE", (2, 2))
+    monkeypatch.setattr(synthetic, "PROBE_PEOPLE", (2, 2))
 
 
 @pytest.fixture(scope="session")
@@ -35,28 +35,28 @@ def start(vgg_file) -> str:
 
 
 @pytest.fixture(scope="session")
-def twelve_people(tmp_path_factory, start) -> DrawnStore:
-    store = DrawnStore(tmp_path_factory.mktemp("people"), "learning", 12, SEED)
+def twelve_people(tmp_path_factory, start) -> SyntheticStore:
+    store = SyntheticStore(tmp_path_factory.mktemp("people"), "learning", 12, SEED)
     store.draw(split_backbone("vgg11", start, "pool4", 1), SIDE, 1, lambda _: None)
     return store
 
 
 def whole_run(start: str, out: Path, progress=lambda *_: None, jobs=1):
     backbone = split_backbone("vgg11", start, "pool4", 1)
-    return pretrain_on_drawn_faces(backbone, out, 64, PretrainingOptions(2, keep=0.5, seed=SEED), jobs, progress)
+    return pretrain_on_synthetic_faces(backbone, out, 64, PretrainingOptions(2, keep=0.5, seed=SEED), jobs, progress)
 
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory, start):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PIXELS_PER_CELL, "pool4", SIDE // 7)
-        patch.setattr(drawn, "PROBE_PEOPLE", (2, 2))
+        patch.setattr(synthetic, "PROBE_PEOPLE", (2, 2))
         return whole_run(start, tmp_path_factory.mktemp("backbones") / "drawn.safetensors")
 
 
 def test_every_head_and_every_learning_layer_gets_a_gradient_and_the_lower_blocks_none(start, twelve_people):
     backbone = split_backbone("vgg11", start, "pool4", 1)
-    task = DrawnTask(backbone, twelve_people, 0.5, SEED)
+    task = SyntheticTask(backbone, twelve_people, 0.5, SEED)
     batch = next(task.batches(0))
     task.loss(batch, heads_only=False).backward()
     learning = {**dict(backbone.trained.named_parameters()), **dict(task.heads.named_parameters())}
@@ -66,14 +66,14 @@ def test_every_head_and_every_learning_layer_gets_a_gradient_and_the_lower_block
 
 def test_while_the_heads_learn_alone_the_backbone_gets_no_gradient(start, twelve_people):
     backbone = split_backbone("vgg11", start, "pool4", 1)
-    task = DrawnTask(backbone, twelve_people, 0.5, SEED)
+    task = SyntheticTask(backbone, twelve_people, 0.5, SEED)
     task.loss(next(task.batches(0)), heads_only=True).backward()
     assert all(parameter.grad is None for parameter in backbone.trained.parameters())
 
 
 def test_the_loss_of_a_change_is_that_of_a_literal_loop(start, twelve_people):
     backbone = split_backbone("vgg11", start, "pool4", 1)
-    task = DrawnTask(backbone, twelve_people, 0.0, SEED)
+    task = SyntheticTask(backbone, twelve_people, 0.0, SEED)
     batch = next(task.batches(0))
     with torch.no_grad():
         losses = task.heads(batch.starting, batch, 4)
@@ -100,7 +100,7 @@ def test_a_batch_holds_what_was_drawn_and_the_maps_of_the_whole_network(start, t
 def test_keeping_near_the_starting_maps_keeps_near_them(start, twelve_people, tmp_path):
     def moved(keep: float) -> float:
         backbone = split_backbone("vgg11", start, "pool4", 1)
-        task = DrawnTask(backbone, twelve_people, keep, SEED)
+        task = SyntheticTask(backbone, twelve_people, keep, SEED)
         learn(backbone, task, PretrainingOptions(3, rate=1e-3), tmp_path / f"{keep}.pt")
         batch = twelve_people.batch([11])
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Pretraining on drawn faces, from the drawing to the file."""
+"""Pretraining on synthetic faces, from the drawing to the weights file."""
 
 import json
 from collections.abc import Mapping
@@ -8,28 +8,28 @@ from pathlib import Path
 from data_prep.backbones.own_files import write_backbone
 from data_prep.backbones.split import SplitBackbone
 from data_prep.errors import BadInput
-from data_prep.pretraining.drawn_people import FACES_OF
-from data_prep.pretraining.drawn_store import DrawnStore
-from data_prep.pretraining.drawn_task import DrawnTask
 from data_prep.pretraining.learning import Epoch, PretrainingOptions, Progress, learn
 from data_prep.pretraining.probe import Probed, probe
+from data_prep.pretraining.synthetic_people import FACES_OF
+from data_prep.pretraining.synthetic_store import SyntheticStore
+from data_prep.pretraining.synthetic_task import SyntheticTask
 from data_prep.pretraining.work_folder import WorkFolder, finished
 
 LEAST = 64
-"""Faces: sixteen people, of whom two are set aside."""
+"""Least number of faces: sixteen people, of whom two are for validation."""
 
 PROBE_PEOPLE = (6, 50)
-"""Fewest and most people that the probe learns from; as many are tested."""
+"""Fewest and most people that the probe is trained on; it is tested on as many."""
 
 
 @dataclass(frozen=True)
-class DrawnResult:
-    """What came of it.
+class SyntheticResult:
+    """Result of pretraining on synthetic faces.
 
     Attributes:
         path: the file.
         before, after: the probe on the starting weights and on the new ones.
-        history: of learning, the epochs of the heads alone first.
+        history: of the training, the epochs of only the heads first.
     """
 
     path: Path
@@ -38,26 +38,26 @@ class DrawnResult:
     history: list[Epoch]
 
     @classmethod
-    def of(cls, path: Path, facts: Mapping[str, str]) -> "DrawnResult":
+    def of(cls, path: Path, facts: Mapping[str, str]) -> "SyntheticResult":
         """Read it from a file's header."""
         before, after, history = (json.loads(facts[name]) for name in ("probe_before", "probe_after", "history"))
         return cls(path, Probed(**before), Probed(**after), [Epoch(**epoch) for epoch in history])
 
 
-def pretrain_on_drawn_faces(
+def pretrain_on_synthetic_faces(
     backbone: SplitBackbone,
     out: Path,
     faces: int,
     options: PretrainingOptions,
     jobs: int = 1,
     progress: Progress = lambda *_: None,
-) -> DrawnResult:
+) -> SyntheticResult:
     """Draw faces, train a backbone on them, and write it. An interrupted training resumes, to the same bytes.
 
     Args:
         backbone: as it starts.
         out: the file, ``.safetensors``; what is kept meanwhile lies beside it.
-        faces: how many are drawn to learn from, four of each person.
+        faces: number of faces to train on, four of each person.
         options: how; the people are drawn from the seed too.
         jobs: processes that draw; -1 for one per core.
         progress: told how far it is.
@@ -66,20 +66,20 @@ def pretrain_on_drawn_faces(
         BadInput: too few faces, or ``out`` is taken.
     """
     if faces < LEAST:
-        raise BadInput(f"--synthetic {faces}: too few to learn from and to set some aside; give {LEAST} or more")
+        raise BadInput(f"--synthetic {faces}: too few for training and validation; give {LEAST} or more")
     people = faces // FACES_OF["mixed"]
     settings = {**backbone.settings(), "synthetic": faces, **asdict(options)}
     if (facts := finished(out, settings)) is not None:
-        return DrawnResult.of(out, facts)
+        return SyntheticResult.of(out, facts)
     fewest, most = PROBE_PEOPLE
     probed = min(max(people // 10, fewest), most)
     pixels, seed = backbone.whole.crop_pixels, options.seed
     with WorkFolder(out, settings) as work:
-        learned = DrawnStore(work.folder, "learning", people, seed)
+        learned = SyntheticStore(work.folder, "learning", people, seed)
         probes = [
-            DrawnStore(work.folder, "probe", probed, seed, "emotions"),
-            DrawnStore(work.folder, "probe-test", probed, seed, "emotions"),
-            DrawnStore(work.folder, "probe-test", probed, seed, "emotions", "unseen"),
+            SyntheticStore(work.folder, "probe", probed, seed, "emotions"),
+            SyntheticStore(work.folder, "probe-test", probed, seed, "emotions"),
+            SyntheticStore(work.folder, "probe-test", probed, seed, "emotions", "unseen"),
         ]
         n_faces = sum(store.people * store.faces_each for store in (learned, *probes))
         done = 0
@@ -92,7 +92,7 @@ def pretrain_on_drawn_faces(
         for store in (*probes, learned):
             store.draw(backbone, pixels, jobs, advance)
         before = work.once("probe-before", lambda: asdict(probe(backbone, *probes)))
-        task = DrawnTask(backbone, learned, options.keep, seed)
+        task = SyntheticTask(backbone, learned, options.keep, seed)
         history = learn(backbone, task, options, work.folder / "checkpoint.pt", progress)
         after = probe(backbone, *probes)
         facts = {
@@ -103,4 +103,4 @@ def pretrain_on_drawn_faces(
             **work.facts,
         }
         write_backbone(out, backbone.whole.architecture, backbone.state(), backbone.whole.preprocessing, facts)
-    return DrawnResult.of(out, facts)
+    return SyntheticResult.of(out, facts)

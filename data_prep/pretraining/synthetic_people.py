@@ -1,4 +1,4 @@
-"""Endless drawn people, each at rest and in motion, with what their faces do: action units, landmarks, emotion."""
+"""An endless supply of synthetic people, each at rest and in motion, with action units, landmarks and emotions."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from data_prep.datasets.emotions import CODE_OF_EMOTION, EMOTIONS
-from data_prep.faces.crops import MARGIN, SquareCrop, cut
+from data_prep.faces.crops import MARGIN, SquareCrop, extract_crop
 from data_prep.pretraining.recording_style import Style, in_style
 from data_prep.synthetic.action_units import ACTION_UNITS, LIP_PARTERS, saturate
 from data_prep.synthetic.expressions import sample_expression
@@ -32,7 +32,7 @@ _APART = 256
 
 
 @dataclass(frozen=True, eq=False)
-class DrawnPerson:
+class SyntheticPerson:
     """A person's faces as a network sees them, and the truth about them.
 
     Attributes:
@@ -79,7 +79,7 @@ def varied_identity(rng: np.random.Generator) -> Identity:
 
 def draw_person(
     seed: int, purpose: Purpose, number: int, pixels: int, movements: Movements = "mixed", style: Style = "varied"
-) -> DrawnPerson:
+) -> SyntheticPerson:
     """Draw one person; the arguments alone decide every byte.
 
     Args:
@@ -100,9 +100,9 @@ def draw_person(
     for change in strengths:
         drawing = draw_face(identity, change, _view(rng, gaze), rng)
         colour = drawing.image[..., ::-1] if drawing.image.ndim == 3 else np.repeat(drawing.image[..., None], 3, 2)
-        images.append(cut(np.ascontiguousarray(colour), crop, pixels))
+        images.append(extract_crop(np.ascontiguousarray(colour), crop, pixels))
         landmarks.append(_within(drawing.landmarks, crop))
-    return DrawnPerson(
+    return SyntheticPerson(
         in_style(np.stack(images), style, int(rng.integers(2**31))),
         saturate(identity.resting + np.stack(strengths)).astype(np.float32),
         np.stack(landmarks).astype(np.float32),

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from data_prep.datasets.emotions import CODE_OF_EMOTION, EMOTIONS
-from data_prep.pretraining import drawn_people
-from data_prep.pretraining.drawn_people import NO_EMOTION, draw_person, varied_identity
+from data_prep.pretraining import synthetic_people
 from data_prep.pretraining.recording_style import in_style
+from data_prep.pretraining.synthetic_people import NO_EMOTION, draw_person, varied_identity
 from data_prep.synthetic.action_units import ROW_OF_UNIT, activation, saturate
 from data_prep.synthetic.face import draw_face
 from data_prep.synthetic.identity import sample_identity
@@ -25,7 +25,7 @@ def drawn(monkeypatch):
         calls.append((identity, units, drawing))
         return drawing
 
-    monkeypatch.setattr(drawn_people, "draw_face", validation)
+    monkeypatch.setattr(synthetic_people, "draw_face", validation)
     return calls
 
 
@@ -57,8 +57,8 @@ def test_landmarks_given_as_targets_lie_on_the_crop_where_they_were_drawn(drawn,
             image[round(y) - 1 : round(y) + 2, round(x) - 1 : round(x) + 2] = 255
         return replace(drawing, image=image)
 
-    monkeypatch.setattr(drawn_people, "draw_face", dotted)
-    monkeypatch.setattr(drawn_people, "in_style", lambda crops, *_: crops)
+    monkeypatch.setattr(synthetic_people, "draw_face", dotted)
+    monkeypatch.setattr(synthetic_people, "in_style", lambda crops, *_: crops)
     pixels = 400
     for number in range(3):
         person = draw_person(1, "learning", number, pixels)

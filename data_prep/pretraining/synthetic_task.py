@@ -1,4 +1,4 @@
-"""Learning from drawn people: the truth about each face, and a pull towards the maps that were there at first."""
+"""Training on synthetic people: losses of each face's predictions, and distillation of the initial maps."""
 
 from collections.abc import Iterator
 from copy import deepcopy
@@ -9,26 +9,27 @@ from torch import Tensor
 from torch.nn import functional
 
 from data_prep.backbones.split import SplitBackbone
-from data_prep.pretraining.drawn_store import DrawnBatch, DrawnStore
 from data_prep.pretraining.face_heads import FaceHeads
+from data_prep.pretraining.synthetic_store import SyntheticBatch, SyntheticStore
 
 PEOPLE_PER_BATCH = 8
 HELD_OUT_SHARE = 0.1
-"""Share of the people that are set aside for choosing the epoch."""
+"""Share of the people for validation, which chooses the epoch."""
 
 
-class DrawnTask:
+class SyntheticTask:
     """A task of :func:`data_prep.pretraining.learning.learn`.
 
     Args:
         backbone: what learns; it must not have learned yet.
         store: whose people it learns from, all drawn.
         keep: weight of the mean squared difference to the starting maps, standardised (feature distillation, as in
-            Li and Hoiem, "Learning without Forgetting", ECCV 2016): drawn faces must not make it forget real images.
+            Li and Hoiem, "Learning without Forgetting", ECCV 2016), so that training on synthetic faces does not make
+            it forget real images.
         seed: of the heads and of the order of the people.
     """
 
-    def __init__(self, backbone: SplitBackbone, store: DrawnStore, keep: float, seed: int) -> None:
+    def __init__(self, backbone: SplitBackbone, store: SyntheticStore, keep: float, seed: int) -> None:
         self.backbone, self.store, self.keep, self.seed = backbone, store, keep, seed
         n_held_out = max(1, round(HELD_OUT_SHARE * store.people))
         self.learned_from = range(store.people - n_held_out)
@@ -41,13 +42,13 @@ class DrawnTask:
         deviation = deviation.clamp(min=float(deviation.median()) / 10)
         self.heads = FaceHeads(mean, deviation, tuple(maps.shape[2:]), generator).to(backbone.whole.device)
 
-    def batches(self, epoch: int) -> Iterator[DrawnBatch]:
+    def batches(self, epoch: int) -> Iterator[SyntheticBatch]:
         """Give all people once, eight at a time, in an order of the epoch's own."""
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.learned_from))
         for first in range(0, len(order), PEOPLE_PER_BATCH):
             yield self._read(order[first : first + PEOPLE_PER_BATCH])
 
-    def loss(self, batch: DrawnBatch, heads_only: bool) -> Tensor:
+    def loss(self, batch: SyntheticBatch, heads_only: bool) -> Tensor:
         """Return the heads' loss, plus the pull towards the starting maps."""
         if heads_only:
             return self.heads(batch.starting, batch, self.store.faces_each).total
@@ -69,10 +70,12 @@ class DrawnTask:
                 total += len(people) * float(self.heads(maps, batch, self.store.faces_each).total)
         return total / len(self.held_out)
 
-    def _read(self, people: np.ndarray | range) -> DrawnBatch:
+    def _read(self, people: np.ndarray | range) -> SyntheticBatch:
         batch = self.store.batch([int(person) for person in people])
         tensors = (batch.below, batch.starting, batch.units, batch.landmarks, batch.emotions)
-        return DrawnBatch(*(None if tensor is None else tensor.to(self.backbone.whole.device) for tensor in tensors))
+        return SyntheticBatch(
+            *(None if tensor is None else tensor.to(self.backbone.whole.device) for tensor in tensors)
+        )
 
     @torch.no_grad()
     def _first_maps(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""Drawn people on disk while a backbone learns from them: drawn once, with all that does not change while it learns."""
+"""Synthetic people on disk during training: drawn once, with everything that does not change in training."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 from data_prep.backbones.split import SplitBackbone
-from data_prep.pretraining.drawn_people import FACES_OF, DrawnPerson, Movements, Purpose, draw_person
 from data_prep.pretraining.recording_style import Style
+from data_prep.pretraining.synthetic_people import FACES_OF, Movements, Purpose, SyntheticPerson, draw_person
 from data_prep.tensor_files import write_tensors
 
 PEOPLE_PER_FILE = 8
@@ -23,14 +23,14 @@ FILES_AHEAD = 64
 
 
 @dataclass(frozen=True, eq=False)
-class DrawnBatch:
-    """Faces of some people, all faces of a person after one another.
+class SyntheticBatch:
+    """Faces of some people, the faces of each person consecutive.
 
     Attributes:
         below: what the learning part of a backbone sees, (n, channels, h, w), or pixels uint8 (n, side, side, 3) where
             all of it learns.
         starting: maps of the backbone as it was at first, float32 (n, channels, h, w); None from scratch.
-        units, landmarks, emotions: as :class:`data_prep.pretraining.drawn_people.DrawnPerson` has them, (n, ...).
+        units, landmarks, emotions: see :class:`data_prep.pretraining.synthetic_people.SyntheticPerson`, (n, ...).
     """
 
     below: Tensor
@@ -41,12 +41,12 @@ class DrawnBatch:
 
 
 @dataclass(frozen=True)
-class DrawnStore:
+class SyntheticStore:
     """People drawn for one purpose, in files of eight.
 
     Attributes:
         folder: of the files.
-        purpose, movements, style: see :func:`data_prep.pretraining.drawn_people.draw_person`.
+        purpose, movements, style: see :func:`data_prep.pretraining.synthetic_people.draw_person`.
         people: how many.
         seed: of the drawing.
     """
@@ -85,7 +85,7 @@ class DrawnStore:
                     self._write(self._path(numbers[0]), people, backbone)
                     progress(self.faces_each * len(numbers))
 
-    def batch(self, people: Sequence[int]) -> DrawnBatch:
+    def batch(self, people: Sequence[int]) -> SyntheticBatch:
         """Read all faces of some people, in the order given."""
         parts: dict[str, list[Tensor]] = {}
         for person in people:
@@ -96,12 +96,12 @@ class DrawnStore:
         tensors = {name: torch.cat(of_people) for name, of_people in parts.items()}
         below = tensors["below"] if tensors["below"].dtype == torch.uint8 else _channels_last(tensors["below"])
         starting = _channels_last(tensors["starting"]) if "starting" in tensors else None
-        return DrawnBatch(below, starting, tensors["units"], tensors["landmarks"], tensors["emotions"])
+        return SyntheticBatch(below, starting, tensors["units"], tensors["landmarks"], tensors["emotions"])
 
     def _path(self, person: int) -> Path:
         return self.folder / f"{self.purpose}-{self.style}-{person // PEOPLE_PER_FILE:06}.safetensors"
 
-    def _write(self, path: Path, people: Sequence[DrawnPerson], backbone: SplitBackbone) -> None:
+    def _write(self, path: Path, people: Sequence[SyntheticPerson], backbone: SplitBackbone) -> None:
         images = torch.from_numpy(np.concatenate([person.images for person in people]))
         tensors = {
             name: torch.from_numpy(np.concatenate([getattr(person, name) for person in people]))
@@ -117,7 +117,7 @@ class DrawnStore:
 
 def _draw(
     seed: int, purpose: Purpose, pixels: int, movements: Movements, style: Style, numbers: Sequence[int]
-) -> list[DrawnPerson]:
+) -> list[SyntheticPerson]:
     return [draw_person(seed, purpose, number, pixels, movements, style) for number in numbers]
 
 
