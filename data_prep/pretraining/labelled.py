@@ -23,16 +23,16 @@ from data_prep.pretraining.work_folder import WorkFolder, finished
 
 @dataclass(frozen=True)
 class LabelledResult:
-    """What came of it.
+    """Result of pretraining on labelled images.
 
     Attributes:
         path: the file.
         accuracy, mean_class_recall: on the images that are held out, 0 to 1.
-        images: how many were learned from, chose the epoch, and were held out.
+        images: numbers of images for training, for validation and held out.
         classes: emotions that there are images of.
         history: of learning, the epochs of the heads alone first.
         without_face: images in which MTCNN finds no face.
-        problems: what cannot be used, and should be put right or moved away.
+        problems: unusable files, which should be corrected or removed.
         problems_table: the file that lists both, or None where there are none.
     """
 
@@ -58,7 +58,8 @@ def pretrain_on_images(
 ) -> LabelledResult:
     """Train a backbone on a folder of labelled images, and write it. An interrupted training resumes.
 
-    A tenth of the images, chosen by their content, is held out for the accuracy, another tenth chooses the epoch.
+    A tenth of the images, chosen by their content, is the test set, another tenth the validation set, which chooses the
+    epoch.
 
     Args:
         backbone: as it starts.

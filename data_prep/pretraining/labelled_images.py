@@ -11,10 +11,10 @@ from data_prep.errors import BadInput
 from data_prep.media.images import read_bytes
 
 Part = Literal["learning", "choosing", "held-out"]
-"""What an image is for: learned from, choosing the epoch, or the accuracy that is reported."""
+"""Parts of the images: training, validation (choice of the epoch), and test (reported accuracy)."""
 
 PART_SHARE = 0.1
-"""Share of the images that choose the epoch, and as many that are held out."""
+"""Share of the images for validation, and as many that are held out."""
 
 ENDINGS = (".png", ".jpg", ".jpeg")
 
@@ -47,7 +47,7 @@ def find_labelled_images(root: Path) -> tuple[list[LabelledImage], list[Problem]
 
     Args:
         root: holds a folder for each emotion, spelled as :func:`data_prep.datasets.emotions.emotion_named`
-            understands, and in it PNG or JPEG files, at any depth. Hidden files are passed over.
+            understands, and in it PNG or JPEG files, at any depth. Hidden files are ignored.
 
     Raises:
         BadInput: no such folder, no images, or images of a single class.

@@ -63,7 +63,7 @@ class LabelledTask:
             yield torch.from_numpy(np.stack([disturb(image=crop)["image"] for crop in crops.numpy()])), codes
 
     def loss(self, batch: tuple[Tensor, Tensor], heads_only: bool) -> Tensor:
-        """Return the cross entropy, plus the pull towards the starting maps where one was asked for."""
+        """Return the cross entropy, plus the distance to the initial maps if ``keep`` is not zero."""
         crops, codes = batch
         below = self.backbone.frozen_maps(crops)
         with torch.set_grad_enabled(not heads_only):
@@ -75,7 +75,7 @@ class LabelledTask:
         return loss
 
     def held_out_loss(self) -> float:
-        """Return the cross entropy on the images that choose the epoch."""
+        """Return the cross entropy on the validation images."""
         logits, codes = self.answers("choosing")
         return float(functional.cross_entropy(logits, codes))
 

@@ -29,7 +29,7 @@ Progress = Callable[[str, int, int], None]
 
 
 class Task(Protocol):
-    """What is learned, and from what."""
+    """A training task: batches and losses."""
 
     heads: nn.Module
     steps: int
@@ -42,7 +42,7 @@ class Task(Protocol):
         """Return the loss of a batch; with ``heads_only`` the maps need no gradient."""
 
     def held_out_loss(self) -> float:
-        """Return the loss on what is set aside for choosing the epoch."""
+        """Return the loss on the validation set."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class PretrainingOptions:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What came of an epoch: the mean training loss, and the loss on what was set aside."""
+    """Result of an epoch: the mean training loss, and the validation loss."""
 
     loss: float
     held_out: float

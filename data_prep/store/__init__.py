@@ -1,1 +1,1 @@
-"""What lies on disk: crops, tracks and pooling maps, with their tables."""
+"""Stores on disk: tracks, crops and pooling maps, with their tables."""

@@ -1,7 +1,7 @@
 """A contact sheet: first, middle and apex crop of every sequence, to see at a glance what the networks see.
 
-It shows the subjects' faces. It is a file for the holder of the data set alone and says so on each page; nothing else
-takes pictures from it.
+It shows the subjects' faces: it is only for the holder of the data set and says so on each page. No other output uses
+its pictures.
 """
 
 from collections.abc import Sequence
@@ -30,8 +30,8 @@ WARNING = "Shows subjects' faces: a local file, not to be passed on."
 class ContactSheet:
     """Pages of thumbnails, ``contact-sheet-01.png`` and so on, written as they fill; only one is held in memory.
 
-    When it is closed, pages of an earlier, longer sheet in the same folder are removed; when its block raises, what was
-    not written yet is dropped.
+    On closing, pages of an earlier, longer sheet in the same folder are removed; if its block raises, unwritten pages
+    are discarded.
 
     Args:
         folder: an existing folder that the pages are written to.
@@ -56,7 +56,7 @@ class ContactSheet:
             self.close()
 
     def add(self, name: str, emotion: str, crops: Sequence[np.ndarray]) -> None:
-        """Put a sequence in the next place.
+        """Add a sequence in the next cell of the page.
 
         Args:
             name: the sequence's.
@@ -98,10 +98,10 @@ class ContactSheet:
 
 
 def thumbnail(crop: np.ndarray) -> np.ndarray:
-    """Shrink a crop uint8 (n, n, 3) to the :data:`THUMBNAIL` pixels a side that a sheet shows."""
+    """Shrink a crop uint8 (n, n, 3) to :data:`THUMBNAIL` pixels a side."""
     return cv2.resize(crop, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
 
 
 def _shortened(text: str, length: int) -> str:
-    """The end of a name tells one sequence from the next."""
+    """Shorten a name at its beginning, because its end identifies the sequence."""
     return text if len(text) <= length else "..." + text[3 - length :]

@@ -1,4 +1,4 @@
-"""Face crops on disk, cut in one way: one safetensors file per sequence, none for rotated or flipped copies.
+"""Face crops of one kind on disk: one safetensors file per sequence, none for rotated or flipped copies.
 
 They show subjects' faces.
 """
@@ -27,8 +27,8 @@ def crops_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
 class CropStore(SequenceStore):
     """The crops of a data set's sequences: uint8 (frames, side, side, 3), RGB, with a border for rotations.
 
-    A folder in a :class:`data_prep.store.faces.FaceStore`, with its own index and list of what was left out. It also
-    keeps the pictures of the contact sheet, which is why it may be there without crops.
+    A folder in a :class:`data_prep.store.faces.FaceStore`, with its own index and list of omitted sequences. It also
+    contains the thumbnails of the contact sheet, so that it may exist without crops.
 
     Attributes:
         folder: its folder.
@@ -63,7 +63,7 @@ class CropStore(SequenceStore):
         return self._read(entry)
 
     def write_thumbnails(self, sequence: str, source: str, pictures: np.ndarray) -> None:
-        """Keep what a contact sheet shows of a sequence.
+        """Write the thumbnails of a sequence for the contact sheet.
 
         Args:
             sequence: its name.
@@ -73,12 +73,12 @@ class CropStore(SequenceStore):
         write_sourced(self._thumbnails(sequence), {"pictures": torch.from_numpy(pictures)}, self._made_of(source))
 
     def thumbnails(self, sequence: str, source: str | None = None) -> np.ndarray | None:
-        """Return what :meth:`write_thumbnails` kept; None where there is nothing, or nothing of this source."""
+        """Return the thumbnails of :meth:`write_thumbnails`; None if there are none, or none of this source."""
         found = read_sourced(self._thumbnails(sequence), self._made_of(source))
         return None if found is None else found[0]["pictures"].numpy()
 
     def remove_thumbnails(self) -> None:
-        """Delete those of all sequences."""
+        """Delete the thumbnails of all sequences."""
         for path in self._thumbnails("").parent.glob("*"):
             path.unlink()
 

@@ -1,7 +1,7 @@
-"""The faces store, below the maps: where the face is in every frame of a data set, and the crops cut by that.
+"""The faces store, below the maps: the face in every frame of a data set, and the crops derived from it.
 
-It depends on the data set and the detector alone, so that all feature stores of a data set in one folder share it: a
-second backbone, other weights or another crop need no face detected again.
+It depends only on the data set and the detector, so that all feature stores of a data set in one folder share it:
+another backbone, other weights or another crop need no new detection.
 """
 
 from collections.abc import Mapping
@@ -54,7 +54,7 @@ class FaceStore(RecipeFolder):
 
     @classmethod
     def beside(cls, store: FeatureStore) -> "FaceStore":
-        """Return the one that a feature store was made from, whether it is still there or not."""
+        """Return the faces store that a feature store was made from, whether it still exists or not."""
         recipe = faces_recipe(store.recipe)
         return cls(store.folder.resolve().parent / f"{_name(recipe)}-{fingerprint(recipe)}", recipe)
 
@@ -66,7 +66,7 @@ class FaceStore(RecipeFolder):
             source: SHA-256 of the images that it must be made from; None for whatever is there.
 
         Returns:
-            None where it is not there, damaged, of another making or of another source.
+            None if it is absent, damaged, of another recipe or of another source.
         """
         wanted = {"sequence": sequence, "fingerprint": self.fingerprint}
         found = read_sourced(self._track(sequence), wanted if source is None else wanted | {"source": source})
@@ -76,7 +76,7 @@ class FaceStore(RecipeFolder):
         return SequenceTrack(sequence, facts["source"], int(facts["frames"]), track_of(tensors) if tensors else None)
 
     def write_track(self, track: SequenceTrack) -> None:
-        """Keep a sequence's face, whole or not at all."""
+        """Write a sequence's face atomically."""
         facts = {"sequence": track.sequence, "source": track.source, "frames": str(track.n_frames)}
         tensors = {} if track.faces is None else tensors_of(track.faces)
         write_sourced(self._track(track.sequence), tensors, {**facts, "fingerprint": self.fingerprint})

@@ -14,15 +14,15 @@ from data_prep.errors import BadInput
 LOCK_FILE = ".prepare.lock"
 
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
-"""What file systems answer that cannot lock. There every file still appears whole, by its rename."""
+"""Errors of file systems without locks. There, renaming still makes the writing of each file atomic."""
 
 
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
     """Hold the lock of a folder while the block runs.
 
-    The kernel lets go of it when the process ends, by SIGKILL too. The file says who holds it, and is removed at the
-    end; one that a killed process left locks nobody out.
+    The kernel releases it when the process ends, also by SIGKILL. The file names the process that holds it, and is
+    removed at the end; a file left by a killed process locks nobody out.
 
     Raises:
         BadInput: another process holds it. The message says which.

@@ -13,8 +13,8 @@ from data_prep.errors import BadInput
 def fingerprint(recipe: Mapping[str, Any]) -> str:
     """Return twelve hexadecimal digits that change with anything in the recipe that shapes the files.
 
-    The weights are known by their checksum; a copy under another name gives the same maps. Nodes and classes describe
-    the files and do not shape them.
+    The weights enter by their checksum; a copy with another name gives the same maps. Nodes and classes describe the
+    files but do not shape them.
     """
     shaping = {key: value for key, value in recipe.items() if key not in ("weights", "nodes", "classes")}
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:12]
@@ -46,7 +46,7 @@ class RecipeFolder:
 
     @classmethod
     def create(cls, parent: Path, name: str, recipe: Mapping[str, Any]) -> Self:
-        """Make the folder in ``parent``, or resume with the one that is there.
+        """Create the folder in ``parent``, or resume the existing one.
 
         Args:
             parent: folder of such folders.
@@ -106,6 +106,6 @@ class RecipeFolder:
         return opened
 
     def remove_unfinished(self) -> None:
-        """Delete what killed writers left half-written. Only whoever is the folder's one writer may call this."""
+        """Delete the unfinished files of killed writers. Only the folder's sole writer may call this."""
         for half in self.folder.rglob(f".*{UNFINISHED}"):
             half.unlink(missing_ok=True)

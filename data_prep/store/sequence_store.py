@@ -24,7 +24,7 @@ from data_prep.tensor_files import tensor_in_parts
 INDEX_FILE = "index.csv"
 LEFT_OUT_FILE = "left_out.txt"
 _OPTIONAL = ("fold", "flip")
-"""Facts that are written only where there is something to say."""
+"""Facts that are only written if they are not empty."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class StoredSequence:
         return f"{self.sequence}_{self.variant.file_part}.safetensors"
 
     def facts(self) -> dict[str, str | float]:
-        """Return the attributes by name, without a fold that is not given and a flip that was not made.
+        """Return the attributes by name, without an empty fold and a false flip.
 
         So a data set without folds has the headers and checksums that it would have if there were no such facts.
         """
@@ -90,13 +90,13 @@ class SequenceStore(RecipeFolder, ABC):
         """The files of a sequence that are there."""
 
     def holds(self, entry: StoredSequence) -> bool:
-        """Whether the file of exactly this entry is there, whole and made from the same images."""
+        """Whether the file of exactly this entry exists, complete and made from the same images."""
         return self._try_header(self.path_of(entry)) == entry
 
     def write_in_parts(
         self, entry: StoredSequence, shape: Sequence[int]
     ) -> AbstractContextManager[Callable[[torch.Tensor], None]]:
-        """Write one file some frames at a time, whole or not at all: :func:`data_prep.tensor_files.tensor_in_parts`.
+        """Write one file atomically, some frames at a time; see :func:`data_prep.tensor_files.tensor_in_parts`.
 
         Args:
             entry: the facts about it, with the number of frames.
@@ -108,8 +108,8 @@ class SequenceStore(RecipeFolder, ABC):
     def entries(self) -> list[StoredSequence]:
         """Return the facts about every file, in ascending order of sequence, rotation and flip.
 
-        They come from the index; where that is missing or does not list exactly the files that are there, from the
-        files' headers, and the index is written anew.
+        They come from the index. If it is missing or does not list exactly the existing files, they come from the
+        files' headers, and the index is rewritten.
 
         Raises:
             BadInput: a file is damaged or belongs to another store.
@@ -142,11 +142,11 @@ class SequenceStore(RecipeFolder, ABC):
             return file.get_tensor(self.TENSOR)
 
     def write_left_out(self, sequences: Sequence[str]) -> None:
-        """Write down, one name a line, the sequences that have no file because no frame shows a face."""
+        """Write the names of the sequences without a file, because no frame shows a face, one per line."""
         write_text_whole(self.folder / LEFT_OUT_FILE, "".join(f"{sequence}\n" for sequence in sequences))
 
     def left_out(self) -> list[str]:
-        """Return the names that :meth:`write_left_out` wrote down; none before `prepare` has come to its end."""
+        """Return the names written by :meth:`write_left_out`; none before `prepare` has finished."""
         path = self.folder / LEFT_OUT_FILE
         return path.read_text(encoding="utf-8").split() if path.is_file() else []
 

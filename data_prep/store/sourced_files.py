@@ -1,4 +1,4 @@
-"""Small files about one sequence that are only good for the images they were made from."""
+"""Small files about one sequence that are only valid for the images they were made from."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,20 +10,20 @@ from data_prep.tensor_files import write_tensors
 
 
 def write_sourced(path: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, str]) -> None:
-    """Write one, whole or not at all; its folder is made where it is missing."""
+    """Write a file atomically; a missing folder is created."""
     path.parent.mkdir(exist_ok=True)
     write_tensors(path, tensors, facts)
 
 
 def read_sourced(path: Path, facts: Mapping[str, str]) -> tuple[dict[str, torch.Tensor], dict[str, str]] | None:
-    """Read one back.
+    """Read a file of :func:`write_sourced`.
 
     Args:
         path: the file.
-        facts: what its header must say, among others.
+        facts: entries that its header must have.
 
     Returns:
-        Its tensors and its header; None where it is not there, damaged, or says otherwise.
+        Its tensors and its header; None if it is absent, damaged, or has another header.
     """
     try:
         with safe_open(path, framework="pt") as file:

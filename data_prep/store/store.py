@@ -28,7 +28,7 @@ class FeatureStore(SequenceStore):
         return self.folder / entry.file_name
 
     def write(self, entry: StoredSequence, maps: torch.Tensor) -> None:
-        """Write one file, whole or not at all.
+        """Write one file atomically.
 
         Args:
             entry: the facts about it.

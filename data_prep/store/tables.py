@@ -1,4 +1,4 @@
-"""The tables and pictures of stores that are complete, put together from their files in the order of the catalogue."""
+"""The tables and pictures of complete stores, assembled from their files in the order of the catalogue."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

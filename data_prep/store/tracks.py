@@ -20,7 +20,7 @@ class SequenceTrack:
         sequence: name of the sequence.
         source: SHA-256 of what it is made from, see :func:`data_prep.datasets.sequence_frames.source_sha256`.
         n_frames: number of its frames.
-        faces: its face in each frame; None where the images are given as crops, so that none was sought.
+        faces: its face in each frame; None if the images are crops already, so that none was detected.
     """
 
     sequence: str
@@ -30,12 +30,12 @@ class SequenceTrack:
 
     @property
     def usable(self) -> range:
-        """The frames of which crops are made; empty where no face is seen."""
+        """The frames with crops; empty if no face was found."""
         return range(self.n_frames) if self.faces is None else self.faces.usable
 
 
 def tensors_of(faces: FaceTrack) -> dict[str, torch.Tensor]:
-    """All numbers at full precision: the crops that are cut by them later must be the same to the pixel."""
+    """Return all numbers at full precision: crops extracted from them later must be identical."""
     n = len(faces.faces)
     boxes, landmarks = np.full((n, 4), np.nan), np.full((n, 5, 2), np.nan)
     probabilities, how = np.full(n, np.nan), np.zeros(n, np.uint8)
@@ -48,7 +48,7 @@ def tensors_of(faces: FaceTrack) -> dict[str, torch.Tensor]:
 
 
 def track_of(tensors: Mapping[str, torch.Tensor]) -> FaceTrack:
-    """Return what :func:`tensors_of` was given."""
+    """Return the track from the tensors of :func:`tensors_of`."""
     names = ("boxes", "probabilities", "landmarks", "how")
     rows = zip(*(tensors[name].numpy() for name in names), strict=True)
     return FaceTrack(
