@@ -50,9 +50,10 @@ def print_comparison(compared: Sequence["ComparedRun"]) -> None:
     wide = unfolded()
     wide.print(table)
     for one in compared:
-        spreads = {f"{one.seeds} seeds": one.spread.std_over_seeds, "the folds of a seed": one.spread.std_over_folds}
-        parts = [f"± {percent(std)} over {what}" for what, std in spreads.items() if std is not None]
-        mean = f"{one.run}: {percent(one.spread.mean_over_seeds)} %"
+        std = one.standard_deviations
+        spreads = {f"{one.seeds} seeds": std.std_over_seeds, "the folds of a seed": std.std_over_folds}
+        parts = [f"± {percent(value)} over {what}" for what, value in spreads.items() if value is not None]
+        mean = f"{one.run}: {percent(std.mean_over_seeds)} %"
         wide.print(", ".join([mean, *parts]), markup=False, highlight=False, soft_wrap=True)
     wide.print(
         "Differences in points, to the first run. Intervals: bootstrap over subjects. Permutation: signs of the "

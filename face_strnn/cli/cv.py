@@ -12,6 +12,8 @@ from face_strnn.cli.report import report_run
 from face_strnn.config import FinetuningConfig, NetworkConfig, Selection, TrainingConfig
 
 if TYPE_CHECKING:
+    from data_prep.store.store import FeatureStore
+    from face_strnn.audit.audit import Audit
     from face_strnn.evaluation.learners.learner import Progress, Stage
     from face_strnn.evaluation.run import Run
     from face_strnn.training.stack import Epoch
@@ -67,11 +69,9 @@ def cv(
     """
     from data_prep.device import compute_device
     from data_prep.store.store import FeatureStore
-    from face_strnn.audit.audit import audit_run, write_audit
     from face_strnn.evaluation.crossval import cross_validate
     from face_strnn.evaluation.settings import Plan
     from face_strnn.models.spatial import scan_backend
-    from face_strnn.report.page import render_report
 
     if epochs is not None:
         training = replace(training, epochs=epochs)
@@ -99,17 +99,26 @@ def cv(
     with _progress(out / "tensorboard" if tensorboard else None, selection) as (progress, complete):
         run = cross_validate(store, out, plan, where, weights_file, command, progress)
         complete(run)
-    if plan.is_finetuned:
-        frozen = run.frozen()
-        write_audit(frozen, audited := audit_run(frozen, store))
-        render_report(frozen, audited)
-    audited = audit_run(run, store, weights_file)
-    write_audit(run, audited)
+    audited = _audited(run, store, weights_file)
     report_run(run, audited)
     # The user chose oracle, whose selection check always fails.
     broken = [check for check in audited.failed if (check.name, selection) != ("selection", "oracle")]
     if broken:
         raise BadInput(f"{out}: {audited.verdict}; `face-strnn audit {out} --features {features}` says what is wrong")
+
+
+def _audited(run: "Run", store: "FeatureStore", weights_file: str | None) -> "Audit":
+    """Audit a run, and the frozen run that a fine-tuned one started from, with a page of its own."""
+    from face_strnn.audit.audit import audit_run, write_audit
+    from face_strnn.report.page import render_report
+
+    if run.settings.is_finetuned:
+        frozen = run.frozen()
+        write_audit(frozen, audited := audit_run(frozen, store))
+        render_report(frozen, audited)
+    audited = audit_run(run, store, weights_file)
+    write_audit(run, audited)
+    return audited
 
 
 @contextmanager

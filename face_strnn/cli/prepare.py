@@ -11,7 +11,9 @@ from data_prep.errors import BadInput
 from face_strnn.cli.console import console, progress_bar, unfolded
 
 if TYPE_CHECKING:
+    from data_prep.backbones.backbone import Backbone
     from data_prep.datasets.catalogue import Catalogue
+    from data_prep.preparation.options import PrepareOptions
     from data_prep.preparation.pipeline import Prepared
 
 NOTES = 5
@@ -100,16 +102,27 @@ def prepare(
     catalogue = read_dataset(dataset, root, part, whole)
     if strict:
         catalogue.usable()
-    network, title = None, f"crops of {pixels} pixels"
+    network = None
     if maps != "none":
         weights = weights or "imagenet"
         network = load_backbone(backbone, weights, maps, found_on, precision, grid=grid, preprocessing=preprocessing)
-        n = len(options.variants)
-        title = f"{maps} of {network.architecture} ({network.weights.name}), {n} variant{'s' * (n != 1)}"
     print_catalogue(catalogue)
-    with progress_bar(title, len(catalogue.sequences)) as update:
+    with progress_bar(_title(network, options), len(catalogue.sequences)) as update:
         prepared = prepare_stores(catalogue, out, network, options, jobs, lambda _: update(advance=1))
     print_prepared(prepared)
+    _raise_problems(prepared)
+
+
+def _title(network: "Backbone | None", options: "PrepareOptions") -> str:
+    """Name what is made, for the progress bar."""
+    if network is None:
+        return f"crops of {options.pixels} pixels"
+    n = len(options.variants)
+    return f"{network.maps} of {network.architecture} ({network.weights.name}), {n} variant{'s' * (n != 1)}"
+
+
+def _raise_problems(prepared: "Prepared") -> None:
+    """End with status 2 where sequences are damaged."""
     if prepared.problems:
         more = f" (and {len(prepared.problems) - 1} more)" if len(prepared.problems) > 1 else ""
         raise BadInput(

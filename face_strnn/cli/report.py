@@ -49,9 +49,7 @@ def print_summary(summary: "Summary", console: Console) -> None:
         summary: the run's.
         console: where to print.
     """
-    from face_strnn.evaluation.predictions import ORIGINALS
-    from face_strnn.evaluation.protocols import NOT_COMPARABLE
-    from face_strnn.report.tables import beside_frozen_in_words, result_rows, seed_spread
+    from face_strnn.report.tables import beside_frozen_in_words, result_rows
 
     table = Table(
         title=f"{escape(summary.data)}, {summary.n_sequences} sequences of {summary.n_subjects} subjects, "
@@ -90,6 +88,19 @@ def print_summary(summary: "Summary", console: Console) -> None:
     if summary.damaged:
         text = f"Left out because the copy of the data is damaged: {', '.join(summary.damaged)}."
         console.print(text, style="bold yellow", markup=False)
+    _print_remarks(summary, console)
+    if any(row.kind == "published" for row in rows):
+        console.print(
+            "Published figures are for CK+ with other folds and crops: a context, not a ranking.", style="dim"
+        )
+
+
+def _print_remarks(summary: "Summary", console: Console) -> None:
+    """Print what the figures are over: seeds, variants, synthetic data, a selection that makes them not comparable."""
+    from face_strnn.evaluation.predictions import ORIGINALS
+    from face_strnn.evaluation.protocols import NOT_COMPARABLE
+    from face_strnn.report.tables import seed_spread
+
     if summary.seeds > 1:
         each = ", ".join(percent(value) for value in summary.seed_accuracies)
         if summary.ensemble:
@@ -102,16 +113,12 @@ def print_summary(summary: "Summary", console: Console) -> None:
         console.print(said, highlight=False)
     if summary.tested != ORIGINALS:
         console.print(
-            f"Each test sequence: {summary.tested} of it; the protocol tests the unrotated ones alone.",
+            f"Each test sequence: {summary.tested} of it; the protocol tests only original ones.",
             highlight=False,
         )
     if summary.data == "synthetic":
         console.print(
-            "The data are synthetic (drawn faces): these figures say nothing about real faces.", style="bold yellow"
+            "The data are synthetic: these figures say nothing about real faces.", style="bold yellow"
         )
     if summary.selection == "oracle":
         console.print(f"Epochs were chosen by test accuracy (oracle): {NOT_COMPARABLE}.", style="bold red")
-    if any(row.kind == "published" for row in rows):
-        console.print(
-            "Published figures are for CK+ with other folds and crops: a context, not a ranking.", style="dim"
-        )

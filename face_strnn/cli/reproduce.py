@@ -17,6 +17,8 @@ from face_strnn.report.formatting import interval, p_value, percent
 if TYPE_CHECKING:
     import pandas as pd
 
+    from face_strnn.experiments.reproduction import Reproduction
+
 
 def reproduce(
     features: Path,
@@ -57,11 +59,9 @@ def reproduce(
     """
     from data_prep.device import compute_device
     from data_prep.store.store import FeatureStore
-    from face_strnn.evaluation.run import Run
     from face_strnn.evaluation.settings import Plan
     from face_strnn.experiments.reproduction import Reproduction
     from face_strnn.experiments.results import results_of
-    from face_strnn.report.page import render_report
     from face_strnn.report.reproduction_page import write_reproduction
 
     if spread and seeds < 2:
@@ -87,6 +87,21 @@ def reproduce(
             DataWarning,
             stacklevel=1,
         )
+    _run_cells(whole)
+    table = results_of(whole)
+    written = write_reproduction(whole, table, spread)
+    print_results(table, unfolded())
+    for path in written:
+        console.print(f"{path.name}: [b]{escape(str(path.resolve()))}[/b]", soft_wrap=True)
+    if broken := sorted(set(table.loc[table["audit"].str.contains("failed"), "label"])):
+        raise BadInput(f"{out}: the audit of {', '.join(broken)} failed; `face-strnn audit` on its folder says what")
+
+
+def _run_cells(whole: "Reproduction") -> None:
+    """Do what is left to do, cell by cell, with the page of each run."""
+    from face_strnn.evaluation.run import Run
+    from face_strnn.report.page import render_report
+
     cells = whole.cells
     for number, cell in enumerate(cells, start=1):
         kept = ": kept" if cell.is_finished else ""
@@ -99,13 +114,6 @@ def reproduce(
                 whole.run(cell, progress)
             if not (cell.folder / "report.html").is_file():
                 render_report(Run(cell.folder))
-    table = results_of(whole)
-    written = write_reproduction(whole, table, spread)
-    print_results(table, unfolded())
-    for path in written:
-        console.print(f"{path.name}: [b]{escape(str(path.resolve()))}[/b]", soft_wrap=True)
-    if broken := sorted(set(table.loc[table["audit"].str.contains("failed"), "label"])):
-        raise BadInput(f"{out}: the audit of {', '.join(broken)} failed; `face-strnn audit` on its folder says what")
 
 
 def print_results(table: "pd.DataFrame", console: Console) -> None:

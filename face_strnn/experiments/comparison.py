@@ -13,7 +13,7 @@ from face_strnn.evaluation.metrics import accuracy, subject_bootstrap
 from face_strnn.evaluation.predictions import averaging_words
 from face_strnn.evaluation.protocols import NOT_COMPARABLE
 from face_strnn.evaluation.run import Run
-from face_strnn.evaluation.significance import Spread, holm, paired_difference, spread
+from face_strnn.evaluation.significance import StandardDeviations, holm, paired_difference, standard_deviations
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ComparedRun:
         seeds: number of its seeds, whose answers are pooled; 1 for an ensemble, which has one answer.
         accuracy: over all test sequences, and all seeds.
         accuracy_interval: 95 %, bootstrap over subjects; None with one subject.
-        spread: over seeds, and over folds within a seed.
+        standard_deviations: over seeds, and over folds within a seed.
         warning: why its figures should not be relied on; empty where nothing speaks against them.
         averaging: over what its answers are means, such as "ensemble of 5"; empty where over nothing.
         difference: of its accuracy to that of the first run; this and the following are None for the first run.
@@ -39,7 +39,7 @@ class ComparedRun:
     seeds: int
     accuracy: float
     accuracy_interval: tuple[float, float] | None
-    spread: Spread
+    standard_deviations: StandardDeviations
     warning: str = ""
     averaging: str = ""
     difference: float | None = None
@@ -135,7 +135,7 @@ def _alone(run: Run, predictions: pd.DataFrame) -> ComparedRun:
         int(predictions["seed"].nunique()),
         accuracy(predictions),
         subject_bootstrap(predictions, summary.classes)["accuracy_interval"],
-        spread(predictions),
+        standard_deviations(predictions),
         warning,
         averaging_words(summary),
     )

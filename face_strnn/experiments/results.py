@@ -1,6 +1,6 @@
 """The results of a reproduction as one tidy table: a row per method and seed, and one for the mean over seeds.
 
-Fractions from 0 to 1. What does not exist, such as a spread over one seed, is empty.
+Fractions from 0 to 1. What does not exist, such as a standard deviation over one seed, is empty.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from face_strnn.evaluation.metrics import (
 from face_strnn.evaluation.predictions import PREDICTION_COLUMNS
 from face_strnn.evaluation.run import Run
 from face_strnn.evaluation.run_folder import read_table
-from face_strnn.evaluation.significance import holm, paired_difference, spread
+from face_strnn.evaluation.significance import holm, paired_difference, standard_deviations
 from face_strnn.experiments.comparison import require_same_test
 from face_strnn.experiments.methods import REFERENCE
 from face_strnn.experiments.reproduction import RESUME, Cell, Reproduction, audit_state
@@ -93,7 +93,7 @@ def _row(
     intervals = subject_bootstrap(predictions, classes)
     accuracy_low, accuracy_high = intervals["accuracy_interval"] or (None, None)
     uar_low, uar_high = intervals["mean_class_recall_interval"] or (None, None)
-    spreads = spread(predictions)
+    deviations = standard_deviations(predictions)
     row = {
         "method": experiment.name,
         "label": experiment.label,
@@ -107,8 +107,8 @@ def _row(
         "uar_low": uar_low,
         "uar_high": uar_high,
         "mean_over_folds": float(np.mean(fold_accuracies(predictions))),
-        "std_over_folds": spreads.std_over_folds,
-        "std_over_seeds": spreads.std_over_seeds,
+        "std_over_folds": deviations.std_over_folds,
+        "std_over_seeds": deviations.std_over_seeds,
         "n_sequences": predictions["sequence"].nunique(),
         "n_subjects": predictions["subject"].nunique(),
         "seconds": sum(_seconds(cell) for cell in cells),

@@ -72,7 +72,7 @@ def test_seeds_are_averaged_and_do_not_count_as_more_subjects(run_with):
         b.difference_interval,
     )
     assert a.mcnemar_p is not None and b.mcnemar_p is None and b.seeds == 3
-    assert b.spread.std_over_seeds == pytest.approx(0) and a.spread.std_over_seeds is None
+    assert b.standard_deviations.std_over_seeds == pytest.approx(0) and a.standard_deviations.std_over_seeds is None
 
 
 def test_the_program_prints_a_table_and_warns_of_what_should_not_be_compared(run_with, run, capsys):
