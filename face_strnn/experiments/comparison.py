@@ -13,7 +13,7 @@ from face_strnn.evaluation.metrics import accuracy, subject_bootstrap
 from face_strnn.evaluation.predictions import averaging_words
 from face_strnn.evaluation.protocols import NOT_COMPARABLE
 from face_strnn.evaluation.run import Run
-from face_strnn.evaluation.significance import Spread, holm, paired_difference, spread
+from face_strnn.evaluation.significance import StandardDeviations, holm, paired_difference, standard_deviations
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class ComparedRun:
     seeds: int
     accuracy: float
     accuracy_interval: tuple[float, float] | None
-    spread: Spread
+    spread: StandardDeviations
     warning: str = ""
     averaging: str = ""
     difference: float | None = None
@@ -135,7 +135,7 @@ def _alone(run: Run, predictions: pd.DataFrame) -> ComparedRun:
         int(predictions["seed"].nunique()),
         accuracy(predictions),
         subject_bootstrap(predictions, summary.classes)["accuracy_interval"],
-        spread(predictions),
+        standard_deviations(predictions),
         warning,
         averaging_words(summary),
     )

@@ -21,7 +21,7 @@ from face_strnn.evaluation.metrics import (
 from face_strnn.evaluation.predictions import PREDICTION_COLUMNS
 from face_strnn.evaluation.run import Run
 from face_strnn.evaluation.run_folder import read_table
-from face_strnn.evaluation.significance import holm, paired_difference, spread
+from face_strnn.evaluation.significance import holm, paired_difference, standard_deviations
 from face_strnn.experiments.comparison import require_same_test
 from face_strnn.experiments.methods import REFERENCE
 from face_strnn.experiments.reproduction import RESUME, Cell, Reproduction, audit_state
@@ -93,7 +93,7 @@ def _row(
     intervals = subject_bootstrap(predictions, classes)
     accuracy_low, accuracy_high = intervals["accuracy_interval"] or (None, None)
     uar_low, uar_high = intervals["mean_class_recall_interval"] or (None, None)
-    spreads = spread(predictions)
+    spreads = standard_deviations(predictions)
     row = {
         "method": experiment.name,
         "label": experiment.label,
