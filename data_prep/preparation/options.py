@@ -1,4 +1,4 @@
-"""What can be chosen about preparing a data set, beside its backbone."""
+"""Options of preparing a data set, apart from its backbone."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args

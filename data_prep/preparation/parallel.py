@@ -1,12 +1,12 @@
-"""Many sequences side by side, in the threads of one process or in several processes.
+"""Parallel processing of sequences, in the threads of one process or in several processes.
 
-Each thread computes alone: it decodes, searches, cuts or runs the backbone on a few frames, with no helpers. A pool of
-threads that share each convolution loses a third of two cores to waiting for one another, and two such pools at once
-far more; frames share nothing, so that whoever is free takes the next ones. So all stages overlap, sequences of six
-frames keep the cores as busy as long ones, and other work on the machine slows this down by its share alone.
+Each thread works alone: it decodes, detects, crops or runs the backbone on a few frames. Threads that share each
+convolution spend a third of two cores waiting for one another, and two such pools far more; frames are independent, so
+that any free thread takes the next ones. All stages therefore overlap, sequences of six frames keep the cores as busy
+as long ones, and other work on the machine slows this down only by its share.
 
-A frame's maps do not depend on how many threads or processes there are: a block of frames goes to the backbone as it
-comes from its sequence, whatever else is under way.
+A frame's maps do not depend on how many threads or processes there are: blocks of frames go to the backbone as their
+sequence yields them.
 """
 
 import os
@@ -31,10 +31,10 @@ CHUNKS_PER_PROCESS = 8
 
 
 def in_threads(sequences: Sequence[LabelledSequence], settings: Settings, threads: int) -> Iterator[SequenceResult]:
-    """Do the work on sequences in the threads of this process.
+    """Process sequences in the threads of this process.
 
     ``threads`` run the backbone, one on a GPU; one more goes through sequences, each from its first byte to its last
-    map. While some wait for the backbone there is always one that is not, and cores are never idle.
+    map. While some wait for the backbone, at least one does not, so that no core is idle.
 
     Args:
         sequences: what to work on.
@@ -74,7 +74,7 @@ def in_threads(sequences: Sequence[LabelledSequence], settings: Settings, thread
 def in_processes(
     sequences: Sequence[LabelledSequence], settings: Settings, processes: int, threads: int
 ) -> Iterator[SequenceResult]:
-    """Do the work on sequences in several processes, each with its own detector and backbone, loaded once.
+    """Process sequences in several processes, each with its own detector and backbone, loaded once.
 
     Args:
         sequences, settings: as for :func:`in_threads`.
@@ -107,7 +107,7 @@ def _follower(device: str) -> FaceFollower:
 
 @cache
 def _die_with(parent: int) -> None:
-    """End this process when its parent has: one that was killed cannot call its workers off."""
+    """End this process when its parent has ended, because a killed parent cannot stop its workers."""
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -1,4 +1,4 @@
-"""From a catalogue of image files to crops and maps: the whole job, its checks before and its tables after."""
+"""From a catalogue of image files to crops and maps, with checks before and tables after."""
 
 import errno
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,7 +32,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @dataclass(frozen=True)
 class Partial:
-    """A sequence of which a part is used: around the rest the face is not seen for too long.
+    """A sequence of which only a part is used, because the face is lost for too long before or after it.
 
     Attributes:
         sequence: its name.
@@ -84,10 +84,10 @@ def prepare(
     jobs: int = 1,
     progress: Callable[[str], None] | None = None,
 ) -> Prepared:
-    """Follow every sequence's face, cut crops, and write the pooling maps of every variant.
+    """Track every sequence's face, extract crops, and write the pooling maps of every variant.
 
-    What is there, whole and made from the same image files, is not made again. Damaged sequences are left out and
-    listed in ``problems.csv``. Only one process at a time writes to a store.
+    Complete files made from the same image files are kept. Damaged sequences are omitted and listed in
+    ``problems.csv``. Only one process at a time writes to a store.
 
     Args:
         catalogue: of the data set's copy.
@@ -220,7 +220,7 @@ def _refuse_strangers(settings: Settings, catalogue: Catalogue, left_out: set[st
 
 @contextmanager
 def _sole_writer(*folders: RecipeFolder | None) -> Iterator[None]:
-    """Hold the locks of folders, and clear away what a killed run left half-written and what called-off ones leave."""
+    """Hold the locks of folders, and delete the unfinished files of killed and stopped runs."""
     with ExitStack() as stack:
         for one in filter(None, folders):
             stack.enter_context(_room_on_disk(one.folder))

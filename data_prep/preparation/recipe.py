@@ -1,4 +1,4 @@
-"""Everything that shapes crops and maps, as data; its fingerprint names the store."""
+"""The recipe of crops and maps, everything that shapes them; its fingerprint names the store."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""One sequence's frames, gone through twice: faces are followed first, then crops are cut."""
+"""One sequence's frames, read twice: first the face is tracked, then crops are extracted."""
 
 import hashlib
 from collections.abc import Iterator

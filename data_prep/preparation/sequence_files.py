@@ -1,4 +1,4 @@
-"""The files that are to be made of one sequence: which are wanted, which are missing, which are outdated."""
+"""The files of one sequence: which are wanted, missing or outdated."""
 
 from dataclasses import dataclass, replace
 

@@ -1,4 +1,4 @@
-"""From one sequence's images to its files in the stores: follow the face, cut crops, vary them, compute maps."""
+"""From one sequence's images to its files in the stores: track the face, extract crops, augment them, compute maps."""
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
@@ -40,13 +40,13 @@ class SequenceResult:
 
 @dataclass(frozen=True)
 class SequenceWork:
-    """Does the work on one sequence after another.
+    """Processes one sequence after another.
 
     Args:
         settings: what is to be done.
         follower: finds and follows faces; None where they are given.
         pool: whose threads run the backbone.
-        stop: set to call the work off.
+        stop: set to stop the work.
     """
 
     settings: Settings
@@ -55,7 +55,7 @@ class SequenceWork:
     stop: Event = field(default_factory=Event)
 
     def __call__(self, sequence: LabelledSequence) -> SequenceResult:
-        """Complete the sequence's files; those that are whole and made from the same source are kept.
+        """Complete the sequence's files; complete ones made from the same source are kept.
 
         Raises:
             BadInput: the maps do not fit float16.
@@ -64,7 +64,7 @@ class SequenceWork:
         try:
             return self._complete(Recording(sequence))
         except DamagedRecording as damage:
-            # What was made before it was damaged must not stand beside what is made now.
+            # Files made before the damage must not stay beside new ones.
             SequenceFiles(self.settings, sequence.name).remove_outdated()
             return SequenceResult(sequence.name, problem=damage.problem)
 

@@ -1,1 +1,1 @@
-"""The synthetic data set: drawn faces, moved by facial action units, in CK+'s layout. No person is shown."""
+"""The synthetic data set: drawn faces with facial action units, in CK+'s layout. It shows no real person."""

@@ -1,4 +1,4 @@
-"""The facial action units that the drawn face knows, and what each one moves.
+"""The facial action units of the synthetic face, and the landmarks that each one moves.
 
 Facial action coding (FACS) describes an expression by the muscles that make it. A unit here is a set of displacements
 of the landmarks of one half of the face; folds and bulges of the skin follow in :mod:`data_prep.synthetic.relief`.

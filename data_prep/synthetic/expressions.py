@@ -1,4 +1,4 @@
-"""Which action units an emotion shows, how strongly, and how they unfold from neutral to the apex.
+"""The action units of an emotion, their strengths, and their time course from neutral to the apex.
 
 Prototypes follow the table of CK+ (Lucey et al., 2010). Units are left out, added, weakened and mixed with those of a
 neighbouring emotion, so that fear and surprise, or sadness and anger, overlap as they do in people.

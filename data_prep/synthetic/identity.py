@@ -1,4 +1,4 @@
-"""Who is drawn: everything about a face that an expression does not change."""
+"""Identities: everything about a face that an expression does not change."""
 
 from dataclasses import dataclass
 
@@ -43,7 +43,7 @@ HAIR_STYLES = ("short", "parted", "long", "tied", "cropped", "fringe")
 
 @dataclass(frozen=True, eq=False)
 class Identity:
-    """One drawn person, who does not exist.
+    """One synthetic person.
 
     Attributes:
         proportions: name -> size relative to the mean face, see :data:`PROPORTIONS`.

@@ -1,4 +1,4 @@
-"""Where the 68 landmarks of a drawn face lie: proportions, action units and pose, no drawing.
+"""Positions of the 68 landmarks of a synthetic face, from proportions, action units and pose.
 
 Template units: the point between the eyes is the origin, x grows to the right of the image, y down, z towards the
 viewer; the pupils are 104 apart.
