@@ -2,7 +2,7 @@
 
     python benchmarks/finetuning.py features
 
-Processor time of one thread, so that other work on the machine does not enter.
+Processor time of one thread, which other work on the machine hardly disturbs.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def main() -> None:
     standardisation = Standardisation.fit(moments, torch.ones(1, len(chosen), dtype=torch.bool))
     network = JointNetwork(STRNN(), standardisation, split, config, settings)
     variants = Variants(store, split, settings.frames, None)
-    variants(entries[0], 0)  # libraries prepare themselves
+    variants(entries[0], 0)  # warm up
     n_frames = sum(entry.frames for entry in entries) / len(entries)
 
     began = time.process_time()

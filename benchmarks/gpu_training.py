@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/gpu_training.py
 
-Prints one table: the whole training, one epoch, the same step without a recorded graph, and the share of the GPU's
-float32 matrix rate.
+Prints one table: the whole training and one epoch, in float32 and bfloat16, and the share of the GPU's float32
+matrix rate.
 """
 
 import sys
@@ -40,7 +40,7 @@ def main() -> None:
     maps = [torch.randn(one.frames, 7, 7, 512, generator=generator).half() for one in listed]
     labels = torch.randint(7, (len(listed),), generator=generator)
     folds = np.array([one.fold_interleaved for one in listed])
-    members = [StackedNetwork(fold, 0, folds != fold) for fold in range(1, 11)]
+    networks = [StackedNetwork(fold, 0, folds != fold) for fold in range(1, 11)]
     moments = channel_moments(maps)
     needed = EPOCHS * operations(sum(one.frames for one in listed), len(listed), n_networks=9)
     rate = gpu_matrix_rate()
@@ -50,10 +50,10 @@ def main() -> None:
         config = Config(NETWORK, TrainingConfig(epochs=EPOCHS, precision=precision))
         started = time.perf_counter()
         samples = TrainingSamples(maps, labels, moments)
-        train(members, samples, config, device="cuda", progress=lambda _: ended.append(now()))  # noqa: B023
+        train(networks, samples, config, device="cuda", progress=lambda _: ended.append(now()))  # noqa: B023
         total = now() - started
         share = f"{100 * needed / total / rate:.0f} %" if precision == "float32" else ""
-        table.add_row(f"{precision}, all of it, loading the maps included", f"{total:.1f}", share)
+        table.add_row(f"{precision}, whole training, loading the maps included", f"{total:.1f}", share)
         table.add_row(f"{precision}, one epoch", f"{(ended[-1] - ended[0]) / (EPOCHS - 1):.2f}", "")
     console.print(table)
     console.print(f"float32 matrix rate (8192 x 8192): {rate / 1e12:.1f} TFLOP/s")
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def now() -> float:
-    """Return the time when the GPU has done all that was asked of it."""
+    """Wait for the GPU, then return the time."""
     torch.cuda.synchronize()
     return time.perf_counter()
 

@@ -1,4 +1,4 @@
-"""What all figures share: a title that names the data, colours, and files in three formats."""
+"""Shared by all figures: a title that names the data, colours, and files in three formats."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from data_prep.atomic_files import written_whole
 
 BLUE, ORANGE, GREY = "#1f5fa8", "#c8591a", "#5b6470"
-"""Apart in lightness too: safe for the colour-blind, and on paper."""
+"""They differ in lightness too: for colour-blind readers, and in print."""
 
 FORMATS = ("png", "pdf", "svg")
 
@@ -24,7 +24,7 @@ _UNDATED = {
 
 @dataclass(frozen=True)
 class FigureSource:
-    """What a figure is drawn from, which stands above it.
+    """What a figure is drawn from, for its title.
 
     Attributes:
         data: the data set's name, or "synthetic".
@@ -39,10 +39,10 @@ class FigureSource:
 
 
 def entitle(figure: Figure, title: str, source: FigureSource) -> None:
-    """Name the data above the figure, so that a picture that travels alone still says what it shows.
+    """Name the data in the figure's title, so that a copied figure still states what it shows.
 
     Args:
-        figure: it has one title, which is replaced.
+        figure: its title is replaced.
         title: what it shows.
         source: the data and the selection.
     """
@@ -75,7 +75,7 @@ def save_figures(folder: Path, drawn: Mapping[str, Figure], optional: Collection
     Args:
         folder: made where it is missing.
         drawn: name without an ending -> figure.
-        optional: names that an earlier run of this function may have left there.
+        optional: names that an earlier call may have written there.
 
     Returns:
         The PNG files written.

@@ -380,7 +380,7 @@ def test_a_run_without_models(refused, own_run, synthetic, vgg_file):
     assert "checkpoints: holds no models" in said
 
 
-def test_a_stand_in_that_cannot_be_drawn(refused, tmp_path):
+def test_a_synthetic_data_set_that_cannot_be_drawn(refused, tmp_path):
     assert "119" in refused("synth", "--out", tmp_path / "new", "--subjects", "119")
     assert "10" in refused("demo", "--out", tmp_path / "new", "--subjects", "9")
     assert not (tmp_path / "new").exists()
