@@ -1,12 +1,12 @@
-"""How long the faces of a data set take to find, and whether they are those that plain MTCNN finds.
+"""How long face detection takes on a data set, and whether it finds the faces that plain MTCNN finds.
 
-    face-strnn synth --out data/standin --subjects 12
-    .venv/bin/python benchmarks/faces.py data/standin
+    face-strnn synth --out data/synthetic --subjects 12
+    .venv/bin/python benchmarks/faces.py data/synthetic
 
 Prints, from one run over the same frames: milliseconds a frame of MTCNN with its defaults frame by frame, of MTCNN on
 batches without the pyramid's first levels, of this project's cascade on every frame, and of what ``prepare`` does; and
-how their faces agree with the first's. In all of them a frame's face is the largest of at least the probability that
-this project asks for. A second argument gives the number of sequences, 0 for all.
+how their faces agree with the first's. In each, a frame's face is the largest one of at least this project's minimum
+probability. A second argument gives the number of sequences, 0 for all.
 """
 
 import sys
@@ -31,7 +31,7 @@ Boxes = list[np.ndarray | None]
 
 
 def main(root: Path, n_sequences: int = 0) -> None:
-    """Find the faces in three ways and print the table."""
+    """Find the faces in four ways and print the table."""
     catalogue = read_ckplus(root).usable()
     sequences = catalogue.sequences[:: max(len(catalogue.sequences) // n_sequences, 1) if n_sequences else 1]
     plain, quick = MTCNN(keep_all=True), MTCNN(keep_all=True)
@@ -70,7 +70,7 @@ def main(root: Path, n_sequences: int = 0) -> None:
 
 
 def _largest(boxes: np.ndarray | None, probabilities: np.ndarray) -> np.ndarray | None:
-    """Boxes come sorted by area, largest first; None stands for no detection."""
+    """Boxes come sorted by area, largest first; None means no detection."""
     if boxes is None:
         return None
     sure = np.asarray(probabilities, float) >= MINIMUM_PROBABILITY
@@ -86,7 +86,7 @@ def _in_batches(mtcnn: MTCNN, frames: list[np.ndarray], batch: int = 16) -> Boxe
 
 
 def _boxes(follower: FaceFollower, frames: list[np.ndarray]) -> Boxes:
-    """Bridged faces are not found ones."""
+    """Boxes that were found, not interpolated."""
     faces = follower.track(frames).faces
     return [face.box if face and face.how != "interpolated" else None for face in faces]
 

@@ -1,14 +1,14 @@
 """How fast ``prepare`` turns images into maps, against the bare backbone, and how much memory it takes.
 
-    face-strnn synth --out data/standin --subjects 12
-    .venv/bin/python benchmarks/features.py data/standin
+    face-strnn synth --out data/synthetic --subjects 12
+    .venv/bin/python benchmarks/features.py data/synthetic
 
-Prints for pool4 unrotated, pool4 with the four rotations, and pool5: frames a second of each stage alone on one core,
-of the bare backbone on all cores in both ways to use them, and of ``prepare`` from files to store; bare backbone and
-``prepare`` in turns, median of three rounds. Processor time is given beside it: on a shared machine its shares are
+Prints for pool4 without rotations, pool4 with the four rotations, and pool5: frames a second of each stage alone on
+one core, of the bare backbone on all cores in both ways to use them, and of ``prepare`` from files to store; bare
+backbone and ``prepare`` alternate, median of three rounds. Processor time is given too: on a shared machine it is
 steadier. Then the peak memory of ``prepare`` for 5, 50 and 500 sequences, and for videos of 100, 2,000, 10,000 frames
 its time a frame, each in a process of its own, with a small random network. ``--weights`` and ``--sequences`` (0: all)
-choose weights and number of sequences; ``--part speed``, ``memory`` or ``video`` does a part.
+choose weights and number of sequences; ``--part speed``, ``memory`` or ``video`` runs one part.
 """
 
 import argparse
@@ -54,7 +54,7 @@ peak = next(line.split()[1] for line in Path("/proc/self/status").read_text().sp
 print(time.process_time() - start, peak)
 sys.exit(status)
 """
-"""Says at the end its processor seconds and its peak in KiB. ``ru_maxrss`` would count the process that started it."""
+"""Prints its processor seconds and peak in KiB at the end. ``ru_maxrss`` would count the process that started it."""
 
 SMALL = (160, 120)
 """Width and height of the frames with which memory is measured."""
@@ -73,7 +73,7 @@ def main() -> None:
     step = max(len(catalogue.sequences) // given.sequences, 1) if given.sequences else 1
     catalogue = replace(catalogue, sequences=catalogue.sequences[::step])
     print(describe())
-    print(f"load of the machine before it began: {os.getloadavg()[0]:.1f}")
+    print(f"load of the machine at the start: {os.getloadavg()[0]:.1f}")
     print(f"{catalogue.data}: {catalogue.n_frames} frames in {len(catalogue.sequences)} sequences")
     if given.part in ("all", "speed"):
         for name, (maps, rotations) in CASES.items():
@@ -222,14 +222,14 @@ def report(what: str, folder: Path, rows: list[tuple], n_frames: int) -> None:
 
 
 def write_video(path: Path, frames: list[np.ndarray], n: int) -> None:
-    """Play frames to and fro."""
+    """Write n frames, played forwards and backwards."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 30, SMALL)
-    for frame in _to_and_fro(frames, n):
+    for frame in _back_and_forth(frames, n):
         writer.write(frame[..., ::-1])
     writer.release()
 
 
-def _to_and_fro(frames: list[np.ndarray], n: int) -> Iterator[np.ndarray]:
+def _back_and_forth(frames: list[np.ndarray], n: int) -> Iterator[np.ndarray]:
     cycle = [*frames, *frames[::-1]]
     for number in range(n):
         yield cycle[number % len(cycle)]

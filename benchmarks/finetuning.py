@@ -2,7 +2,7 @@
 
     python benchmarks/finetuning.py features
 
-Processor time of one thread, so that other work on the machine does not enter.
+Processor time of one thread, which other work on the machine hardly disturbs.
 """
 
 import argparse

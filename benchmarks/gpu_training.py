@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/gpu_training.py
 
-Prints one table: the whole training, one epoch, the same step without a recorded graph, and the share of the GPU's
-float32 matrix rate.
+Prints one table: the whole training and one epoch, in float32 and bfloat16, and the share of the GPU's float32
+matrix rate.
 """
 
 import sys
@@ -53,7 +53,7 @@ def main() -> None:
         train(networks, samples, config, device="cuda", progress=lambda _: ended.append(now()))  # noqa: B023
         total = now() - started
         share = f"{100 * needed / total / rate:.0f} %" if precision == "float32" else ""
-        table.add_row(f"{precision}, all of it, loading the maps included", f"{total:.1f}", share)
+        table.add_row(f"{precision}, whole training, loading the maps included", f"{total:.1f}", share)
         table.add_row(f"{precision}, one epoch", f"{(ended[-1] - ended[0]) / (EPOCHS - 1):.2f}", "")
     console.print(table)
     console.print(f"float32 matrix rate (8192 x 8192): {rate / 1e12:.1f} TFLOP/s")
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def now() -> float:
-    """Return the time when the GPU has done all that was asked of it."""
+    """Wait for the GPU, then return the time."""
     torch.cuda.synchronize()
     return time.perf_counter()
 

@@ -1,4 +1,4 @@
-"""Memory of training on feature stores of different sizes, by random maps.
+"""Memory of training on feature stores of different sizes, with random maps.
 
     .venv/bin/python benchmarks/memory.py 0.5 4
 
@@ -24,8 +24,8 @@ from machine import describe
 
 from data_prep.datasets.emotions import EMOTIONS
 from data_prep.store.store import FeatureStore, StoredSequence
-from face_strnn.config import Config, TrainingConfig
-from face_strnn.evaluation.crossval import config_for
+from face_strnn.config import Config, NetworkConfig, TrainingConfig
+from face_strnn.evaluation.settings import network_for
 from face_strnn.training.samples import Samples, channel_moments
 from face_strnn.training.stack import StackedNetwork, TrainingSamples, train
 
@@ -64,10 +64,10 @@ def write_store(folder: Path, n_bytes: int) -> int:
 
 
 def train_on(folder: Path) -> None:
-    """Train ten folds for one epoch, and print peak memory and time."""
+    """Train two of ten folds for one epoch, and print peak memory and time."""
     peak = {"RssAnon": 0, "RssFile": 0}
 
-    def watch() -> None:
+    def record_peak() -> None:
         while True:
             status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
             held = {name: int(status[name].split()[0]) // 1024 for name in peak}
@@ -75,12 +75,12 @@ def train_on(folder: Path) -> None:
                 peak.update(held)
             time.sleep(0.05)
 
-    threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=record_peak, daemon=True).start()
     started = time.perf_counter()
     samples = Samples.of(FeatureStore.open(folder))
     folds = np.arange(len(samples)) % 10
     networks = [StackedNetwork(fold, 0, folds != fold - 1) for fold in (1, 2)]
-    config = config_for(samples, Config(training=TrainingConfig(epochs=1)))
+    config = Config(network_for(samples, NetworkConfig()), TrainingConfig(epochs=1))
     train(networks, TrainingSamples(samples, samples.labels, channel_moments(samples)), config)
     print(peak["RssAnon"], peak["RssFile"], f"{time.perf_counter() - started:.0f}")
 

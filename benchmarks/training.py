@@ -76,14 +76,14 @@ def one_epoch(console: Console, rate: float) -> None:
     before = peak_memory_mib()
     ours = seconds(lambda: train(networks, TrainingSamples(maps, labels, moments), config), 2)
     after = peak_memory_mib()
-    # The loops train fold by fold; one step of one fold is measured and the rest is proportion.
+    # The loops train fold by fold; one step of one fold is measured and scaled to an epoch.
     network = STRNN()
     loop = seconds(step(network, labels[:BATCH], lambda: by_node(network, maps[:BATCH])), 2)
     n_frames = sum(one.frames for one in listed)
     literal = seconds(step(network, labels[:BATCH], lambda: by_time(network, maps[:BATCH])), 1)
     # Nine tenths of the sequences, ten times; the loops' time depends on L and not on the number of real frames.
     steps_of_an_epoch = 9 * len(listed) / BATCH
-    needed = operations(n_frames, len(listed), n_networks=9)  # ten networks, each of nine tenths of the sequences
+    needed = operations(n_frames, len(listed), n_networks=9)  # ten networks, each on nine tenths of the data
     table = Table(title="one epoch, ten folds, 327 sequences, 5876 frames", title_justify="left")
     table.add_column("")
     table.add_column("", justify="right")
@@ -144,9 +144,9 @@ def slice_outputs(network: STRNN, x: Tensor) -> Tensor:
         for i in range(7)[::down]:
             for j in range(7)[::right]:
                 total = x[:, i, j] @ spatial.U[r].T + spatial.b[r]
-                for place in ((i, j - right), (i - down, j - right), (i - down, j)):
-                    if place in h:
-                        total = total + h[place] @ spatial.W[r].T
+                for node in ((i, j - right), (i - down, j - right), (i - down, j)):
+                    if node in h:
+                        total = total + h[node] @ spatial.W[r].T
                 h[i, j] = torch.relu(total)
         states = torch.stack([h[i, j] for i in range(7) for j in range(7)], 1)  # (N, 49, H)
         s = torch.einsum("kl,nkh->nlh", spatial.G[r], states)

@@ -2,8 +2,8 @@
 
     python benchmarks/windows.py RUN FEATURES
 
-Each test sequence of a run is taken as a recording: 3 seconds of its first frame, the sequence, 2 seconds of its last
-frame, the sequence backwards, all at 30 frames a second. The model that did not see its subject answers for windows
+Each test sequence of a run becomes a recording: 3 seconds of its first frame, the sequence, 2 seconds of its last
+frame, the sequence backwards, all at 30 frames a second. The networks that did not see its subject classify windows
 that end at the sequence's end (the apex) and later.
 """
 
@@ -11,12 +11,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import torch
-from safetensors import safe_open
 
 from data_prep.store.store import FeatureStore
-from face_strnn import STRNN
-from face_strnn.evaluation.run_folder import read_summary, read_table
+from face_strnn.evaluation.run import Run
+from face_strnn.saliency.held_out import HeldOut
+from face_strnn.training.probabilities import probabilities
 
 RATE = 30
 REST, HOLD = 3 * RATE, 2 * RATE
@@ -24,27 +23,21 @@ WINDOWS = (0.4, 0.6, 0.8, 1.2, 1.6, 2.4)  # seconds
 LATER = (0.0, 0.3, 0.6, 1.0, 1.9)  # seconds after the apex
 
 
-@torch.inference_mode()
 def main(run: Path, features: Path) -> None:
     """Print the accuracy in per cent by window and by the time from the apex to its end."""
-    classes = read_summary(run)["classes"]
-    store = FeatureStore.open(features).folder
+    held_out = HeldOut(Run(run), FeatureStore.open(features))
     right: dict[tuple[float, str], list[bool]] = {}
-    models: dict[int, STRNN] = {}
-    for row in read_table(run, "predictions.csv", ("sequence", "fold", "truth")).itertuples():
-        with safe_open(store / f"{row.sequence}_rot+00.safetensors", framework="pt") as file:
-            maps = file.get_tensor("maps")
-        if row.fold not in models:
-            models[row.fold] = STRNN.load(run / "checkpoints" / f"fold-{row.fold:02d}.safetensors")
-        model, n = models[row.fold], len(maps)
+    for sequence in map(held_out.sequence, held_out.sequences):
+        n = len(sequence.maps)
         frames = [0] * REST + list(range(n)) + [n - 1] * HOLD + list(range(n - 1, -1, -1))
         apex = REST + n - 1
         ends = {f"+{later} s": apex + round(RATE * later) for later in LATER} | {"relaxed": len(frames) - 1}
         for window in WINDOWS:
             for name, end in ends.items():
-                seen = maps[frames[max(end - round(RATE * window), 0) : end + 1]]
-                answer = model.logits_of_sequences([seen], model.facts["interpolation"])[0].argmax()
-                right.setdefault((window, name), []).append(classes[int(answer)] == row.truth)
+                seen = sequence.maps[frames[max(end - round(RATE * window), 0) : end + 1]]
+                each = [probabilities(network, [seen], held_out.interpolation)[0] for network in sequence.networks]
+                prediction = held_out.classes[int(np.mean(each, axis=0).argmax())]
+                right.setdefault((window, name), []).append(prediction == sequence.emotion)
     names = list(dict.fromkeys(name for _, name in right))
     print("| window |", " | ".join(names), "|")
     print("| --- |", " | ".join("---" for _ in names), "|")

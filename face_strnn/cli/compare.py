@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def compare(runs: list[Path], json: bool = False) -> None:
-    """Compare runs on the same test sequences and folds with the first of them, by paired tests.
+    """Compare runs with the first one by paired tests, on the same test sequences and folds.
 
     Args:
-        runs: two or more finished run folders; the first is what the others are compared with.
-        json: print one JSON object and nothing else.
+        runs: two or more finished run folders; the others are compared with the first.
+        json: print only one JSON object.
     """
     from json import dumps
 
@@ -34,7 +34,7 @@ def compare(runs: list[Path], json: bool = False) -> None:
 
 
 def print_comparison(compared: Sequence["ComparedRun"]) -> None:
-    """Print runs beside each other, each with its difference to the first."""
+    """Print one row per run, with its difference to the first."""
     table = Table("run")
     for heading in ("accuracy %\n95 % interval", "difference\n95 % interval", "McNemar p\nHolm", "permutation p\nHolm"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -57,7 +57,7 @@ def print_comparison(compared: Sequence["ComparedRun"]) -> None:
         wide.print(", ".join([mean, *parts]), markup=False, highlight=False, soft_wrap=True)
     wide.print(
         "Differences in points, to the first run. Intervals: bootstrap over subjects. Permutation: signs of the "
-        "subjects' differences. McNemar treats sequences as independent; single seed only.",
+        "subjects' differences. McNemar's test treats sequences as independent; single seed only.",
         highlight=False,
     )
     for one in compared:

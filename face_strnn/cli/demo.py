@@ -10,14 +10,14 @@ from face_strnn.cli.synth import synth
 
 
 def demo(out: Path = Path("demo-run"), subjects: int = 16, epochs: int = 8, seed: int = 0, command: str = "") -> None:
-    """Do the whole main job on synthetic faces: synth, prepare, cv, report.
+    """Run the main job on synthetic faces: synth, prepare, cv, report.
 
     Args:
-        out: folder for the data, the features and the run; what is there is not done again.
-        subjects: number of drawn subjects, at least 10.
+        out: folder for the data, the features and the run; finished steps are kept.
+        subjects: number of synthetic subjects, at least 10.
         epochs: passes over the training samples, each of which comes as five variants.
         seed: of the drawing and the training.
-        command: how it was called; the run's summary repeats it.
+        command: how the program was called; the run's summary repeats it.
     """
     if subjects < 10:
         raise BadInput(f"{subjects} subjects are fewer than the protocol's 10 folds; give --subjects 10 or more")

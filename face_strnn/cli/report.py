@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def report(run: Path) -> None:
-    """Print a run's table and draw its figures and page anew.
+    """Print a run's table and redraw its figures and page.
 
     Args:
         run: a finished run folder.
@@ -28,7 +28,7 @@ def report(run: Path) -> None:
 
 
 def report_run(run: "Run", audited: "Audit | None" = None) -> None:
-    """Draw a run's figures and page and print its table, its audit and the page's path."""
+    """Draw a run's figures and page; print its table, its audit and the page's path."""
     from face_strnn.audit.audit import changed_files, standing_audit
     from face_strnn.report.page import render_report
 
@@ -47,7 +47,7 @@ def print_summary(summary: "Summary", console: Console) -> None:
 
     Args:
         summary: the run's.
-        console: where to print.
+        console: to print on.
     """
     from face_strnn.report.tables import beside_frozen_in_words, result_rows
 
@@ -72,10 +72,10 @@ def print_summary(summary: "Summary", console: Console) -> None:
             end_section=following is not None and following.kind != row.kind,
         )
     console.print(table)
-    spread = summary.std_fold_accuracy
+    std = summary.std_fold_accuracy
     console.print(
         f"Mean over folds {percent(summary.mean_fold_accuracy)} %"
-        + ("" if spread is None else f" ± {percent(spread)} (std)")
+        + ("" if std is None else f" ± {percent(std)} (std)")
         + ". Intervals: bootstrap over subjects. UAR: mean class recall.",
         highlight=False,
     )
@@ -99,26 +99,24 @@ def _print_remarks(summary: "Summary", console: Console) -> None:
     """Print what the figures are over: seeds, variants, synthetic data, a selection that makes them not comparable."""
     from face_strnn.evaluation.predictions import ORIGINALS
     from face_strnn.evaluation.protocols import NOT_COMPARABLE
-    from face_strnn.report.tables import seed_spread
+    from face_strnn.report.tables import seed_std
 
     if summary.seeds > 1:
         each = ", ".join(percent(value) for value in summary.seed_accuracies)
         if summary.ensemble:
             members = summary.members
-            said = f"The members of the ensemble alone: {each} %, mean {percent(members.mean)} %"
-            said += f" (std {percent(members.std)})."
+            text = f"The members of the ensemble alone: {each} %, mean {percent(members.mean)} %"
+            text += f" (std {percent(members.std)})."
         else:
-            spread = percent(seed_spread(summary))
-            said = f"Over {summary.seeds} seeds: {each} % (std {spread}); the table pools them."
-        console.print(said, highlight=False)
+            std = percent(seed_std(summary))
+            text = f"Over {summary.seeds} seeds: {each} % (std {std}); the table pools them."
+        console.print(text, highlight=False)
     if summary.tested != ORIGINALS:
         console.print(
-            f"Each test sequence: {summary.tested} of it; the protocol tests only original ones.",
+            f"Each test sequence: {summary.tested} of it; the protocol tests only the originals.",
             highlight=False,
         )
     if summary.data == "synthetic":
-        console.print(
-            "The data are synthetic: these figures say nothing about real faces.", style="bold yellow"
-        )
+        console.print("The data are synthetic: these figures say nothing about real faces.", style="bold yellow")
     if summary.selection == "oracle":
         console.print(f"Epochs were chosen by test accuracy (oracle): {NOT_COMPARABLE}.", style="bold red")

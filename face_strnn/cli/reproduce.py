@@ -37,18 +37,18 @@ def reproduce(
     training: TrainingConfig = TrainingConfig(),  # noqa: B008
     command: str = "",
 ) -> None:
-    """Do the paper's experiments under the same folds: the STRNN, its ablations, baselines. What is done is kept.
+    """Run the paper's experiments under the same folds: the STRNN, its ablations, baselines. It resumes.
 
     Args:
         features: a feature store, or the folder that holds one.
         out: folder of the results, with a folder for every method and seed.
-        only: experiments to do beside the STRNN, of srnn, trnn, non-sparse, sigmoid (relu), no-rotation, svm, logistic,
+        only: experiments to run besides the STRNN: srnn, trnn, non-sparse, sigmoid (relu), no-rotation, svm, logistic,
             lstm, cnn; all by default.
         seeds: number of times that every network is trained, with seeds from --seed upwards.
-        spread: give the LaTeX table a column for the spread over seeds, of which there must be two or more.
-        protocol: how subjects are dealt to folds; given: as the data set itself says (a manifest's column fold).
+        spread: add a column to the LaTeX table: standard deviation over seeds; needs --seeds 2 or more.
+        protocol: how subjects are assigned to folds; given: the data set's own folds (a manifest's column fold).
         folds: number of folds of the protocols interleaved and contiguous.
-        classes: those to tell apart: six (without contempt), seven, or names such as anger fear; by default all.
+        classes: those to classify: six (without contempt), seven, or names such as anger fear; by default all.
         selection: the epoch that is tested: the last; inner: the best on training subjects set aside for it.
         epochs: passes over the training samples, in place of the configuration's training.epochs.
         seed: of the initial parameters.
@@ -65,7 +65,7 @@ def reproduce(
     from face_strnn.report.reproduction_page import write_reproduction
 
     if spread and seeds < 2:
-        raise BadInput(f"--spread: --seeds {seeds} has no spread over seeds; give --seeds 2 or more")
+        raise BadInput(f"--spread: --seeds {seeds} has no standard deviation over seeds; give --seeds 2 or more")
     if epochs is not None:
         training = replace(training, epochs=epochs)
     plan = Plan(
@@ -142,6 +142,6 @@ def print_results(table: "pd.DataFrame", console: Console) -> None:
     console.print(shown)
     console.print(
         "Differences in points, to the STRNN. Intervals: bootstrap over subjects. Permutation: signs of the subjects' "
-        "differences. McNemar treats sequences as independent; single seed only.",
+        "differences. McNemar's test treats sequences as independent; single seed only.",
         highlight=False,
     )

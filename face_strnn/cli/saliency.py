@@ -68,38 +68,36 @@ def saliency(
     console.print(f"with its figures on the page: [b]{escape(str(render_report(opened)))}[/b]", soft_wrap=True)
 
 
-def print_saliency(found: dict[str, Any]) -> None:
-    """Print what ``saliency`` found: sparsity, completeness and, on synthetic data, how right the maps are."""
-    sparsity = Table(title=f"entries below 1 % of their matrix's largest, {found['n_networks']} networks")
+def print_saliency(explanation: dict[str, Any]) -> None:
+    """Print sparsity, completeness and, on synthetic data, localisation, from the contents of ``saliency.json``."""
+    sparsity = Table(title=f"entries below 1 % of their matrix's largest, {explanation['n_networks']} networks")
     sparsity.add_column("matrix")
     sparsity.add_column("per cent, mean ± std", justify="right")
-    for name, share in found["sparsity"].items():
+    for name, share in explanation["sparsity"].items():
         std = "" if share["std"] is None else f" ± {percent(share['std'])}"
         sparsity.add_row(name, percent(share["mean"]) + std)
     console.print(sparsity)
-    complete = found["completeness"]
+    completeness = explanation["completeness"]
     console.print(
-        f"Completeness: mean |logit difference| {complete['mean_absolute_rise']:.2f}, mean |residual| "
-        f"{complete['mean_absolute_residue']:.3f}, max {complete['largest_absolute_residue']:.3f}.",
+        f"Completeness: mean |logit difference| {completeness['mean_absolute_rise']:.2f}, mean |residual| "
+        f"{completeness['mean_absolute_residue']:.3f}, max {completeness['largest_absolute_residue']:.3f}.",
         highlight=False,
     )
-    if found["localisation"] is None:
-        console.print(
-            "Which places move is known for synthetic faces only: nothing says how right these maps are.", style="dim"
-        )
+    if explanation["localisation"] is None:
+        console.print("Which nodes move is only known for synthetic faces: localisation was not measured.", style="dim")
         return
-    emotions = list(found["truth"])
+    emotions = list(explanation["truth"])
     wide = console if console.is_terminal and console.width >= 100 else Console(width=120)
     table = Table(
-        title="synthetic data: area under the ROC curve for the places that the action units move\n"
-        "all: over all places; moved: over those that some emotion moves, where the middle of the face is no answer"
+        title="synthetic data: area under the ROC curve for the nodes that the action units move\n"
+        "all: over all nodes; moved: over those that some emotion moves, where a centre prior does not help"
     )
     table.add_column("map")
     for emotion in emotions:
         table.add_column(emotion, justify="right")
     table.add_column("all", justify="right", style="bold")
     table.add_column("moved", justify="right", style="bold")
-    rows = found["localisation"]
+    rows = explanation["localisation"]
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         among = row["mean_among_moved"]
         table.add_row(
@@ -112,7 +110,7 @@ def print_saliency(found: dict[str, Any]) -> None:
         )
     wide.print(table)
     console.print(
-        "The last rows are controls that nothing was learned for. A map that does not do better than they do shows "
-        "where faces move, not what the networks learned. Synthetic: this says nothing about real faces.",
+        "The last rows are controls. A map that does not score higher shows where faces move, not what the networks "
+        "learned. Synthetic data: this says nothing about real faces.",
         style="bold yellow",
     )

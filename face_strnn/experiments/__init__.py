@@ -1,1 +1,1 @@
-"""Methods beside each other under the same folds."""
+"""Methods compared under the same folds."""

@@ -1,10 +1,10 @@
-"""Which of several feature stores of one data set serves it best, judged inside the training folds alone.
+"""Which of several feature stores of one data set is best, judged only inside the training folds.
 
-The judge is a linear support vector machine on the apex frame's maps and their change since the first frame, side by
-side. It takes seconds where an STRNN takes minutes, keeps the places of the face, as an STRNN does, and sees both what
-an expression looks like at its height and what distinguishes it from the face at rest. Its cost is fixed: nothing is
-tuned for one store more than for another. Products between sequences are divided by their mean length, so that the
-cost means the same for stores of few channels and of many.
+The classifier is a linear support vector machine on the apex frame's maps, concatenated with their change since the
+first frame. It takes seconds where an STRNN takes minutes, keeps the spatial layout, as an STRNN does, and sees both
+the expression at its apex and its difference from the neutral face. Its cost is fixed: no store is
+tuned more than another. Products between sequences are divided by their mean length, so that the cost means the same
+whatever the number of channels.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,47 +29,47 @@ COST = 10.0
 """C of the support vector machine, for products between sequences whose mean length is 1."""
 
 CLEAN = (
-    "Each outer fold's figures and choice come from its training subjects alone. To take for each fold the store that "
-    "it chose is clean; to take one store for all folds by the means above, and then to cross-validate on these folds, "
+    "Each outer fold's figures and choice come from its training subjects alone. Using for each fold the store that "
+    "it chose is clean; choosing one store for all folds by the means above, and then cross-validating on these folds, "
     "is not: together they have seen every subject."
 )
 
 
 @dataclass(frozen=True)
 class StoreChoice:
-    """What the training folds say of several stores.
+    """How several stores do inside the training folds.
 
     Attributes:
         stores: their folders' names, in the order given.
-        accuracies: float64 (stores, outer folds, inner folds), fractions, of subjects held out in the training part.
+        accuracies: float64 (stores, outer folds, inner folds), fractions, on held-out training subjects.
     """
 
     stores: tuple[str, ...]
     accuracies: np.ndarray
 
     @property
-    def of_fold(self) -> np.ndarray:
+    def fold_accuracies(self) -> np.ndarray:
         """(stores, outer folds): mean over the inner folds."""
         return self.accuracies.mean(2)
 
     @property
     def chosen(self) -> list[int]:
-        """The number of the store that each outer fold would choose; the first of equals."""
-        return self.of_fold.argmax(0).tolist()
+        """The number of the store that each outer fold would choose; the first of equal ones."""
+        return self.fold_accuracies.argmax(0).tolist()
 
     def as_json(self) -> dict[str, Any]:
-        """Return the figures as JSON can hold them; folds are numbered from 1."""
+        """Return the figures ready for JSON; folds are numbered from 1."""
         return {
             "stores": [
                 {
                     "store": name,
-                    "inner_accuracy": float(of_fold.mean()),
+                    "inner_accuracy": float(means.mean()),
                     "std_over_inner_folds": float(each.std(axis=1).mean()),
-                    "inner_accuracy_of_folds": of_fold.tolist(),
-                    "chosen_by_folds": [fold for fold, number in enumerate(self.chosen, start=1) if number == place],
+                    "inner_accuracy_of_folds": means.tolist(),
+                    "chosen_by_folds": [fold for fold, number in enumerate(self.chosen, start=1) if number == index],
                 }
-                for place, (name, of_fold, each) in enumerate(
-                    zip(self.stores, self.of_fold, self.accuracies, strict=True)
+                for index, (name, means, each) in enumerate(
+                    zip(self.stores, self.fold_accuracies, self.accuracies, strict=True)
                 )
             ],
             "note": CLEAN,
@@ -82,15 +82,15 @@ def choose_store(
     n_folds: int = 10,
     progress: Callable[[], None] | None = None,
 ) -> StoreChoice:
-    """Judge stores of one data set by subject-wise folds inside the training part of every outer fold.
+    """Compare stores of one data set by subject-wise folds inside the training part of every outer fold.
 
     Args:
-        stores: two or more, of the same sequences; rotated copies are left out.
+        stores: two or more, of the same sequences; rotated copies are omitted.
         protocol, n_folds: the outer folds, as they will be in the cross-validation.
         progress: called after each outer fold of each store.
 
     Raises:
-        BadInput: fewer than two stores, or one twice, stores of other sequences than the first, too few subjects.
+        BadInput: fewer than two stores, a store given twice, other sequences than the first store's, too few subjects.
     """
     if len({store.folder.resolve() for store in stores}) < max(len(stores), 2):
         raise BadInput("--compare: give --features two stores or more, of the same data set, each once")
@@ -101,12 +101,12 @@ def choose_store(
         _require_same(first, samples)
         outer = splitter(protocol, n_folds, samples.subjects.tolist(), samples.predefined_folds.tolist())
         features, labels = _apex_and_change(samples), samples.labels.numpy()
-        of_store = []
+        store_accuracies = []
         for train, _ in outer.split(labels, groups=samples.subjects):
-            of_store.append(_inner_accuracies(features[train], labels[train], samples.subjects[train]))
+            store_accuracies.append(_inner_accuracies(features[train], labels[train], samples.subjects[train]))
             if progress:
                 progress()
-        accuracies.append(of_store)
+        accuracies.append(store_accuracies)
     return StoreChoice(tuple(store.folder.resolve().name for store in stores), np.array(accuracies))
 
 
@@ -130,7 +130,7 @@ def _apex_and_change(samples: Samples) -> np.ndarray:
 
 
 def _inner_accuracies(features: np.ndarray, labels: np.ndarray, subjects: np.ndarray) -> list[float]:
-    """Of each inner fold; features, labels and subjects are those of a training part."""
+    """Accuracy of each inner fold; features, labels and subjects are those of a training part."""
     n_subjects = len(set(subjects.tolist()))
     if n_subjects < 2:
         raise BadInput("--compare: a training part has one subject; give data of more subjects, or fewer --folds")

@@ -1,4 +1,4 @@
-"""Runs beside each other: the same test sequences in the same folds, and whether the difference is more than chance."""
+"""Paired comparison of runs: the same test sequences in the same folds, and whether the difference is significant."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,17 +18,17 @@ from face_strnn.evaluation.significance import StandardDeviations, holm, paired_
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """One run, and how it differs from the first one. Fractions from 0 to 1.
+    """A run, and its difference from the first one. Fractions from 0 to 1.
 
     Attributes:
         run: the folder, as it was given.
-        seeds: number of its seeds, whose answers are pooled; 1 for an ensemble, which has one answer.
+        seeds: number of its seeds, whose predictions are pooled; 1 for an ensemble, which has one prediction.
         accuracy: over all test sequences, and all seeds.
         accuracy_interval: 95 %, bootstrap over subjects; None with one subject.
         standard_deviations: over seeds, and over folds within a seed.
-        warning: why its figures should not be relied on; empty where nothing speaks against them.
-        averaging: over what its answers are means, such as "ensemble of 5"; empty where over nothing.
-        difference: of its accuracy to that of the first run; this and the following are None for the first run.
+        warning: why its figures should not be relied on; empty where nothing is wrong.
+        averaging: what its predictions are averaged over, such as "ensemble of 5"; empty for nothing.
+        difference: its accuracy minus that of the first run; this and the following are None for the first run.
         difference_interval: 95 %, paired bootstrap over subjects.
         mcnemar_p: of the exact test over sequences; None unless both runs are of one seed.
         permutation_p: of the sign-flip test over subjects.
@@ -57,8 +57,8 @@ class ComparedRun:
 def compare_runs(runs: Sequence[Run]) -> list[ComparedRun]:
     """Compare runs with the first of them.
 
-    Where a run has several seeds, a sequence counts by the share of seeds that are right, so that seeds are not taken
-    for more subjects.
+    Where a run has several seeds, a sequence counts by the share of seeds that are right, so that seeds do not
+    count as more subjects.
 
     Args:
         runs: two or more finished runs.
@@ -80,9 +80,9 @@ def compare_runs(runs: Sequence[Run]) -> list[ComparedRun]:
     others = [_beside(one, tables[0], predictions) for one, predictions in zip(compared[1:], tables[1:], strict=True)]
     permutation = holm([one.permutation_p for one in others])
     tested = [one.mcnemar_p for one in others if one.mcnemar_p is not None]
-    by_mcnemar = iter(holm(tested))
+    mcnemar_adjusted = iter(holm(tested))
     adjusted = [
-        replace(one, permutation_holm=p, mcnemar_holm=None if one.mcnemar_p is None else next(by_mcnemar))
+        replace(one, permutation_holm=p, mcnemar_holm=None if one.mcnemar_p is None else next(mcnemar_adjusted))
         for one, p in zip(others, permutation, strict=True)
     ]
     return [compared[0], *adjusted]
@@ -94,19 +94,19 @@ def _predictions(run: Run) -> pd.DataFrame:
 
 def _require_same_protocol(first: Run, run: Run) -> None:
     for name in ("data", "protocol"):
-        said, wanted = getattr(run.summary, name), getattr(first.summary, name)
-        if said != wanted:
+        value, expected = getattr(run.summary, name), getattr(first.summary, name)
+        if value != expected:
             raise BadInput(
-                f"{run.folder}: its {name} is {said} and that of {first.folder} {wanted}; "
+                f"{run.folder}: its {name} is {value} and that of {first.folder} {expected}; "
                 "compare runs on the same data under the same protocol"
             )
 
 
 def require_same_test(first_run: Path, first: pd.DataFrame, run: Path, predictions: pd.DataFrame) -> None:
-    """Refuse to compare two tables of predictions that are not over the same sequences in the same folds.
+    """Refuse to compare two tables of predictions that are not for the same sequences in the same folds.
 
     Args:
-        first_run, run: the folders they are from, to name them.
+        first_run, run: their folders, for the message.
         first, predictions: columns ``sequence``, ``subject``, ``truth``, ``fold``.
 
     Raises:
@@ -129,7 +129,7 @@ def _alone(run: Run, predictions: pd.DataFrame) -> ComparedRun:
     if summary.selection == "oracle":
         warning = f"its epochs were chosen by test accuracy (oracle): {NOT_COMPARABLE}"
     elif not audit.passed:
-        warning = f"its audit found: {audit.verdict}"
+        warning = f"its audit: {audit.verdict}"
     return ComparedRun(
         str(run.folder),
         int(predictions["seed"].nunique()),
@@ -143,11 +143,11 @@ def _alone(run: Run, predictions: pd.DataFrame) -> ComparedRun:
 
 def _beside(one: ComparedRun, first: pd.DataFrame, predictions: pd.DataFrame) -> ComparedRun:
     """Add the difference of a run to the first."""
-    found = paired_difference(first, predictions)
+    paired = paired_difference(first, predictions)
     return replace(
         one,
-        difference=found.accuracy,
-        difference_interval=found.interval,
-        mcnemar_p=found.mcnemar_p,
-        permutation_p=found.permutation_p,
+        difference=paired.accuracy,
+        difference_interval=paired.interval,
+        mcnemar_p=paired.mcnemar_p,
+        permutation_p=paired.permutation_p,
     )

@@ -1,4 +1,4 @@
-"""The experiments of a reproduction: the paper's network, its ablations, and what a reviewer asks to see beside it."""
+"""The experiments of a reproduction: the paper's network, its ablations, and the baselines that a reviewer expects."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +17,7 @@ from face_strnn.training.samples import Samples
 Group = Literal["STRNN", "ablation", "baseline"]
 
 REFERENCE = "strnn"
-"""The experiment that all others are held against."""
+"""The experiment that all others are compared with."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,12 @@ class Experiment:
 
     Attributes:
         name: of its folder.
-        label: as tables print it.
-        group: what it is for.
-        seeded: whether initial parameters are drawn, so that seeds repeat it.
+        label: in tables.
+        group: its part of the table.
+        seeded: whether it depends on a seed, and is repeated with several.
         network, training: settings that differ from those of the reproduction.
-        learn_from: which variants it learns from.
-        baseline: makes the fold-by-fold test of a baseline, of the samples, the settings, a seed and a device; None for
-            an STRNN.
+        learn_from: which variants it is trained on.
+        baseline: makes the fit-and-predict function from samples, settings, seed and device; None for an STRNN.
     """
 
     name: str
@@ -47,12 +46,11 @@ class Experiment:
     def configured(self, config: Config, n_variants: int) -> Config:
         """Return the settings of this experiment.
 
-        Without variants an epoch has fewer steps: there are as many more of them, so that all are trained for as many
-        steps.
+        Without variants an epoch has fewer steps, so the number of epochs grows until the number of steps is the same.
 
         Args:
             config: those of the reproduction.
-            n_variants: variants of every sequence in the features, the one as it was taken among them.
+            n_variants: variants of every sequence in the features, the original included.
         """
         training = replace(config.training, **self.training)
         if self.learn_from == "original":
@@ -64,8 +62,8 @@ def experiments(config: Config, n_variants: int) -> tuple[Experiment, ...]:
     """Return all experiments, the reference first.
 
     Args:
-        config: the settings of the reproduction: the other activation is tried beside them.
-        n_variants: of every sequence in the features; where there is one, nothing can be left out.
+        config: the settings of the reproduction: the other activation is an ablation.
+        n_variants: of every sequence in the features; with one, there is no augmentation to omit.
     """
     other = "sigmoid" if config.network.activation == "relu" else "relu"
     written = {"relu": "ReLU", "sigmoid": "sigmoid"}[other]
@@ -95,7 +93,7 @@ def chosen_experiments(only: Sequence[str] | None, config: Config, n_variants: i
     """Return the experiments of these names and the reference; all where no names are given.
 
     Raises:
-        BadInput: there is none of a name, or the variants that it leaves out are not in the features.
+        BadInput: an unknown name, or an ablation of variants that the features do not hold.
     """
     known = experiments(config, n_variants)
     if only is None:
@@ -104,8 +102,8 @@ def chosen_experiments(only: Sequence[str] | None, config: Config, n_variants: i
     for name in only:
         if name == "no-rotation" and name not in names:
             raise BadInput(
-                "--only no-rotation: the features hold no rotated copies that could be left out; "
-                "run `face-strnn prepare` with --augment, or leave it out"
+                "--only no-rotation: the features hold no rotated copies to omit; "
+                "run `face-strnn prepare` with --augment, or omit no-rotation"
             )
         if name not in names:
             raise BadInput(f"--only {name}: no experiment of that name; there are {', '.join(names)}")

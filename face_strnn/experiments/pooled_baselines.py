@@ -1,7 +1,7 @@
-"""Baselines on maps pooled over the face: what time alone, or neither time nor place, tells of an emotion.
+"""Baselines on maps pooled over the face: what is recognised from time alone, or without time and space.
 
-Each is scikit-learn's or PyTorch's own. They learn from the samples that the STRNN learns from, all variants among
-them; channels are scaled by the training subjects' own mean and spread; settings are chosen by
+Each is scikit-learn's or PyTorch's own. They are trained on the STRNN's training samples, all variants included;
+channels are scaled by the training subjects' mean and standard deviation; settings are chosen by
 :mod:`face_strnn.evaluation.nested`.
 """
 
@@ -46,27 +46,27 @@ def logistic_regression(samples: Samples) -> FoldPredictions:
 
 
 class BidirectionalLSTM(nn.Module):
-    """PyTorch's LSTM both ways through time; a linear layer on the last state of each.
+    """PyTorch's bidirectional LSTM; a linear layer on the last state of each direction.
 
     Args:
         channels: of a time step.
         n_classes: number of classes.
-        hidden: units of each way.
+        hidden: units of each direction.
     """
 
     def __init__(self, channels: int, n_classes: int, hidden: int) -> None:
         super().__init__()
         self.recurrent = nn.LSTM(channels, hidden, batch_first=True, bidirectional=True)
-        self.answer = nn.Linear(2 * hidden, n_classes)
+        self.output = nn.Linear(2 * hidden, n_classes)
 
     def forward(self, steps: Tensor) -> Tensor:
         """Return the logits (B, classes) of sequences (B, L, C)."""
         _, (last, _) = self.recurrent(steps)  # (2, B, hidden)
-        return self.answer(last.transpose(0, 1).flatten(1))
+        return self.output(last.transpose(0, 1).flatten(1))
 
 
 class TemporalCNN(nn.Module):
-    """Two convolutions over time; a linear layer on the highest answer of each channel.
+    """Two convolutions over time; a linear layer on each channel's maximum over time.
 
     Args:
         channels: of a time step.
@@ -78,23 +78,23 @@ class TemporalCNN(nn.Module):
         super().__init__()
         self.first = nn.Conv1d(channels, CNN_CHANNELS, kernel, padding=kernel // 2)
         self.second = nn.Conv1d(CNN_CHANNELS, CNN_CHANNELS, kernel, padding=kernel // 2)
-        self.answer = nn.Linear(CNN_CHANNELS, n_classes)
+        self.output = nn.Linear(CNN_CHANNELS, n_classes)
 
     def forward(self, steps: Tensor) -> Tensor:
         """Return the logits (B, classes) of sequences (B, L, C)."""
-        answers = self.second(self.first(steps.transpose(1, 2)).relu()).relu()  # (B, channels, L)
-        return self.answer(answers.amax(2))
+        features = self.second(self.first(steps.transpose(1, 2)).relu()).relu()  # (B, channels, L)
+        return self.output(features.amax(2))
 
 
 @dataclass(eq=False, repr=False)
 class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):
     """A network on (N, L, C) time steps behind scikit-learn's interface.
 
-    Channels are scaled by the mean and spread of the samples that it is fitted to. It is trained by AdamW, its rate
-    falling by half a cosine, for the epochs and in the batches of the STRNN.
+    Channels are scaled by the mean and standard deviation of the samples that it is fitted to. It is trained by AdamW
+    with a cosine schedule, for the STRNN's epochs and in batches of its size.
 
     Args:
-        training: of which ``epochs`` and ``batch_size`` count.
+        training: its ``epochs`` and ``batch_size`` are used.
         n_classes: number of classes.
         seed: of the initial parameters and the order of the samples.
         device: where it is trained.
@@ -182,7 +182,7 @@ def pooled_network(
 
     Args:
         kind: :class:`LSTMClassifier` or :class:`CNNClassifier`.
-        samples: those learned from, and tested.
+        samples: those for training and testing.
         config: of the STRNN: its time steps, epochs and batches.
         seed, device: see :class:`NetworkClassifier`.
         settings: to choose from inside the training folds; by default those of ``kind``.

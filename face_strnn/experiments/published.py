@@ -1,4 +1,4 @@
-"""Published CK+ figures to stand beside a run. They are in per cent, as printed; a run's own are fractions.
+"""Published CK+ figures to compare a run with. They are in per cent, as printed; a run's own are fractions.
 
 They are not a ranking: folds, crops, sequences and the choice of the epoch differ from paper to paper, and few papers
 state all four.
@@ -17,7 +17,7 @@ _FORTY_TRIALS = "10 folds, 4 times"
 
 @dataclass(frozen=True)
 class PublishedResult:
-    """One figure as its authors, or those who quote it, printed it.
+    """One figure as printed by its authors, or by a paper that quotes it.
 
     Attributes:
         method: the method's name.
@@ -25,7 +25,7 @@ class PublishedResult:
         protocol: how it was measured, as far as the source says.
         citation: where the method was published.
         quoted_in: the paper whose table the figure is taken from.
-        spread: standard deviation in percentage points, where the source gives one.
+        std: standard deviation in percentage points, where the source gives one.
         class_recalls: recall of each class in per cent, where the source gives them.
     """
 
@@ -34,7 +34,7 @@ class PublishedResult:
     protocol: str
     citation: str
     quoted_in: str
-    spread: float | None = None
+    std: float | None = None
     class_recalls: dict[str, float] | None = None
 
     @property
@@ -64,8 +64,8 @@ def _seven(
     return PublishedResult(method, accuracy, _TEN_FOLDS, citation, _ZHANG_2019, class_recalls=class_recalls)
 
 
-def _six(method: str, accuracy: float, citation: str = _YU_2018, spread: float | None = None) -> PublishedResult:
-    return PublishedResult(method, accuracy, _FORTY_TRIALS, citation, _YU_2018, spread)
+def _six(method: str, accuracy: float, citation: str = _YU_2018, std: float | None = None) -> PublishedResult:
+    return PublishedResult(method, accuracy, _FORTY_TRIALS, citation, _YU_2018, std)
 
 
 STRNN_SEVEN_CLASSES = _seven("STRNN", 95.4, _ZHANG_2019, STRNN_CLASS_RECALLS)
@@ -87,7 +87,7 @@ SIX_CLASSES = (
     _six("STC", 98.9),
     _six("STC-LSTM", 99.3),
     _six("STC-SLSTM", 99.4),
-    _six("STC-NLSTM", 99.8, spread=0.2),
+    _six("STC-NLSTM", 99.8, std=0.2),
 )
 """CK+ without contempt (309 sequences), as compared in Table 3 of the STC-NLSTM paper, in ascending order."""
 
@@ -97,17 +97,17 @@ class PublishedAblation:
     """A figure of the STRNN paper's own ablations. Not all are of CK+.
 
     Attributes:
-        label: as tables print it.
+        label: in tables.
         data: what it was measured on.
         accuracy: in per cent.
-        spread: standard deviation in percentage points, where the paper gives one.
-        table: where it stands in the paper.
+        std: standard deviation in percentage points, where the paper gives one.
+        table: where the paper has it.
     """
 
     label: str
     data: str
     accuracy: float
-    spread: float | None
+    std: float | None
     table: str
 
 
@@ -117,18 +117,18 @@ PUBLISHED_ABLATIONS = (
     PublishedAblation("SRNN only", "SEED (EEG)", 85.88, 9.98, "Table IV"),
     PublishedAblation("TRNN only", "SEED (EEG)", 85.20, 9.13, "Table IV"),
 )
-"""Zhang et al. 2019. It gives none of SRNN and TRNN on CK+; of the non-sparse STRNN it says in Table V that it is more
-than one point worse than the STRNN on both."""
+"""Zhang et al. 2019. It reports no SRNN or TRNN on CK+; in its Table V the non-sparse STRNN is over one point below the
+STRNN on both data sets."""
 
 NON_SPARSE_REMARK = "The paper's Table V has the non-sparse STRNN over one point below the STRNN on both data sets."
 
 
 def published_for(data: str, classes: Sequence[str]) -> tuple[PublishedResult, ...]:
-    """Return the published figures that may stand beside a result: those of CK+ for exactly these classes.
+    """Return the published figures to compare a result with: those of CK+ for exactly these classes.
 
     Args:
-        data: what the result was measured on: ``"CK+"``, or ``"synthetic"``, which stands in for it; there are none
-            for any other data set.
+        data: what the result was measured on: ``"CK+"``, or ``"synthetic"`` in its layout; there are
+            none for other data sets.
         classes: its classes.
     """
     if data not in ("CK+", "synthetic"):

@@ -1,7 +1,7 @@
 """The paper's experiments under one protocol, cell by cell: a cell is one method with one seed, in a folder of its own.
 
 The cells of an STRNN are run folders, those of a baseline hold ``predictions.csv`` and ``settings.yaml``. What is
-finished is kept, what was interrupted is taken up.
+finished is kept, what was interrupted is resumed.
 """
 
 import json
@@ -71,11 +71,11 @@ class Reproduction:
     Attributes:
         store: the features.
         out: the folder; made by :meth:`begin`.
-        plan: protocol, folds, seeds and settings, which experiments change in what they are about; never ``"oracle"``.
-            Cells that draw anything are repeated with each seed.
+        plan: protocol, folds, seeds and settings, of which each experiment changes its own part; never ``"oracle"``.
+            Seeded cells are repeated with each seed.
         only: names of experiments; the reference is always among them. All where it is None.
         device: where networks are trained.
-        command: how to repeat it.
+        command: how the program was called.
     """
 
     store: FeatureStore
@@ -87,12 +87,12 @@ class Reproduction:
 
     @cached_property
     def samples(self) -> Samples:
-        """The samples of the store, of the classes that are told apart."""
+        """The samples of the store, of the plan's classes."""
         return Samples.of(self.store, self.plan.classes)
 
     @cached_property
     def config(self) -> Config:
-        """The settings of the networks, with the sizes that these features give."""
+        """The settings of the networks, with the sizes of these features."""
         return Config(network_for(self.samples, self.plan.network), self.plan.training)
 
     @cached_property
@@ -102,13 +102,13 @@ class Reproduction:
 
     @property
     def cells(self) -> list[Cell]:
-        """The cells to be done, the reference's first."""
+        """The cells to run, the reference's first."""
         chosen = chosen_experiments(self.only, self.plan.config, self.samples.n_variants)
         return [cell for one in chosen for cell in self.cells_of(one)]
 
     @property
     def finished(self) -> list[tuple[Experiment, list[Cell]]]:
-        """Every experiment whose cells are all done, whether or not it was asked for this time."""
+        """Every experiment whose cells are all finished, whether or not it is in ``only``."""
         known = [(one, self.cells_of(one)) for one in experiments(self.plan.config, self.samples.n_variants)]
         return [(one, cells) for one, cells in known if all(cell.is_finished for cell in cells)]
 
@@ -119,7 +119,7 @@ class Reproduction:
         return [name for name in self.samples.class_names if name not in shown]
 
     def cells_of(self, experiment: Experiment) -> list[Cell]:
-        """Return the cells of an experiment, one per seed where it draws anything."""
+        """Return the cells of an experiment, one per seed where it is seeded."""
         folder = self.out / experiment.name
         if not experiment.seeded:
             return [Cell(experiment, None, folder)]
@@ -130,16 +130,16 @@ class Reproduction:
 
         Raises:
             BadInput: it holds results of other features, folds or settings, or something else; an unknown
-                experiment, or one that the features do not allow; test accuracy is to choose epochs.
+                experiment, or one that the features do not allow; or ``"oracle"``.
         """
         if self.plan.selection == "oracle":
-            raise BadInput("--selection oracle: its figures are not comparable, and a reproduction compares; take last")
+            raise BadInput("--selection oracle: its figures are not comparable, and a reproduction compares; use last")
         chosen_experiments(self.only, self.plan.config, self.samples.n_variants)
         open_run_folder(self.out, self._settings, SETTINGS_FILE)
 
     @property
     def _settings(self) -> dict[str, Any]:
-        """What all cells depend on; neither seeds nor experiments, of which there may be more another time."""
+        """What all cells depend on; not seeds and experiments, which may be added later."""
         return {
             "data": self.store.recipe["data"],
             "features": {"fingerprint": self.store.fingerprint, "samples_sha256": self.samples.sha256()},
@@ -166,15 +166,13 @@ class Reproduction:
             training=config.training,
         )
 
-    def run(
-        self, cell: Cell, progress: Progress | None = None, on_fold: Callable[[int], None] | None = None
-    ) -> None:
-        """Do a cell, or what is left to do of it.
+    def run(self, cell: Cell, progress: Progress | None = None, on_fold: Callable[[int], None] | None = None) -> None:
+        """Run a cell, or what is left of it.
 
         Args:
             cell: one of :attr:`cells`.
             progress: called after every epoch of an STRNN.
-            on_fold: called with the number of folds done after each of a baseline.
+            on_fold: called after every fold of a baseline with the number of folds done.
 
         Raises:
             BadInput: see :func:`face_strnn.evaluation.crossval.cross_validate`; the features are damaged.
@@ -196,22 +194,22 @@ class Reproduction:
         fit_and_predict = None
         tables = []
         for fold in self.folds:
-            kept = cell.folder / f"fold-{fold.number:02d}.csv"
-            if not kept.is_file():
+            path = cell.folder / f"fold-{fold.number:02d}.csv"
+            if not path.is_file():
                 started, config = time.perf_counter(), self.config_of(cell)
                 fit_and_predict = fit_and_predict or cell.experiment.baseline(
                     self.samples, config, cell.seed or 0, self.device
                 )
                 table = self._predictions(fold, cell.seed or 0, fit_and_predict)
                 table["seconds"] = round(time.perf_counter() - started, 2)
-                write_text_whole(kept, table.to_csv(index=False))
-            tables.append(read_table(cell.folder, kept.name, COLUMNS, resume=RESUME))
+                write_text_whole(path, table.to_csv(index=False))
+            tables.append(read_table(cell.folder, path.name, COLUMNS, resume=RESUME))
             if on_fold:
                 on_fold(fold.number)
         predictions = pd.concat(tables).sort_values("sequence", kind="stable")
         write_text_whole(cell.folder / PREDICTIONS_FILE, predictions[COLUMNS].to_csv(index=False))
-        for kept in cell.folder.glob("fold-*.csv"):
-            kept.unlink()
+        for path in cell.folder.glob("fold-*.csv"):
+            path.unlink()
 
     def _predictions(self, fold: Fold, seed: int, fit_and_predict: FoldPredictions) -> pd.DataFrame:
         test = np.intersect1d(fold.test, self.samples.original_numbers)
@@ -222,7 +220,7 @@ class Reproduction:
 
 
 def audit_state(cell: Cell) -> str:
-    """Say what the audit of a run found; what is known of a baseline is that it was tested as the reference was."""
+    """Return the verdict of a run's audit; a baseline is only checked to be tested as the reference was."""
     if cell.experiment.baseline:
         return f"tested on the sequences and folds of {REFERENCE}"
     return standing_audit(Run(cell.folder)).verdict

@@ -1,6 +1,6 @@
 """The results of a reproduction as one tidy table: a row per method and seed, and one for the mean over seeds.
 
-Fractions from 0 to 1. What does not exist, such as a standard deviation over one seed, is empty.
+Fractions from 0 to 1. Undefined values, such as a standard deviation over one seed, are empty.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,8 @@ def results_of(reproduction: Reproduction) -> pd.DataFrame:
 
     Differences are to the reference: those of a seed to its run with the same seed, those of the mean to its mean, a
     sequence counting by the share of seeds that are right. Holm's method adjusts the permutation test of the means for
-    the number of methods. McNemar's test is of one seed against one seed.
+    the number of methods. McNemar's test treats sequences as independent and
+    compares single seeds only.
 
     Raises:
         BadInput: the reference is not finished, or a cell's files are damaged or not of the reference's sequences and
@@ -58,8 +59,8 @@ def results_of(reproduction: Reproduction) -> pd.DataFrame:
         for cell, predictions in zip(cells, tables[name], strict=True):
             require_same_test(first_cell.folder, reference[0], cell.folder, predictions)
         if cells[0].seed is not None:
-            for cell, predictions, of_same_seed in zip(cells, tables[name], reference, strict=True):
-                rows.append(_row([cell], predictions, of_same_seed, classes, str(cell.seed)))
+            for cell, predictions, same_seed in zip(cells, tables[name], reference, strict=True):
+                rows.append(_row([cell], predictions, same_seed, classes, str(cell.seed)))
         rows.append(_row(cells, pd.concat(tables[name]), pd.concat(reference), classes, MEAN))
     table = pd.DataFrame(rows, columns=COLUMNS)
     compared = (table["seed"] == MEAN) & table["permutation_p"].notna()
@@ -115,14 +116,14 @@ def _row(
         "audit": "; ".join(dict.fromkeys(audit_state(cell) for cell in cells)),
     }
     if experiment.name != REFERENCE:
-        found = paired_difference(reference, predictions)
-        low, high = found.interval or (None, None)
+        paired = paired_difference(reference, predictions)
+        low, high = paired.interval or (None, None)
         row |= {
-            "difference": found.accuracy,
+            "difference": paired.accuracy,
             "difference_low": low,
             "difference_high": high,
-            "mcnemar_p": found.mcnemar_p,
-            "permutation_p": found.permutation_p,
+            "mcnemar_p": paired.mcnemar_p,
+            "permutation_p": paired.permutation_p,
         }
     return row
 
@@ -130,5 +131,5 @@ def _row(
 def _seconds(cell: Cell) -> float:
     if cell.experiment.baseline is None:
         return Run(cell.folder).summary.seconds
-    of_folds = read_table(cell.folder, "predictions.csv", ["fold", "seconds"], resume=RESUME).groupby("fold")["seconds"]
-    return float(of_folds.first().sum())
+    seconds = read_table(cell.folder, "predictions.csv", ["fold", "seconds"], resume=RESUME).groupby("fold")["seconds"]
+    return float(seconds.first().sum())

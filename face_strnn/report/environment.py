@@ -11,14 +11,14 @@ _LATEX_SPECIAL = {
 
 
 def page_templates() -> Environment:
-    """Return the environment of the pages: it escapes what it is given, and a name that is missing is an error."""
+    """Return the environment of the pages: values are escaped, and an undefined name is an error."""
     return _environment(autoescape=True)
 
 
 def latex_templates() -> Environment:
     """Return the environment of LaTeX, whose braces are LaTeX's: ``<< variable >>``, ``<% statement %>``.
 
-    Nothing is escaped but by the filter ``latex``.
+    Only the filter ``latex`` escapes.
     """
     environment = _environment(
         block_start_string="<%", block_end_string="%>", variable_start_string="<<", variable_end_string=">>",
@@ -29,7 +29,7 @@ def latex_templates() -> Environment:
 
 
 def escape_latex(text: str) -> str:
-    """Return text whose characters mean themselves in LaTeX."""
+    """Return text with LaTeX's special characters escaped."""
     return "".join(_LATEX_SPECIAL.get(character, character) for character in text)
 
 

@@ -1,6 +1,6 @@
-"""The pictures of a run's page: confusion matrix, training curves, and what its projections weigh.
+"""The figures of a run's page: confusion matrix, training curves, projection weights.
 
-No picture shows a face from the data: the outline under the saliency maps is a drawing.
+No figure shows a face from the data: the outline under the saliency maps is a drawing.
 """
 
 from dataclasses import replace
@@ -22,8 +22,8 @@ from face_strnn.saliency.projections import has_projection, projection_saliency
 def write_figures(run: Run) -> list[Path]:
     """Draw the figures of a run's page into its ``figures/``, as PNG, PDF and SVG, each file replaced as a whole.
 
-    The saliency map is left out for a network without a spatial projection (an ablation); one that an earlier
-    network left there is removed.
+    The saliency map is omitted for a network without a spatial projection (an ablation); one from an earlier network
+    is removed.
 
     Returns:
         The PNG files written.
@@ -45,12 +45,12 @@ def write_figures(run: Run) -> list[Path]:
 
 
 def draw_confusion(confusion: np.ndarray, classes: list[str], source: FigureSource) -> Figure:
-    """Draw counts and row per cents; the shade is the row's per cent, so that rare classes are as readable.
+    """Draw counts and row percentages; the percentage is the shade, so that rare classes are as readable as others.
 
     Args:
         confusion: (C, C) counts, rows truth.
         classes: the C class names.
-        source: stands above the figure.
+        source: for the title.
     """
     occurrences = confusion.sum(axis=1, keepdims=True)
     share = confusion / np.maximum(occurrences, 1)
@@ -94,7 +94,7 @@ def draw_history(history: pd.DataFrame, source: FigureSource) -> Figure:
     Args:
         history: columns ``fold``, ``epoch``, ``loss``, ``train_accuracy``; ``seed`` where there are several;
             ``validation_accuracy`` and ``test_accuracy`` are drawn where they exist.
-        source: stands above the figure.
+        source: for the title.
     """
     figure = Figure(figsize=(9.6, 4.6), layout="constrained")
     loss, accuracies = figure.subplots(1, 2)

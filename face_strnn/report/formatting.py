@@ -1,6 +1,4 @@
-"""How figures are written, on pages, in LaTeX and on the terminal: fractions as per cent, with a dash for what is not
-known.
-"""
+"""Formats of numbers on pages, in LaTeX and on the terminal: fractions in per cent, unknown values as a dash."""
 
 import math
 from collections.abc import Sequence
@@ -9,12 +7,12 @@ UNKNOWN = "–"
 
 
 def is_known(value: float | None) -> bool:
-    """Whether there is a value: neither None nor NaN, which is what a missing one becomes in a table."""
+    """Whether there is a value: neither None nor NaN, its form in a table."""
     return value is not None and not math.isnan(value)
 
 
 def percent(fraction: float | None, form: str = ".1f") -> str:
-    """Write a fraction in per cent with one decimal, the precision that a few hundred sequences allow."""
+    """Write a fraction in per cent, by default with one decimal, the precision of a few hundred sequences."""
     return format(100 * fraction, form) if is_known(fraction) else UNKNOWN
 
 

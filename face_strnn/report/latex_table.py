@@ -1,4 +1,4 @@
-"""The results of a reproduction as a LaTeX document of one table, which compiles as it is."""
+"""The results of a reproduction as a LaTeX document with one table, ready to compile."""
 
 import pandas as pd
 
@@ -7,23 +7,23 @@ from face_strnn.experiments.results import means
 from face_strnn.report.environment import latex_templates
 
 
-def latex_table(table: pd.DataFrame, about: str, with_spread: bool) -> str:
+def latex_table(table: pd.DataFrame, about: str, with_std: bool) -> str:
     """Write the means of a results table in LaTeX, figures in per cent, the best ones in bold.
 
     Args:
         table: see :func:`face_strnn.experiments.results.results_of`.
-        about: what data, protocol and selection they are of; stands in the caption.
-        with_spread: whether a column tells the spread over seeds.
+        about: the data, protocol and selection, for the caption.
+        with_std: whether a column gives the standard deviation over seeds.
 
     Returns:
         A document; its ``table`` can be copied into another one that loads booktabs.
     """
     rows = means(table)
     return latex_templates().get_template("results.tex.j2").render(
-        groups=[(group, of_group.to_dict("records")) for group, of_group in rows.groupby("group", sort=False)],
+        groups=[(group, members.to_dict("records")) for group, members in rows.groupby("group", sort=False)],
         best=rows[["accuracy", "uar"]].max(),
         published=PUBLISHED_ABLATIONS,
         remark=NON_SPARSE_REMARK,
         about=about,
-        with_spread=with_spread,
+        with_std=with_std,
     )  # fmt: skip

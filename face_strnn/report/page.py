@@ -1,11 +1,11 @@
-"""What a run has to say for itself: one self-contained page."""
+"""A run's report: one self-contained page."""
 
 from base64 import b64encode
 from pathlib import Path
 
 from data_prep.atomic_files import write_text_whole
 from face_strnn.audit.audit import Audit, changed_files, standing_audit
-from face_strnn.evaluation.predictions import averaging_words
+from face_strnn.evaluation.predictions import ORIGINALS, averaging_words
 from face_strnn.evaluation.protocols import NOT_COMPARABLE
 from face_strnn.evaluation.run import Run
 from face_strnn.report.environment import page_templates
@@ -16,16 +16,16 @@ from face_strnn.report.tables import (
     group_accuracies,
     result_rows,
     saliency_figures,
-    seed_spread,
+    seed_std,
     sequence_rows,
 )
 from face_strnn.saliency.saliency_file import read_saliency
 
 PROTOCOLS = {
-    "interleaved": "subjects in ascending order of ID are dealt to the folds in turn",
+    "interleaved": "subjects in ascending order of ID are assigned to the folds cyclically",
     "contiguous": "each fold is a block of consecutive subject IDs",
     "leave-one-subject-out": "each fold is one subject",
-    "given": "the folds that the data set itself gives, no subject in two of them",
+    "given": "the data set's own folds, no subject in two of them",
 }
 SELECTIONS = {
     "last": "the model after the last epoch",
@@ -35,18 +35,18 @@ SELECTIONS = {
 
 
 def render_report(run: Run, audit: Audit | None = None) -> Path:
-    """Draw a run's figures anew and write ``report.html``, one file with everything in it.
+    """Redraw a run's figures and write ``report.html``, one file with everything in it.
 
     Args:
         run: a finished run.
-        audit: what stands at the top; by default :func:`face_strnn.audit.audit.standing_audit`.
+        audit: for the top of the page; by default :func:`face_strnn.audit.audit.standing_audit`.
 
     Returns:
         The page's path.
 
     Raises:
         BadInput: a file of the run is missing, broken or edited into something else; the message names it and the
-            remedy. Values that only disagree with each other are the audit's matter, and stand on the page.
+            remedy. The audit reports values that disagree with each other, and the page shows them.
     """
     summary = run.summary
     run.require_probabilities()
@@ -72,7 +72,8 @@ def render_report(run: Run, audit: Audit | None = None) -> Path:
             ensemble=summary.ensemble,
             averaging=averaging_words(summary),
             tested=summary.tested,
-            seed_spread=seed_spread(summary),
+            tests_originals=summary.tested == ORIGINALS,
+            seed_std=seed_std(summary),
             sequences=rows,
             n_errors=sum(not row["right"] for row in rows),
             audit=audit or standing_audit(run),

@@ -1,4 +1,4 @@
-"""What a reproduction has to show: one self-contained page with a plot of all methods, and a table for the terminal."""
+"""A reproduction's report: one self-contained page with a plot of all methods, and the tables beside it."""
 
 from base64 import b64encode
 from pathlib import Path
@@ -17,23 +17,23 @@ from face_strnn.report.latex_table import latex_table
 from face_strnn.report.page import PROTOCOLS, SELECTIONS
 
 _COLOURS = {"STRNN": BLUE, "ablation": ORANGE, "baseline": GREY}
-SYNTHETIC = "Synthetic data (drawn faces): these figures say nothing about real faces."
+SYNTHETIC = "Synthetic data: these figures say nothing about real faces."
 
 
-def write_reproduction(reproduction: Reproduction, table: pd.DataFrame, with_spread: bool = False) -> list[Path]:
+def write_reproduction(reproduction: Reproduction, table: pd.DataFrame, with_std: bool = False) -> list[Path]:
     """Write ``results.csv``, ``results.tex``, ``report.html`` and its plot into a reproduction's folder.
 
     Args:
-        reproduction: what was done.
+        reproduction: the finished reproduction.
         table: see :func:`face_strnn.experiments.results.results_of`.
-        with_spread: whether the LaTeX table has a column for the spread over seeds.
+        with_std: whether the LaTeX table has a column for the standard deviation over seeds.
 
     Returns:
         The paths of the first three.
     """
     tex, page = reproduction.out / "results.tex", reproduction.out / "report.html"
     csv = write_results(table, reproduction.out)
-    write_text_whole(tex, latex_table(table, about(reproduction), with_spread))
+    write_text_whole(tex, latex_table(table, about(reproduction), with_std))
     (reproduction.out / "figures").mkdir(exist_ok=True)
     data = reproduction.store.recipe["data"]
     title = "synthetic data: says nothing about real faces" if data == "synthetic" else data
@@ -43,7 +43,7 @@ def write_reproduction(reproduction: Reproduction, table: pd.DataFrame, with_spr
 
 
 def about(reproduction: Reproduction) -> str:
-    """Say in a few sentences what data, protocol and selection the results are of."""
+    """Return a few sentences on the data, protocol and selection of the results."""
     data, n_folds = reproduction.store.recipe["data"], len(reproduction.folds)
     n_seeds, absent = reproduction.plan.seeds, reproduction.absent_classes
     n_sequences, n_subjects = len(reproduction.samples.original_numbers), len(set(reproduction.samples.subjects))
@@ -69,14 +69,14 @@ def draw_dots(table: pd.DataFrame, title: str) -> Figure:
     rows = means(table).reset_index(drop=True)
     figure = Figure(figsize=(8.4, 1.5 + 0.42 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
-    for place, row in rows.iterrows():
+    for line, row in rows.iterrows():
         colour, accuracy = _COLOURS[row["group"]], 100 * row["accuracy"]
         if not np.isnan(row["accuracy_low"]):
-            axes.hlines(place, 100 * row["accuracy_low"], 100 * row["accuracy_high"], color=colour, linewidth=2)
+            axes.hlines(line, 100 * row["accuracy_low"], 100 * row["accuracy_high"], color=colour, linewidth=2)
         seeds = 100 * table.loc[(table["method"] == row["method"]) & (table["seed"] != row["seed"]), "accuracy"]
         if row["seeds"] > 1:
-            axes.plot(seeds, [place] * len(seeds), "o", markersize=4, markerfacecolor="none", color=colour)
-        axes.plot(accuracy, place, "o", markersize=8, color=colour)
+            axes.plot(seeds, [line] * len(seeds), "o", markersize=4, markerfacecolor="none", color=colour)
+        axes.plot(accuracy, line, "o", markersize=8, color=colour)
     axes.axvline(100 * rows["accuracy"].iloc[0], color=_COLOURS["STRNN"], linewidth=0.8, linestyle=":")
     axes.set_yticks(range(len(rows)), rows["label"])
     axes.invert_yaxis()

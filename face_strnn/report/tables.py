@@ -14,31 +14,31 @@ from face_strnn.experiments.published import STRNN_CLASS_RECALLS, STRNN_SEVEN_CL
 from face_strnn.report.formatting import interval, percent
 
 VARIANTS = {"strnn": "STRNN", "srnn": "SRNN only", "trnn": "TRNN only"}
-"""As the paper names them."""
+"""The paper's names."""
 
 SALIENCY_CAPTIONS = {
     "saliency": (
         "The absolute weights of the sparse spatial projection, averaged over its columns, the four directions and "
-        "the networks, as in Fig. 6 of the STRNN paper; each network's map sums to 100 %. The face is a drawing that "
-        "shows where in the crop features usually lie. Its real resolution is the grid on the right; the left only "
-        "interpolates it. Image left is the subject's right."
+        "the networks, as in Fig. 6 of the STRNN paper; each network's map sums to 100 %. The drawing shows where "
+        "facial features usually are in the crop. The map's resolution is the grid on the right; on the left it is "
+        "interpolated. Image left is the subject's right."
     ),
     "saliency-directions": "The same weights, one map for each direction in which the network reads the grid.",
     "saliency-columns": "The same weights, one map for each column of the projection.",
     "saliency-steps": "The weights of the temporal projection: which time steps it keeps.",
-    "saliency-emotions": "What held-out sequences of each emotion add to its logit, place by place.",
+    "saliency-emotions": "What held-out sequences of each emotion add to its logit, node by node.",
 }
-"""What is under a figure of a run, by the name of its file; a figure of another name has its own title alone."""
+"""Captions by the figure's file name; figures with other names have only their title."""
 
 
 @dataclass(frozen=True)
 class ResultRow:
-    """A run, a baseline of it, or a published figure. Numbers are fractions from 0 to 1.
+    """A run, one of its baselines, or a published figure. Numbers are fractions from 0 to 1.
 
     Attributes:
         method: what was measured.
         accuracy: over all test sequences.
-        interval: (low, high) 95 % interval of the accuracy, where there is one.
+        interval: (low, high) 95 % interval of the accuracy; None where there is none.
         mean_class_recall: UAR, where it is known.
         kind: "run", "baseline" or "published".
         measured_on: the data and the folds.
@@ -83,13 +83,13 @@ def result_rows(summary: Summary) -> list[ResultRow]:
     ]
 
 
-def seed_spread(summary: Summary) -> float | None:
+def seed_std(summary: Summary) -> float | None:
     """Return the sample standard deviation of a run's accuracy over its seeds; None with one seed."""
     return float(np.std(summary.seed_accuracies, ddof=1)) if summary.seeds > 1 else None
 
 
 def beside_frozen_in_words(summary: Summary) -> str:
-    """Return one sentence on what fine-tuning changed, as the run's paired tests have it."""
+    """Return one sentence on what fine-tuning changed, with the run's paired tests."""
     frozen = summary.frozen
     difference = frozen.difference_interval
     parts = [] if difference is None else [f"95 % interval {interval(difference, '+.1f', to=' to ')}"]
@@ -106,10 +106,10 @@ class GroupAccuracy:
     """The accuracy of a part of the test, such as a fold. Numbers are fractions from 0 to 1.
 
     Attributes:
-        name: what the part is.
-        subjects: how many are tested.
-        sequences: how many tests there are; a sequence that several seeds test counts as often.
-        right: how many of them are right.
+        name: of the part.
+        subjects: number of test subjects.
+        sequences: number of tests; a sequence that several seeds test counts several times.
+        right: number of correct predictions.
         accuracy: their share.
         interval: (low, high) 95 % bootstrap interval over the part's subjects; None with one subject.
     """
@@ -159,7 +159,7 @@ def class_rows(summary: Summary) -> list[dict]:
 
 
 def sequence_rows(predictions: pd.DataFrame, classes: list[str]) -> list[dict]:
-    """Return every test of a sequence: errors first, those the network was surest of on top, then the least sure.
+    """Return every test of a sequence: errors first, the most confident on top; then the least confident.
 
     Args:
         predictions: a run's ``predictions.csv``.
@@ -179,11 +179,11 @@ def sequence_rows(predictions: pd.DataFrame, classes: list[str]) -> list[dict]:
         for row in predictions.to_dict("records")
     ]
 
-    def error_and_surest_first(row: dict) -> tuple[bool, float]:
-        surest = max(row["probabilities"])
-        return row["right"], surest if row["right"] else -surest
+    def errors_first(row: dict) -> tuple[bool, float]:
+        confidence = max(row["probabilities"])
+        return row["right"], confidence if row["right"] else -confidence
 
-    return sorted(rows, key=error_and_surest_first)
+    return sorted(rows, key=errors_first)
 
 
 def saliency_figures(folder: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Training curves for TensorBoard: a folder for each network, the same names in all, to be laid over each other."""
+"""Training curves for TensorBoard: a folder for each network, with the same names in all, so that curves overlay."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -25,8 +25,8 @@ class TrainingScalars:
     """Writes the loss, cross entropy and accuracies of every network and epoch.
 
     Args:
-        folder: where they go, ``fold-01-seed-0`` and so on; made with the first epoch.
-        selection: how the run chooses an epoch, which says what its validation samples are.
+        folder: for the networks' folders, ``fold-01-seed-0`` and so on; made with the first epoch.
+        selection: how the run chooses an epoch: it names the validation samples.
 
     Raises:
         BadInput: the package tensorboard is not installed.
@@ -38,7 +38,7 @@ class TrainingScalars:
         except ImportError as error:
             raise BadInput(
                 "--tensorboard: the package tensorboard is not installed; "
-                "run `pip install 'face-strnn[tensorboard]'`, or leave the option out"
+                "run `pip install 'face-strnn[tensorboard]'`, or omit the option"
             ) from error
         self._writer_of = SummaryWriter
         self._folder = folder
@@ -46,22 +46,22 @@ class TrainingScalars:
         self._writers: dict[str, SummaryWriter] = {}
 
     def write(self, history: Sequence[Epoch], epochs: int) -> None:
-        """Write the latest epoch of networks; the first time all there are, for their training may have been resumed.
+        """Write the latest epoch of each network; at first all its epochs, because its training may have been resumed.
 
         Args:
-            history: of the networks that are trained together, so far.
+            history: so far, of the networks that are trained together.
             epochs: of the whole training.
         """
         for fold, seed in dict.fromkeys((epoch.fold, epoch.seed) for epoch in history):
-            of_network = [epoch for epoch in history if (epoch.fold, epoch.seed) == (fold, seed)]
-            done, name = len(of_network), _name(fold, seed)
+            epochs_so_far = [epoch for epoch in history if (epoch.fold, epoch.seed) == (fold, seed)]
+            done, name = len(epochs_so_far), _name(fold, seed)
             if name in self._writers:
-                of_network = of_network[-1:]
+                epochs_so_far = epochs_so_far[-1:]
             else:
-                # What an interrupted run wrote would stand there twice, and perhaps an epoch that it did not keep.
+                # An interrupted run's epochs would be there twice, and perhaps one that it did not save.
                 rmtree(self._folder / name, ignore_errors=True)
                 self._writers[name] = self._writer_of(self._folder / name)
-            self._append(self._writers[name], map(asdict, of_network))
+            self._append(self._writers[name], map(asdict, epochs_so_far))
             if done == epochs:
                 self._writers.pop(name).close()
 

@@ -1,8 +1,8 @@
-"""What a network made of one sequence: each node's and frame's share in a logit, by integrated gradients.
+"""Attributions of one sequence: the share of each node and frame in a logit, by integrated gradients.
 
 The projections' weights are the same for every input; attributions are a sequence's own. Integrated gradients
-(Sundararajan et al., ICML 2017; here Captum's) follow the logit along the straight way from a baseline to the
-sequence and credit each input with what it added: the credits sum to the difference of the two logits.
+(Sundararajan et al., ICML 2017; here Captum's) integrate the gradient along the straight path from a baseline
+to the sequence: the attributions sum to the difference of the two logits.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,25 +20,25 @@ from face_strnn.models.strnn import STRNN
 Baseline = Literal["first-frame", "zeros"]
 
 STEPS = 32
-"""Points on the way from the baseline. The logit is piecewise linear along it, with thousands of small kinks; on
-trained networks 32 points leave a few thousandths of the logits' difference unaccounted for."""
+"""Points on the path from the baseline. The logit is piecewise linear along it, with thousands of small kinks; on
+trained networks 32 points leave a residual of a few thousandths of the logits' difference."""
 
 FRAMES_AT_ONCE = 512
-"""Frames, over points on the way, that are computed together: about 50 MB of maps, gradients and states each."""
+"""Frames, over points on the path, that are computed together: about 50 MB of maps, gradients and states each."""
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """Credits for one logit of one sequence, or their mean over several networks.
+    """Attributions to one logit of one sequence, or their mean over several networks.
 
     Attributes:
-        places: (frames, h, w) what each node of each real frame adds to the logit, summed over its channels; negative
+        per_node: (frames, h, w) what each node of each real frame adds to the logit, summed over its channels; negative
             where it speaks against the class.
-        rise: the logit of the sequence minus that of its baseline. ``places`` sums to it, but for ``residue``.
-        residue: what the finite number of points leaves: the sum of ``places`` minus ``rise``.
+        rise: the logit of the sequence minus that of its baseline. ``per_node`` sums to it, but for ``residue``.
+        residue: the residual of the finite number of points: the sum of ``per_node`` minus ``rise``.
     """
 
-    places: Tensor
+    per_node: Tensor
     rise: float
     residue: float
 
@@ -48,8 +48,8 @@ def baseline_of(maps: Tensor, baseline: Baseline = "first-frame") -> Tensor:
 
     Args:
         maps: (frames, h, w, C).
-        baseline: ``"first-frame"``: the first frame, neutral in CK+, all the time. What the subject looks like is in
-            both and gets no credit: attributions say what the change of the face adds. ``"zeros"``: maps of zeros,
+        baseline: ``"first-frame"``: the first frame, neutral in CK+, repeated. The subject's appearance is in both and
+            gets no credit: attributions show what the change of the face adds. ``"zeros"``: maps of zeros,
             which no face gives; attributions then credit the resting face, too.
 
     Raises:
@@ -71,12 +71,12 @@ def integrated_gradients(
     """Attribute one class's logit to the nodes of a sequence's real frames.
 
     Args:
-        networks: of which the mean attribution is wanted, at least one.
+        networks: attributions are averaged over them; at least one.
         maps: (frames, h, w, C), as stored, of any floating type.
         target: number of the class.
         interpolation: how the networks bring a sequence to their time steps.
         baseline: see :func:`baseline_of`.
-        steps: points of the Gauss-Legendre rule on the way from the baseline.
+        steps: points of the Gauss-Legendre rule on the path from the baseline.
 
     Raises:
         BadInput: no such baseline, ``steps`` below 1, or maps that do not fit the network.
@@ -97,9 +97,9 @@ def integrated_gradients(
             internal_batch_size=points_at_once,
             return_convergence_delta=True,
         )
-        places = shares[0].double().sum(-1)
+        per_node = shares[0].double().sum(-1)
         residue = float(gap)
-        return Attribution(places, float(places.sum()) - residue, residue)
+        return Attribution(per_node, float(per_node.sum()) - residue, residue)
 
     return _mean([of_network(network) for network in networks])
 
@@ -113,7 +113,7 @@ def gradient_times_change(
 ) -> Attribution:
     """Attribute by the gradient at the sequence alone, times its difference from the baseline.
 
-    One point instead of a way: cheaper, and not complete, so that its residue is as large as the network is curved.
+    One point instead of a path: cheaper, but not complete; the more the network is curved, the larger the residue.
     Arguments are those of :func:`integrated_gradients`.
     """
     maps = maps.float()
@@ -124,10 +124,10 @@ def gradient_times_change(
         at = maps[None].clone().requires_grad_()
         logit = forward(at)[0, target]
         (gradient,) = torch.autograd.grad(logit, at)
-        places = (gradient[0] * (maps - start)).double().sum(-1)
+        per_node = (gradient[0] * (maps - start)).double().sum(-1)
         with torch.no_grad():
             rise = float(logit) - float(forward(start[None])[0, target])
-        return Attribution(places, rise, float(places.sum()) - rise)
+        return Attribution(per_node, rise, float(per_node.sum()) - rise)
 
     return _mean([of_network(network) for network in networks])
 
@@ -141,7 +141,7 @@ def _logits_of(network: STRNN, interpolation: Interpolation) -> Callable[[Tensor
 
 def _mean(attributions: Sequence[Attribution]) -> Attribution:
     return Attribution(
-        torch.stack([one.places for one in attributions]).mean(0),
+        torch.stack([one.per_node for one in attributions]).mean(0),
         sum(one.rise for one in attributions) / len(attributions),
         sum(one.residue for one in attributions) / len(attributions),
     )

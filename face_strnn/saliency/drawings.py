@@ -1,7 +1,7 @@
-"""Pictures of where and when networks look: what the projections weigh, and attributions, over a drawn face.
+"""Figures of where and when networks look: projection weights, and attributions, over the outline of a face.
 
-Maps are drawn bicubically between the grid's nodes, in inferno, whose lightness grows evenly, with contour lines: they
-can be read without colour vision and on grey paper. The grid is no finer than it is; figures say so or show it.
+Maps are interpolated bicubically between the grid's nodes, in inferno, whose lightness grows evenly, with contour
+lines: they can be read without colour vision and in print. Figures state or show the resolution of the grid.
 """
 
 from collections.abc import Mapping
@@ -30,60 +30,60 @@ _LINES = ("--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 def smooth_map(grid: np.ndarray, pixels: int = _PIXELS) -> np.ndarray:
     """Interpolate bicubically between the nodes of a grid, (h, w) -> (pixels, pixels).
 
-    A node's value stands in the middle of its cell; towards the border the outermost nodes' values go on.
+    A node's value is in the middle of its cell; beyond the outermost nodes it is extended to the border.
     """
     return cv2.resize(np.asarray(grid, np.float64), (pixels, pixels), interpolation=cv2.INTER_CUBIC)
 
 
 def draw_saliency(saliency: Saliency, source: FigureSource, margin: float = MARGIN) -> Figure:
-    """Draw the mean map over the outline of a face (the paper's Fig. 6), and its spread over networks by node.
+    """Draw the mean map over the outline of a face (the paper's Fig. 6), and each node's standard deviation.
 
     Args:
         saliency: maps on the h x w grid, which covers the face crop; a network per fold and seed.
-        source: stands above the figure.
+        source: for the title.
         margin: the crop's.
     """
     n_networks, height, width = saliency.per_fold.shape
     figure = Figure(figsize=(9.6, 5.6), layout="constrained")
-    face, places = figure.subplots(1, 2, width_ratios=(1.55, 1))
+    face, nodes = figure.subplots(1, 2, width_ratios=(1.55, 1))
 
     image = _draw_map(face, 100 * saliency.mean, _range(100 * saliency.mean), margin)
     face.set_title("mean over networks, on an outline of a face in the crop", fontsize=10.5)
     bar = figure.colorbar(image, ax=face, shrink=0.8, pad=0.02, format=lambda value, _: f"{value:.1f} %")
     bar.set_label(
-        f"share of the projection's weight\n(all {height * width} places alike: {100 / (height * width):.1f} %)"
+        f"share of the projection's weight\n(uniform over {height * width} nodes: {100 / (height * width):.1f} %)"
     )
 
-    places.imshow(100 * saliency.spread, cmap="Greys", vmin=0, vmax=2 * max(100 * saliency.spread.max(), 1e-12))
+    nodes.imshow(100 * saliency.std, cmap="Greys", vmin=0, vmax=2 * max(100 * saliency.std.max(), 1e-12))
     for (row, column), mean in np.ndenumerate(100 * saliency.mean):
-        places.text(column, row - 0.16, f"{mean:.1f}", ha="center", va="center", fontsize=8.5, fontweight="bold")
-        spread = f"±{100 * saliency.spread[row, column]:.1f}" if n_networks > 1 else ""
-        places.text(column, row + 0.22, spread, ha="center", va="center", fontsize=7)
-    places.set(xticks=[], yticks=[])
-    places.set_title(f"each place, per cent:\nmean ± std over {_networks(n_networks)}", fontsize=10.5)
+        nodes.text(column, row - 0.16, f"{mean:.1f}", ha="center", va="center", fontsize=8.5, fontweight="bold")
+        std = f"±{100 * saliency.std[row, column]:.1f}" if n_networks > 1 else ""
+        nodes.text(column, row + 0.22, std, ha="center", va="center", fontsize=7)
+    nodes.set(xticks=[], yticks=[])
+    nodes.set_title(f"each node, per cent:\nmean ± std over {_networks(n_networks)}", fontsize=10.5)
     entitle(figure, "Where the spatial projection looks: mean |G| over directions and columns", source)
     return figure
 
 
 def draw_directions(saliency: Saliency, source: FigureSource, margin: float = MARGIN) -> Figure:
-    """Draw the mean map of each direction on one scale, and below it its spread over networks.
+    """Draw the mean map of each direction on one scale, and below it its standard deviation over networks.
 
     Arguments are those of :func:`draw_saliency`.
     """
     n_networks = len(saliency.weights)
-    mean, spread = 100 * saliency.per_direction.mean(axis=0), 100 * saliency.spread_per_direction
+    mean, std = 100 * saliency.per_direction.mean(axis=0), 100 * saliency.std_per_direction
     figure = Figure(figsize=(11.5, 6.6), layout="constrained")
     axes = figure.subplots(2, len(mean))
     for direction, (above, below) in enumerate(axes.T):
         image = _draw_map(above, mean[direction], _range(mean), margin)
         share = mean[direction].sum() / mean.sum()
         above.set_title(f"from the {DIRECTIONS[direction]}\n{100 * share:.0f} % of the weight", fontsize=10.5)
-        shade = below.imshow(spread[direction], cmap="Greys", vmin=0, vmax=max(spread.max(), 1e-12))
+        shade = below.imshow(std[direction], cmap="Greys", vmin=0, vmax=max(std.max(), 1e-12))
         below.set(xticks=[], yticks=[])
     percent = {"format": lambda value, _: f"{value:.1f} %"}
     figure.colorbar(image, ax=axes[0], shrink=0.85, pad=0.01, **percent).set_label("mean |G|, share of all")
     figure.colorbar(shade, ax=axes[1], shrink=0.85, pad=0.01, **percent).set_label(
-        f"std over {_networks(n_networks)}" if n_networks > 1 else "one network: no spread"
+        f"std over {_networks(n_networks)}" if n_networks > 1 else "one network: no std"
     )
     entitle(figure, "Where the spatial projection looks, by direction: mean |G| over columns", source)
     return figure
@@ -92,16 +92,16 @@ def draw_directions(saliency: Saliency, source: FigureSource, margin: float = MA
 def draw_columns(saliency: Saliency, source: FigureSource, margin: float = MARGIN) -> Figure:
     """Draw the columns of G of the first network, a row for each direction, each map scaled to its own largest entry.
 
-    Columns have no order that networks share, so that no mean over networks could be drawn. Arguments are those of
-    :func:`draw_saliency`.
+    The order of columns differs between networks, so there is no mean over networks to draw. Arguments are those
+    of :func:`draw_saliency`.
     """
-    of_first = saliency.weights[0]
-    directions, columns = of_first.shape[:2]
+    weights = saliency.weights[0]
+    directions, columns = weights.shape[:2]
     figure = Figure(figsize=(1.08 * columns + 1.2, 1.12 * directions + 1.1), layout="constrained")
     axes = figure.subplots(directions, columns, squeeze=False)
     for direction, column in np.ndindex(directions, columns):
-        of_column, here = of_first[direction, column], axes[direction, column]
-        _draw_map(here, of_column, (0.0, of_column.max()), margin, width=0.6, small=True)
+        grid, here = weights[direction, column], axes[direction, column]
+        _draw_map(here, grid, (0.0, grid.max()), margin, width=0.6, small=True)
         if column == 0:
             here.set_ylabel(DIRECTIONS[direction], fontsize=9.5)
         if direction == 0:
@@ -112,29 +112,29 @@ def draw_columns(saliency: Saliency, source: FigureSource, margin: float = MARGI
 
 
 def draw_kept_steps(steps: KeptSteps, source: FigureSource) -> Figure:
-    """Draw which time steps the temporal projections keep: mean and spread over networks of |G^f| and |G^b|.
+    """Draw which time steps the temporal projections keep: |G^f| and |G^b|, mean and std over networks.
 
     Args:
         steps: weights of the L time steps.
-        source: stands above the figure.
+        source: for the title.
     """
     n_networks, _, length = steps.per_network.shape
     figure = Figure(figsize=(9.6, 4.2), layout="constrained")
     axes = figure.add_subplot()
     number = np.arange(1, length + 1)
-    for way, colour, line, mean, spread in zip(
-        WAYS, (BLUE, ORANGE), ("-", "--"), 100 * steps.mean, 100 * steps.spread, strict=True
+    for way, colour, line, mean, std in zip(
+        WAYS, (BLUE, ORANGE), ("-", "--"), 100 * steps.mean, 100 * steps.std, strict=True
     ):
-        axes.fill_between(number, mean - spread, mean + spread, color=colour, alpha=0.18, linewidth=0)
+        axes.fill_between(number, mean - std, mean + std, color=colour, alpha=0.18, linewidth=0)
         axes.plot(number, mean, line, color=colour, linewidth=2, label=f"{way}, |G{'ᶠ' if way == 'forward' else 'ᵇ'}|")
     axes.axhline(100 / length, color=GREY, linewidth=1, linestyle=":")
     axes.annotate(
-        f"all {length}\nalike", (length, 100 / length), (4, 0), textcoords="offset points", va="center", fontsize=9,
+        "uniform", (length, 100 / length), (4, 0), textcoords="offset points", va="center", fontsize=9,
         color=GREY,
     )  # fmt: skip
     axes.set(xlabel="time step: 1 is the first frame, neutral; the last is the apex", ylabel="share of the weight")
     axes.set_xlim(1, length)
-    axes.set_ylim(0, 118 * (steps.mean + steps.spread).max() or 1)
+    axes.set_ylim(0, 118 * (steps.mean + steps.std).max() or 1)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.1f} %")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="upper center", frameon=False, ncols=2)
@@ -155,11 +155,11 @@ def draw_emotions(
     """Draw each emotion's mean attributions: over the face, and below over time.
 
     Args:
-        maps: emotion -> (h, w) what each place adds to the emotion's logit, mean over its held-out sequences.
+        maps: emotion -> (h, w) what each node adds to the emotion's logit, mean over its held-out sequences.
         courses: emotion -> (sequences, n) what each of n equal parts of a sequence adds to it.
-        truth: emotion -> bool (h, w), the places that its action units move, marked in the map; None where unknown.
+        truth: emotion -> bool (h, w), the nodes that its action units move, marked in the map; None where unknown.
         baseline: what the sequences were compared with, in words.
-        source: stands above the figure.
+        source: for the title.
         margin: the crop's.
     """
     columns = 4
@@ -168,16 +168,16 @@ def draw_emotions(
     figure.get_layout_engine().set(h_pad=0.12)  # inches, between the time under one face and the title of the next
     axes = figure.subplots(2 * rows, columns, height_ratios=[3.1, 1] * rows, squeeze=False)
     means = {emotion: (course.mean(axis=0), _std(course)) for emotion, course in courses.items()}
-    lowest = min(float((mean - spread).min()) for mean, spread in means.values())
-    highest = max(float((mean + spread).max()) for mean, spread in means.values())
-    for place in range(len(maps), rows * columns):
-        for each in _pair(axes, place):
+    lowest = min(float((mean - std).min()) for mean, std in means.values())
+    highest = max(float((mean + std).max()) for mean, std in means.values())
+    for cell in range(len(maps), rows * columns):
+        for each in _pair(axes, cell):
             each.axis("off")
-    for place, (emotion, of_emotion) in enumerate(maps.items()):
-        above, below = _pair(axes, place)
-        # In shares of its own largest value: the scales of emotions differ several times.
-        largest = float(of_emotion.max())
-        image = _draw_map(above, of_emotion / max(largest, 1e-12), (0.0, 1.0), margin)
+    for cell, (emotion, grid) in enumerate(maps.items()):
+        above, below = _pair(axes, cell)
+        # Each map is scaled to its own largest value, which differs several times between emotions.
+        largest = float(grid.max())
+        image = _draw_map(above, grid / max(largest, 1e-12), (0.0, 1.0), margin)
         if truth is not None:
             _mark(above, truth[emotion])
         n = len(courses[emotion])
@@ -191,7 +191,7 @@ def draw_emotions(
 
 def draw_sequence(
     title: str,
-    places: np.ndarray,
+    per_node: np.ndarray,
     courses: Mapping[str, np.ndarray],
     shown: str,
     faces: np.ndarray | None,
@@ -202,27 +202,27 @@ def draw_sequence(
 
     Args:
         title: names the sequence, its emotion, the prediction and the fold.
-        places: (frames, h, w) what each place of each frame adds to the logit of the emotion ``shown``.
+        per_node: (frames, h, w) what each node of each frame adds to the logit of the emotion ``shown``.
         courses: emotion -> (frames,) what each frame adds to that emotion's logit.
         shown: the emotion whose maps are drawn.
-        faces: uint8 (frames, n, n, 3), the crops, to lay under the maps; None, the rule, draws an outline.
-        source: stands above the figure.
+        faces: uint8 (frames, n, n, 3), the crops, to lay under the maps; None draws an outline.
+        source: for the title.
         margin: the crop's.
     """
-    chosen = np.unique(np.linspace(0, len(places) - 1, min(len(places), 8)).round().astype(int))
+    chosen = np.unique(np.linspace(0, len(per_node) - 1, min(len(per_node), 8)).round().astype(int))
     figure = Figure(figsize=(13, 6.4), layout="constrained")
     grid = figure.add_gridspec(2, len(chosen), height_ratios=(1, 1.75))
-    largest, image = max(float(abs(places[chosen]).max()), 1e-12), None
+    largest, image = max(float(abs(per_node[chosen]).max()), 1e-12), None
     above = [figure.add_subplot(grid[0, column]) for column in range(len(chosen))]
     for axes, frame in zip(above, chosen, strict=True):
         face = None if faces is None else faces[frame]
-        image = _draw_map(axes, places[frame], (0.0, largest), margin, width=0.9, face=face)
-        last = ", apex" if frame == len(places) - 1 else ", first" if frame == 0 else ""
+        image = _draw_map(axes, per_node[frame], (0.0, largest), margin, width=0.9, face=face)
+        last = ", apex" if frame == len(per_node) - 1 else ", first" if frame == 0 else ""
         axes.set_title(f"frame {frame + 1}{last}", fontsize=10)
     bar = figure.colorbar(image, ax=above, shrink=0.8, pad=0.01)
     bar.set_label(f"added to the logit\nof {shown}")
     below = figure.add_subplot(grid[1, :])
-    number = np.arange(1, len(places) + 1)
+    number = np.arange(1, len(per_node) + 1)
     ends = {}
     for style, (emotion, course) in enumerate(sorted(courses.items(), key=lambda item: -item[1].sum())):
         rise = float(course.sum())
@@ -263,12 +263,12 @@ def _draw_map(
     Contour lines are at quarters of the scale; below a scale from 0 dashed ones are at quarters of it downwards.
 
     Args:
-        axes: where.
+        axes: to draw into.
         grid: (h, w).
         limits: values of the darkest and the brightest colour.
         margin: the crop's.
         width: of the outline, in points.
-        small: draws neither contour lines nor halos, for a map the size of a stamp.
+        small: draws neither contour lines nor halos, for a thumbnail.
         face: uint8 (n, n, 3), drawn in grey under the map instead of the outline.
     """
     low, high = limits[0], max(limits[1], limits[0] + 1e-12)
@@ -296,16 +296,16 @@ def _draw_map(
     return image
 
 
-def _pair(axes: np.ndarray, place: int) -> tuple[Axes, Axes]:
-    """The axes of one emotion: its map, and its course below."""
-    row, column = divmod(place, axes.shape[1])
+def _pair(axes: np.ndarray, cell: int) -> tuple[Axes, Axes]:
+    """The axes of one emotion: its map, and below it the course over time."""
+    row, column = divmod(cell, axes.shape[1])
     return axes[2 * row, column], axes[2 * row + 1, column]
 
 
-def _draw_course(axes: Axes, mean: np.ndarray, spread: np.ndarray) -> None:
+def _draw_course(axes: Axes, mean: np.ndarray, std: np.ndarray) -> None:
     """Draw a mean over sequences and the band of one standard deviation, over relative time."""
     time = (np.arange(len(mean)) + 0.5) / len(mean)
-    axes.fill_between(time, mean - spread, mean + spread, color=BLUE, alpha=0.18, linewidth=0)
+    axes.fill_between(time, mean - std, mean + std, color=BLUE, alpha=0.18, linewidth=0)
     axes.plot(time, mean, color=BLUE, linewidth=1.8)
     axes.axhline(0, color=GREY, linewidth=0.7)
     axes.set_xlim(0, 1)
@@ -321,7 +321,7 @@ def _std(course: np.ndarray) -> np.ndarray:
 
 
 def _mark(axes: Axes, truth: np.ndarray) -> None:
-    """Put a small square into the middle of every place that moves."""
+    """Mark every node that moves with a small square."""
     height, width = truth.shape
     for row, column in np.argwhere(truth):
         side = 0.022
@@ -331,7 +331,7 @@ def _mark(axes: Axes, truth: np.ndarray) -> None:
 
 def _explain(axes: Axes, image: AxesImage, has_truth: bool, baseline: str) -> None:
     lines = [
-        "Bright: what the place adds to the",
+        "Bright: what the node adds to the",
         "emotion's logit, compared with",
         f"{baseline}, summed",
         "over time; mean over the sequences,",
@@ -341,22 +341,22 @@ def _explain(axes: Axes, image: AxesImage, has_truth: bool, baseline: str) -> No
         "sequence, mean ± std over sequences.",
     ]
     if has_truth:
-        lines += ["Squares: places that the emotion's", "action units move, known as the", "faces are drawn."]
+        lines += ["Squares: nodes that the emotion's", "action units move, known for", "synthetic faces."]
     axes.text(0.0, 1.0, "\n".join(lines), va="top", fontsize=10, linespacing=1.35, transform=axes.transAxes)
     bar = axes.figure.colorbar(image, cax=axes.inset_axes((0.0, 0.1, 0.95, 0.05)), orientation="horizontal")
     bar.ax.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
-    bar.set_label("of the map's brightest place", fontsize=9.5)
+    bar.set_label("of the map's brightest node", fontsize=9.5)
 
 
 def _label_ends(axes: Axes, ends: Mapping[str, float], at: float, shown: str) -> None:
     """Write each curve's name at its end, moved apart where ends are close."""
     low, high = min(*ends.values(), 0.0), max(*ends.values(), 0.0)
     gap = 0.075 * max(high - low, 1e-9)
-    places, below = {}, np.inf
+    heights, below = {}, np.inf
     for emotion, end in sorted(ends.items(), key=lambda item: -item[1]):
         below = min(end, below - gap)
-        places[emotion] = below
-    for emotion, y in places.items():
+        heights[emotion] = below
+    for emotion, y in heights.items():
         weight = "bold" if emotion == shown else "normal"
         axes.annotate(
             f"{emotion} {ends[emotion]:+.1f}",

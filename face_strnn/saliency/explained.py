@@ -15,7 +15,7 @@ from face_strnn.training.samples import channel_moments
 from face_strnn.training.standardisation import Standardisation
 
 PARTS = 10
-"""Equal parts of a sequence whose attributions are told apart, whatever its number of frames."""
+"""Equal parts of a sequence whose attributions are kept apart, whatever its number of frames."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Explained:
     Attributes:
         sequence, subject, emotion, fold: which one.
         rise, residue: see :class:`face_strnn.saliency.attribution.Attribution`; means over the fold's networks.
-        places: (h, w) integrated gradients, summed over time.
+        per_node: (h, w) integrated gradients, summed over time.
         sizes: (h, w) their absolute values, summed over time.
-        course: (:data:`PARTS`,) what each part of the sequence adds.
+        course: (:data:`PARTS`,) sum over each part of the sequence.
         gradient: (h, w) absolute gradient times change, summed over time.
         untrained: (h, w) as ``sizes``, of the same networks before training.
         change: (h, w) absolute difference of the maps from the baseline's, summed over time and channels: no network.
@@ -39,7 +39,7 @@ class Explained:
     fold: int
     rise: float
     residue: float
-    places: np.ndarray
+    per_node: np.ndarray
     sizes: np.ndarray
     course: np.ndarray
     gradient: np.ndarray
@@ -48,16 +48,16 @@ class Explained:
 
 
 class UntrainedNetworks:
-    """Networks like a run's, drawn as training draws them and never trained: a control for attributions."""
+    """Networks like a run's, initialised as for training and never trained: a control for attributions."""
 
     def __init__(self, held_out: HeldOut) -> None:
         self._held_out = held_out
         self._moments = channel_moments(held_out.samples)
-        self._of_fold: dict[int, list[STRNN]] = {}
+        self._by_fold: dict[int, list[STRNN]] = {}
 
-    def of_fold(self, fold: int, config: NetworkConfig) -> list[STRNN]:
-        """Draw as many networks as the fold has, standardised on its own training samples."""
-        if fold not in self._of_fold:
+    def networks(self, fold: int, config: NetworkConfig) -> list[STRNN]:
+        """Initialise as many networks as the fold has, standardised on its own training samples."""
+        if fold not in self._by_fold:
             in_training = torch.zeros(1, len(self._held_out.samples), dtype=torch.bool)
             in_training[0, self._held_out.training_samples(fold)] = True
             standardisation = Standardisation.fit(self._moments, in_training)
@@ -68,14 +68,14 @@ class UntrainedNetworks:
                 network = STRNN(**vars(config))
                 network.set_parameters({name: tensor[0] for name, tensor in folded.items()})
                 networks.append(network)
-            self._of_fold[fold] = networks
-        return self._of_fold[fold]
+            self._by_fold[fold] = networks
+        return self._by_fold[fold]
 
 
 def explain(
     held_out: HeldOut, sequence: HeldOutSequence, before_training: UntrainedNetworks, baseline: Baseline, steps: int
 ) -> Explained:
-    """Attribute one test sequence, and what its controls give.
+    """Attribute one test sequence, with its controls.
 
     Args:
         held_out: the run.
@@ -87,7 +87,7 @@ def explain(
     networks, maps = sequence.networks, sequence.maps.float()
     target, how = held_out.classes.index(sequence.emotion), held_out.interpolation
     attribution = integrated_gradients(networks, maps, target, how, baseline, steps)
-    untrained = before_training.of_fold(sequence.fold, networks[0].config)
+    untrained = before_training.networks(sequence.fold, networks[0].config)
     # A map needs fewer steps than a complete sum.
     control = integrated_gradients(untrained, maps, target, how, baseline, max(1, steps // 4))
     gradient = gradient_times_change(networks, maps, target, how, baseline)
@@ -98,33 +98,33 @@ def explain(
         sequence.fold,
         attribution.rise,
         attribution.residue,
-        attribution.places.sum(0).numpy(),
-        attribution.places.abs().sum(0).numpy(),
-        by_parts(attribution.places),
-        gradient.places.abs().sum(0).numpy(),
-        control.places.abs().sum(0).numpy(),
+        attribution.per_node.sum(0).numpy(),
+        attribution.per_node.abs().sum(0).numpy(),
+        by_parts(attribution.per_node),
+        gradient.per_node.abs().sum(0).numpy(),
+        control.per_node.abs().sum(0).numpy(),
         (maps - baseline_of(maps, baseline)).abs().sum((0, 3)).numpy(),
     )
 
 
-def by_parts(places: Tensor) -> np.ndarray:
+def by_parts(per_node: Tensor) -> np.ndarray:
     """Sum attributions over the face, and over ten equal parts of the time from the first frame to the last.
 
-    A frame stands for the time up to half-way to its neighbours; where a part's edge falls within, its attribution is
+    A frame covers the time up to half-way to its neighbours; where it covers the edge of a part, its attribution is
     divided in proportion.
 
     Args:
-        places: (frames, h, w).
+        per_node: (frames, h, w).
 
     Returns:
-        (:data:`PARTS`,); it has the sum of ``places``.
+        (:data:`PARTS`,); its sum is that of ``per_node``.
     """
-    of_frame = places.sum((1, 2)).double().numpy()
-    n = len(of_frame)
+    per_frame = per_node.sum((1, 2)).double().numpy()
+    n = len(per_frame)
     if n == 1:
-        return np.full(PARTS, of_frame[0] / PARTS)
+        return np.full(PARTS, per_frame[0] / PARTS)
     edges = np.concatenate([[0], (np.arange(n - 1) + 0.5) / (n - 1), [1]])
-    so_far = np.concatenate([[0], np.cumsum(of_frame)])
+    so_far = np.concatenate([[0], np.cumsum(per_frame)])
     return np.diff(np.interp(np.linspace(0, 1, PARTS + 1), edges, so_far))
 
 

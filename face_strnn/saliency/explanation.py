@@ -1,5 +1,5 @@
-"""Where a run's networks look: their projections, attributions of the sequences they never saw, and, on the synthetic
-data, how well each of these finds the places that move.
+"""Where a run's networks look: their projections, attributions of held-out sequences, and, on synthetic data, how
+well each of these finds the nodes that move.
 """
 
 import json
@@ -31,7 +31,7 @@ from face_strnn.saliency.projections import (
 )
 from face_strnn.saliency.saliency_file import SALIENCY_FILE
 
-BASELINES_IN_WORDS = {"first-frame": "the first frame all the time", "zeros": "maps of zeros"}
+BASELINES_IN_WORDS = {"first-frame": "the first frame, repeated", "zeros": "maps of zeros"}
 
 
 def explain_run(
@@ -41,7 +41,7 @@ def explain_run(
     steps: int = STEPS,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-    """Write a run's ``saliency.json`` and its figures, attributions of held-out sequences among them.
+    """Write a run's ``saliency.json`` and its figures, which include attributions of held-out sequences.
 
     Args:
         run: a finished run.
@@ -51,8 +51,8 @@ def explain_run(
         progress: called with the name of each sequence that is done.
 
     Returns:
-        What stands in ``saliency.json``. Maps are lists of rows; ``truth`` and ``localisation`` are null where the
-        places that move are not known.
+        The contents of ``saliency.json``. Maps are lists of rows; ``truth`` and ``localisation`` are null where the
+        nodes that move are not known.
 
     Raises:
         BadInput: the run is not finished or damaged, or the store is not its store.
@@ -68,25 +68,25 @@ def explain_run(
     by_emotion = {emotion: ones for emotion, ones in by_emotion.items() if ones}
     truth = None
     if summary.data == "synthetic":
-        truth = {emotion: emotion_cells(emotion, explained[0].places.shape, margin) for emotion in by_emotion}
+        truth = {emotion: emotion_cells(emotion, explained[0].per_node.shape, margin) for emotion in by_emotion}
     checkpoints = run.checkpoints
-    found = {
+    explanation = {
         "data": summary.data,
         "selection": summary.selection,
         "features": store.fingerprint,
         "baseline": baseline,
         "steps": steps,
-        **_of_projections(checkpoints),
+        **_projections_as_json(checkpoints),
         "completeness": _completeness(explained),
-        "emotions": {emotion: _of_emotion(ones) for emotion, ones in by_emotion.items()},
-        "truth": truth and {emotion: places.astype(int).tolist() for emotion, places in truth.items()},
+        "emotions": {emotion: _emotion_as_json(ones) for emotion, ones in by_emotion.items()},
+        "truth": truth and {emotion: moved.astype(int).tolist() for emotion, moved in truth.items()},
         "localisation": truth and localisation(explained, checkpoints, truth),
-        "sequences": [_of_sequence(one) for one in explained],
+        "sequences": [_sequence_as_json(one) for one in explained],
     }
-    write_text_whole(run.folder / SALIENCY_FILE, json.dumps(_rounded(found)) + "\n")
+    write_text_whole(run.folder / SALIENCY_FILE, json.dumps(_rounded(explanation)) + "\n")
     write_projection_figures(run)
     figure = draw_emotions(
-        {emotion: mean_map(ones, "places") for emotion, ones in by_emotion.items()},
+        {emotion: mean_map(ones, "per_node") for emotion, ones in by_emotion.items()},
         {emotion: np.stack([one.course for one in ones]) for emotion, ones in by_emotion.items()},
         truth,
         BASELINES_IN_WORDS[baseline],
@@ -94,20 +94,20 @@ def explain_run(
         margin,
     )
     save_figure(figure, run.folder / "figures" / "saliency-emotions")
-    return found
+    return explanation
 
 
-def _of_projections(checkpoints: list[Path]) -> dict[str, Any]:
+def _projections_as_json(checkpoints: list[Path]) -> dict[str, Any]:
     found: dict[str, Any] = {"n_networks": len(checkpoints), "projection": None, "time_steps": None}
     if has_projection(checkpoints[0]):
         saliency = projection_saliency(checkpoints)
         found["projection"] = {
             "mean": saliency.mean.tolist(),
-            "std": saliency.spread.tolist(),
+            "std": saliency.std.tolist(),
             "directions": {
                 name: {"mean": mean.tolist(), "std": std.tolist()}
                 for name, mean, std in zip(
-                    DIRECTIONS, saliency.per_direction.mean(axis=0), saliency.spread_per_direction, strict=True
+                    DIRECTIONS, saliency.per_direction.mean(axis=0), saliency.std_per_direction, strict=True
                 )
             },
             "networks": saliency.per_fold.tolist(),
@@ -116,7 +116,7 @@ def _of_projections(checkpoints: list[Path]) -> dict[str, Any]:
         steps = kept_steps(checkpoints)
         found["time_steps"] = {
             way: {"mean": mean.tolist(), "std": std.tolist()}
-            for way, mean, std in zip(WAYS, steps.mean, steps.spread, strict=True)
+            for way, mean, std in zip(WAYS, steps.mean, steps.std, strict=True)
         }
     found["sparsity"] = {
         name: {"mean": float(shares.mean()), "std": float(shares.std(ddof=1)) if len(shares) > 1 else None}
@@ -126,7 +126,7 @@ def _of_projections(checkpoints: list[Path]) -> dict[str, Any]:
 
 
 def _completeness(explained: list[Explained]) -> dict[str, float]:
-    """How much of the logits' differences the attributions account for."""
+    """How far the attributions sum to the logits' differences."""
     rises = np.array([one.rise for one in explained])
     residues = np.array([one.residue for one in explained])
     return {
@@ -136,18 +136,18 @@ def _completeness(explained: list[Explained]) -> dict[str, float]:
     }
 
 
-def _of_sequence(one: Explained) -> dict[str, Any]:
+def _sequence_as_json(one: Explained) -> dict[str, Any]:
     written = ("sequence", "emotion", "fold", "rise", "residue")
-    maps = {"places": one.places.tolist(), "course": one.course.tolist()}
+    maps = {"places": one.per_node.tolist(), "course": one.course.tolist()}
     return {name: getattr(one, name) for name in written} | maps
 
 
-def _of_emotion(ones: list[Explained]) -> dict[str, Any]:
-    places, courses = np.stack([one.places for one in ones]), np.stack([one.course for one in ones])
+def _emotion_as_json(ones: list[Explained]) -> dict[str, Any]:
+    maps, courses = np.stack([one.per_node for one in ones]), np.stack([one.course for one in ones])
     return {
         "n_sequences": len(ones),
-        "mean": places.mean(axis=0).tolist(),
-        "std": (places.std(axis=0, ddof=1) if len(ones) > 1 else np.zeros_like(places[0])).tolist(),
+        "mean": maps.mean(axis=0).tolist(),
+        "std": (maps.std(axis=0, ddof=1) if len(ones) > 1 else np.zeros_like(maps[0])).tolist(),
         "absolute": mean_map(ones, "sizes").tolist(),
         "course": courses.mean(axis=0).tolist(),
     }

@@ -1,7 +1,7 @@
-"""A line drawing of a neutral face in the crop, to lay under maps: nobody's face, so that it can be passed on.
+"""A line drawing of a neutral face in the crop, to lay under maps: no subject's face, so that it can be published.
 
-It joins the landmarks of the stand-in's mean face where they lie in its crop, so that what is drawn above a node is
-what the node sees on an average face, and the truth of :mod:`data_prep.synthetic.places` fits it.
+It joins the landmarks of the synthetic mean face where they lie in its crop: what is drawn over a node is what the
+node sees of an average face, and the truth of :mod:`data_prep.synthetic.places` fits it.
 """
 
 import numpy as np
@@ -47,7 +47,7 @@ def draw_outline(axes: Axes, margin: float = MARGIN, width: float = 1.4, halo: b
         axes: x from 0 to 1 to the right, y from 0 to 1 down.
         margin: the crop's.
         width: of the white lines in points.
-        halo: draws a dark edge around them, without which they would drown in a map's bright end.
+        halo: draws a dark edge around them, without which they would be lost on a map's bright parts.
     """
     effects = [withStroke(linewidth=2.2 * width, foreground=(0, 0, 0, 0.45))] if halo else None
     curves = face_outline(margin)

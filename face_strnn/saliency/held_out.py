@@ -1,4 +1,4 @@
-"""A finished run's networks, each asked only about subjects that it never saw."""
+"""A finished run's networks, each used only for subjects that it never saw."""
 
 from dataclasses import dataclass, field
 
@@ -16,7 +16,7 @@ class HeldOutSequence:
     """A test sequence with the networks of the fold that held its subject out.
 
     Attributes:
-        name, subject, emotion: what the data set says of it.
+        name, subject, emotion: from the data set.
         fold: its fold, from 1.
         maps: (frames, h, w, C), as stored.
         networks: the fold's, one per seed.
@@ -39,8 +39,8 @@ class HeldOut:
 
     Attributes:
         summary: the run's.
-        classes: the class names; a class number is a place in them.
-        samples: those of the store that the run learned from.
+        classes: the class names; a class number is an index into them.
+        samples: those of the store that the run was trained and tested on.
 
     Raises:
         BadInput: the run is not finished or damaged, its backbones were fine-tuned, the store is not its store, or a
@@ -52,7 +52,7 @@ class HeldOut:
         if self.summary.is_finetuned:
             raise BadInput(
                 f"{run.folder}: its backbones were fine-tuned, so that the maps of {store.folder} are not what its "
-                f"networks look at; give {run.frozen().folder}, the networks that it started from"
+                f"networks see; give {run.frozen().folder}, the networks that it started from"
             )
         self.classes = self.summary.classes
         self._run = run
@@ -68,7 +68,7 @@ class HeldOut:
     @property
     def interpolation(self) -> str:
         """How the run's networks bring a sequence to their time steps."""
-        return self._of_fold(min(self._fold_of.values()))[0].facts["interpolation"]
+        return self._networks_of(min(self._fold_of.values()))[0].facts["interpolation"]
 
     def sequence(self, name: str) -> HeldOutSequence:
         """Return a test sequence and the networks that never saw its subject.
@@ -84,10 +84,10 @@ class HeldOut:
             )
         number, fold = self._number_of[name], self._fold_of[name]
         entry = self.samples.entries[number]
-        return HeldOutSequence(name, entry.subject, entry.emotion, fold, self.samples[number], self._of_fold(fold))
+        return HeldOutSequence(name, entry.subject, entry.emotion, fold, self.samples[number], self._networks_of(fold))
 
     def entry(self, name: str) -> StoredSequence:
-        """Return what the store says of a test sequence."""
+        """Return the store's entry of a test sequence."""
         return self.samples.entries[self._number_of[name]]
 
     def training_samples(self, fold: int) -> list[int]:
@@ -98,25 +98,23 @@ class HeldOut:
         entries = enumerate(self.samples.entries)
         return [n for n, entry in entries if (entry.sequence, entry.rotation, entry.flip) in wanted]
 
-    def _of_fold(self, fold: int) -> tuple[STRNN, ...]:
+    def _networks_of(self, fold: int) -> tuple[STRNN, ...]:
         networks = [network for network in self._run.networks if network.fold == fold]
         for network in networks:
             if network.classes != self.classes:
-                raise BadInput(
-                    f"{network.path}: tells other classes apart than summary.json lists; delete it and {RESUME}"
-                )
+                raise BadInput(f"{network.path}: has other classes than summary.json lists; delete it and {RESUME}")
         return tuple(network.model for network in networks)
 
 
 def _fold_of(run: Run) -> dict[str, int]:
-    """Each tested sequence's fold, after making sure that the fold learned nothing of its subject."""
+    """Each test sequence's fold, after checking that the fold was not trained on its subject."""
     roles = run.folds
     tested = roles[roles["role"] == "test"]
     seen = set(roles.loc[roles["role"] != "test", ["fold", "subject"]].itertuples(index=False, name=None))
     for fold, subject in set(tested[["fold", "subject"]].itertuples(index=False, name=None)):
         if (fold, subject) in seen:
             raise BadInput(
-                f"{run.folder / 'folds.csv'}: fold {fold} both learns from and tests subject {subject}, so that none "
-                f"of its networks may be asked about it; delete the file and {RESUME}"
+                f"{run.folder / 'folds.csv'}: fold {fold} both trains on and tests subject {subject}, so that none "
+                f"of its networks may be used for it; delete the file and {RESUME}"
             )
     return {str(row.sequence): int(row.fold) for row in tested.itertuples()}

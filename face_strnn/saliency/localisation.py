@@ -1,4 +1,4 @@
-"""How well a saliency map finds the places that are known to move, where they are known: on the synthetic data."""
+"""How well a saliency map finds the nodes that move, on synthetic data, where they are known."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,23 +15,24 @@ from face_strnn.saliency.projections import DIRECTIONS, has_projection, projecti
 def localisation(
     explained: Sequence[Explained], checkpoints: list[Path], truth: dict[str, np.ndarray]
 ) -> list[dict[str, Any]]:
-    """Measure how well each kind of saliency finds the places that each emotion moves.
+    """Measure how well each kind of saliency finds the nodes that each emotion moves.
 
     Maps of attributions are means over an emotion's held-out sequences; |G|, the same for all emotions, is a mean over
-    networks. The rows of kind ``"control"`` know nothing of what was learned, or of the emotion.
+    networks. Maps of kind ``"control"`` use no trained network, or another
+    emotion's.
 
-    Over all nodes any map that is bright in the middle of the face does well. What tells maps apart is the area among
-    the nodes that some emotion moves: whether a map finds this emotion's places and not those of the others.
+    Over all nodes, any map that is bright in the middle of the face scores well. The area among the nodes that some
+    emotion moves tells more: whether a map finds this emotion's nodes rather than those of other emotions.
 
     Args:
-        explained: the sequences.
+        explained: the attributed sequences.
         checkpoints: all of the run's.
         truth: emotion -> bool (h, w).
 
     Returns:
         One row per map: ``saliency`` (its name), ``kind`` (``"network"`` or ``"control"``), ``auc`` (emotion -> area
         under the ROC curve over all nodes) and ``mean`` of it over emotions; ``auc_among_moved`` and
-        ``mean_among_moved``: the same over the nodes that some emotion moves, emotions left out that move all of them.
+        ``mean_among_moved``: the same over the nodes that some emotion moves, omitting emotions that move all of them.
     """
     emotions = list(truth)
     somewhere = np.any(list(truth.values()), axis=0)
@@ -55,9 +56,9 @@ def localisation(
     if has_projection(checkpoints[0]):
         projected = projection_saliency(checkpoints)
         add("|G|, mean over directions", "network", dict.fromkeys(emotions, (projected.mean,)))
-        for direction, of_direction in zip(DIRECTIONS, projected.per_direction.mean(axis=0), strict=True):
-            add(f"|G| from the {direction}", "network", dict.fromkeys(emotions, (of_direction,)))
-    add("integrated gradients", "network", attributed("places"))
+        for direction, mean in zip(DIRECTIONS, projected.per_direction.mean(axis=0), strict=True):
+            add(f"|G| from the {direction}", "network", dict.fromkeys(emotions, (mean,)))
+    add("integrated gradients", "network", attributed("per_node"))
     sizes = attributed("sizes")
     add("integrated gradients, absolute", "network", sizes)
     add("gradient x change, absolute", "network", attributed("gradient"))
@@ -75,25 +76,25 @@ def localisation(
 def area_under_curve(saliency: np.ndarray, truth: np.ndarray) -> float:
     """Return the area under the ROC curve over nodes.
 
-    It is the probability that a place that moves has more saliency than one that does not: 1 for a perfect map, 0.5 for
+    It is the probability that a node that moves has more saliency than one that does not: 1 for a perfect map, 0.5 for
     a map that is the same everywhere or random.
 
     Args:
         saliency: a number for each node, any scale.
-        truth: bool, of the same shape: the places that move.
+        truth: bool, of the same shape: the nodes that move.
 
     Raises:
-        BadInput: all places move or none does, so that there is nothing to find.
+        BadInput: all nodes move, or none does.
     """
     if truth.all() or not truth.any():
         raise BadInput(
-            f"{int(truth.sum())} of {truth.size} places move: no map can tell them from others; use a finer grid"
+            f"{int(truth.sum())} of {truth.size} nodes move: no map can tell them from others; use a finer grid"
         )
     return float(roc_auc_score(truth.ravel(), saliency.ravel()))
 
 
 def centre_prior(grid: tuple[int, int]) -> np.ndarray:
-    """Return a map that knows nothing but that faces are in the middle: minus the distance to the grid's centre.
+    """Return a map that only assumes faces in the middle: minus the distance to the grid's centre.
 
     Args:
         grid: (h, w).

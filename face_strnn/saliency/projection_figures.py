@@ -1,4 +1,4 @@
-"""The figures of what a run's projections weigh: by direction, by column, over time."""
+"""The figures of a run's projections: by direction, by column, over time."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def write_projection_figures(run: Run) -> list[Path]:
     """Draw the projections in full, beside :func:`face_strnn.report.figures.write_figures`: by direction, by column,
     and over time.
 
-    What an ablation's network lacks is left out, as there.
+    The figures of a layer that an ablation lacks are omitted.
 
     Returns:
         The PNG files written.
@@ -38,6 +38,6 @@ def write_projection_figures(run: Run) -> list[Path]:
 
 
 def crop_margin(summary: Summary) -> float:
-    """Return the margin of the crops that a run's features were made from; the default where it does not say."""
+    """Return the margin of the crops that a run's features were made from; the default where it is not recorded."""
     crop = summary.features.get("crop")
     return float(crop["margin"]) if isinstance(crop, dict) and "margin" in crop else MARGIN

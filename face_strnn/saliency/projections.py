@@ -1,10 +1,10 @@
-"""What the sparse projections weigh: places on the face (the paper's Fig. 6) and time steps.
+"""The weights of the sparse projections, by node of the face (the paper's Fig. 6) and by time step.
 
-A row of G^r is a place on the face in every direction r (row k is the node at row k // w, column k % w), so
+A row of G^r is the same node in every direction r (row k is the node at row k // w, column k % w), so
 directions are averaged as they are, without mirroring. A row of G^f and of G^b is the same time step.
 
-These weights are the same for every input: they say where the network reads its states, not what a sequence showed.
-For that see :mod:`face_strnn.saliency.attribution`.
+These weights are the same for every input: they show where the network reads its states, not what it saw in a
+sequence. For that see :mod:`face_strnn.saliency.attribution`.
 """
 
 import json
@@ -32,11 +32,11 @@ _SPATIAL, _TEMPORAL = "spatial.G", "temporal.G"
 
 @dataclass(frozen=True)
 class Saliency:
-    """The weight of each place of the grid in the spatial projection.
+    """The weight of each node of the grid in the spatial projection.
 
-    Every network's map sums to 1: a value is that place's share of the network's weight, 1 / (h * w) when all places
-    count alike. Networks differ in the overall size of G, which the later layers can undo, so without this a fold with
-    large weights would outvote the others; and a maximum of 1 would hang each map on its one noisiest place.
+    Every network's map sums to 1: a value is that node's share of the network's weight, 1 / (h * w) in a uniform map.
+    Networks differ in the overall size of G, which later layers can undo, so without this a fold with large weights
+    would dominate the others; and a maximum of 1 would scale each map by its noisiest node.
 
     Attributes:
         weights: (networks, D, Kp, h, w) |G^r|, divided so that each network's mean over directions and columns sums
@@ -61,14 +61,14 @@ class Saliency:
         return self.per_fold.mean(axis=0)
 
     @property
-    def spread(self) -> np.ndarray:
+    def std(self) -> np.ndarray:
         """(h, w) standard deviation over networks (n - 1); zeros with one network."""
-        return _spread(self.per_fold)
+        return _std(self.per_fold)
 
     @property
-    def spread_per_direction(self) -> np.ndarray:
+    def std_per_direction(self) -> np.ndarray:
         """(D, h, w) standard deviation of :attr:`per_direction` over networks (n - 1); zeros with one network."""
-        return _spread(self.per_direction)
+        return _std(self.per_direction)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class KeptSteps:
 
     Attributes:
         per_network: (networks, 2, L) mean of |G^f| and of |G^b| over their columns, each way divided by its sum: 1 / L
-            when all steps count alike.
+            where all steps have the same weight.
     """
 
     per_network: np.ndarray
@@ -88,9 +88,9 @@ class KeptSteps:
         return self.per_network.mean(axis=0)
 
     @property
-    def spread(self) -> np.ndarray:
+    def std(self) -> np.ndarray:
         """(2, L) standard deviation over networks (n - 1); zeros with one network."""
-        return _spread(self.per_network)
+        return _std(self.per_network)
 
 
 def projection_saliency(checkpoints: list[Path]) -> Saliency:
@@ -104,10 +104,10 @@ def projection_saliency(checkpoints: list[Path]) -> Saliency:
         BadInput: no checkpoint is given, one cannot be read, lacks ``spatial.G``, or has another grid than the first.
     """
     weights = [_fold_weights(path) for path in _at_least_one(checkpoints)]
-    for path, found in zip(checkpoints, weights, strict=True):
+    for path, weight in zip(checkpoints, weights, strict=True):
         for what, first, other in (
-            ("grid", weights[0].shape[2:], found.shape[2:]),
-            ("spatial.G by direction and column", weights[0].shape[:2], found.shape[:2]),
+            ("grid", weights[0].shape[2:], weight.shape[2:]),
+            ("spatial.G by direction and column", weights[0].shape[:2], weight.shape[:2]),
         ):
             if other != first:
                 raise BadInput(
@@ -140,26 +140,26 @@ def kept_steps(checkpoints: list[Path]) -> KeptSteps:
 
 
 def sparsity(checkpoints: list[Path]) -> dict[str, np.ndarray]:
-    """Return how sparse the projections became: the share of entries below 1 % of the largest of their matrix.
+    """Return how sparse the projections are: the share of entries below 1 % of the largest of their matrix.
 
     Args:
         checkpoints: one safetensors file per fold and seed.
 
     Returns:
         Name of a matrix, such as ``"G top-left"`` or ``"G forward"``, -> (networks,) shares from 0 to 1; a matrix of
-        zeros has 1. Matrices that an ablation lacks are left out.
+        zeros has 1. Matrices that an ablation lacks are omitted.
 
     Raises:
         BadInput: no checkpoint is given, or one cannot be read.
     """
-    reached: dict[str, list[float]] = {}
+    shares: dict[str, list[float]] = {}
     for path in _at_least_one(checkpoints):
         for tensor, names in ((_SPATIAL, DIRECTIONS), (_TEMPORAL, WAYS)):
             if _has(path, tensor):
                 for name, matrix in zip(names, np.abs(_read(path, tensor)[0]), strict=True):
                     off = matrix < NEAR_ZERO * matrix.max() if matrix.any() else np.ones(matrix.shape, bool)
-                    reached.setdefault(f"G {name}", []).append(float(off.mean()))
-    return {name: np.array(shares) for name, shares in reached.items()}
+                    shares.setdefault(f"G {name}", []).append(float(off.mean()))
+    return {name: np.array(values) for name, values in shares.items()}
 
 
 def has_projection(checkpoint: Path) -> bool:
@@ -180,7 +180,7 @@ def has_temporal_projection(checkpoint: Path) -> bool:
     return _has(checkpoint, _TEMPORAL)
 
 
-def _spread(per_network: np.ndarray) -> np.ndarray:
+def _std(per_network: np.ndarray) -> np.ndarray:
     return per_network.std(axis=0, ddof=1) if len(per_network) > 1 else np.zeros(per_network.shape[1:])
 
 

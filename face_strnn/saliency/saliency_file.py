@@ -11,7 +11,7 @@ SALIENCY_FILE = "saliency.json"
 
 
 class LocalisationScore(BaseModel):
-    """How well one kind of saliency map finds the places that move; see :mod:`face_strnn.saliency.localisation`."""
+    """How well one kind of saliency map finds the nodes that move; see :mod:`face_strnn.saliency.localisation`."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
@@ -23,7 +23,7 @@ class LocalisationScore(BaseModel):
 
 
 class SaliencyFile(BaseModel):
-    """What a page shows of ``saliency.json``; ``localisation`` is None for data whose moving places are not known."""
+    """What a page shows of ``saliency.json``; ``localisation`` is None for data whose moving nodes are not known."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -41,7 +41,7 @@ def read_saliency(run: Path) -> SaliencyFile | None:
     """Read a run's ``saliency.json``; None before ``face-strnn saliency``.
 
     Raises:
-        BadInput: it is not JSON, or holds something else than that command writes.
+        BadInput: it is not JSON, or not what that command writes.
     """
     path = run / SALIENCY_FILE
     again = "delete it and run `face-strnn saliency` again"

@@ -1,6 +1,4 @@
-"""What one held-out sequence showed to the networks that never saw its subject: a figure, without the subject's face
-unless that is asked for.
-"""
+"""Attributions of one held-out sequence in a figure, without the subject's face unless that is requested."""
 
 from pathlib import Path
 
@@ -21,7 +19,7 @@ from face_strnn.saliency.projection_figures import crop_margin
 from face_strnn.training.probabilities import probabilities
 
 FACES_FOLDER = "shows-faces"
-"""Folder of a run for figures that show subjects: apart from ``figures/``, which may be passed on."""
+"""Folder of a run for figures that show subjects: apart from ``figures/``, which may be published."""
 
 _FACE_PIXELS = 224
 
@@ -43,7 +41,7 @@ def explain_sequence(
         baseline: see :func:`face_strnn.saliency.attribution.baseline_of`.
         steps: see :func:`face_strnn.saliency.attribution.integrated_gradients`.
         faces_from: the data set whose images are laid under the maps; the figure then shows the subject's face and is
-            written to ``RUN/shows-faces/``. None, the default, draws an outline that is nobody's, in ``RUN/figures/``.
+            written to ``RUN/shows-faces/``. None, the default, draws an outline of no subject, in ``RUN/figures/``.
 
     Returns:
         The PNG's path; PDF and SVG lie beside it.
@@ -57,23 +55,23 @@ def explain_sequence(
     faces = None
     if faces_from is not None:
         faces = _faces(faces_from, held_out.entry(name), crop_margin(summary), len(sequence.maps))
-    found = [probabilities(network, [sequence.maps], held_out.interpolation)[0] for network in sequence.networks]
-    prediction = held_out.classes[int(np.mean(found, axis=0).argmax())]
+    each = [probabilities(network, [sequence.maps], held_out.interpolation)[0] for network in sequence.networks]
+    prediction = held_out.classes[int(np.mean(each, axis=0).argmax())]
     attributions = {
         emotion: integrated_gradients(
             sequence.networks, sequence.maps, number, held_out.interpolation, baseline, steps
-        ).places.numpy()
+        ).per_node.numpy()
         for number, emotion in enumerate(held_out.classes)
     }
-    verdict = "recognised" if prediction == sequence.emotion else f"taken for {prediction}"
-    title = f"{name}: {sequence.emotion}, {verdict} by the networks of fold {sequence.fold}, which held its subject out"
+    result = "recognised" if prediction == sequence.emotion else f"predicted as {prediction}"
+    title = f"{name}: {sequence.emotion}, {result} by fold {sequence.fold}, whose networks never saw its subject"
     if faces is not None:
-        drawn = summary.data == "synthetic"
-        title += "\nshows a drawn face" if drawn else "\nSHOWS THE SUBJECT'S FACE: not to be passed on"
+        synthetic = summary.data == "synthetic"
+        title += "\nshows a synthetic face" if synthetic else "\nSHOWS THE SUBJECT'S FACE: not to be passed on"
     figure = draw_sequence(
         title,
         attributions[sequence.emotion],
-        {emotion: places.sum((1, 2)) for emotion, places in attributions.items()},
+        {emotion: per_node.sum((1, 2)) for emotion, per_node in attributions.items()},
         sequence.emotion,
         faces,
         FigureSource(summary.data, summary.selection),
@@ -85,7 +83,7 @@ def explain_sequence(
 
 
 def _faces(catalogue: Catalogue, entry: StoredSequence, margin: float, n_frames: int) -> np.ndarray:
-    """Cut a sequence's crops out of its images once more: uint8 (frames, n, n, 3)."""
+    """Extract a sequence's crops from its images again: uint8 (frames, n, n, 3)."""
     sequence = next((one for one in catalogue.sequences if one.name == entry.sequence), None)
     if sequence is None:
         raise BadInput(f"{catalogue.root}: has no sequence {entry.sequence}; give --root the data of this run")
@@ -97,5 +95,5 @@ def _faces(catalogue: Catalogue, entry: StoredSequence, margin: float, n_frames:
     frames = [frame.image for frame in frames_of(sequence)]
     crops = crops_of(FaceFollower().track(frames), "per-sequence", margin)
     if len(frames) != n_frames or not crops:
-        raise BadInput(f"{sequence.path}: its crops cannot be found again; leave out --show-faces")
+        raise BadInput(f"{sequence.path}: its crops cannot be extracted again; omit --show-faces")
     return np.stack([extract_crop(frame, crops[0], _FACE_PIXELS) for frame in frames])

@@ -1,5 +1,5 @@
 "use strict";
-// Without a script all tables stand there whole; this adds sorting and filtering.
+// Without scripts all tables are shown in full; this adds sorting and filtering.
 document.documentElement.classList.add("script");
 
 for (const table of document.querySelectorAll("table.sortable")) {
@@ -17,7 +17,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
         const text = row.cells[column].textContent.trim();
         return isNumber ? Number.parseFloat(text) : text;
       };
-      // Numbers begin with the highest, names with A; the second click turns round.
+      // Numbers begin with the highest, names with A; a second click reverses the order.
       const before = header.getAttribute("aria-sort");
       const ascending = before ? before === "descending" : !isNumber;
       const compare = (a, b) => {

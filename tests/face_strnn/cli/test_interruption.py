@@ -1,4 +1,4 @@
-"""Work that was cut off in the middle and is taken up again ends in the same bytes."""
+"""Interrupted work that is resumed ends in the same bytes."""
 
 import os
 import shutil
@@ -203,7 +203,7 @@ def test_a_sequence_without_a_face_is_named_and_left_out(synthetic, one_sequence
 
 
 def test_stored_maps_are_those_of_the_crops(features, synthetic, vgg_file):
-    """The pipeline's steps by hand: MTCNN's boxes, their median and margin, the cut, the backbone."""
+    """The pipeline's steps one by one: MTCNN's boxes, their median and margin, the crop, the backbone."""
     from facenet_pytorch import MTCNN
 
     backbone = load_backbone("vgg11", str(vgg_file()), "pool4")

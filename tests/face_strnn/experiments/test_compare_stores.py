@@ -1,4 +1,4 @@
-"""Stores compared inside the training folds: the better one is found, and no test subject has a part in it."""
+"""Stores compared inside the training folds: the better one is found, without any test subject."""
 
 import json
 
@@ -59,16 +59,16 @@ def test_an_inner_accuracy_is_that_of_a_literal_computation(stores):
         maps = store.maps(entry).double().numpy()
         row = np.concatenate([maps[-1].ravel(), (maps[-1] - maps[0]).ravel()])
         rows[number in held_out].append((row, entry.emotion))
-    train_mask, asked = (np.array([row for row, _ in rows[side]]) for side in (False, True))
-    mean, std = train_mask.mean(0), train_mask.std(0)
-    train_mask, asked = (train_mask - mean) / std, (asked - mean) / std
-    length = np.sqrt((train_mask**2).sum(1).mean())
-    svm = SVC(kernel="linear", C=COST).fit(train_mask / length, [label for _, label in rows[False]])
-    right = svm.predict(asked / length) == np.array([label for _, label in rows[True]])
+    train, held_out = (np.array([row for row, _ in rows[side]]) for side in (False, True))
+    mean, std = train.mean(0), train.std(0)
+    train, held_out = (train - mean) / std, (held_out - mean) / std
+    length = np.sqrt((train**2).sum(1).mean())
+    svm = SVC(kernel="linear", C=COST).fit(train / length, [label for _, label in rows[False]])
+    right = svm.predict(held_out / length) == np.array([label for _, label in rows[True]])
     assert choice.accuracies[1, 0, 0] == pytest.approx(right.mean())
 
 
-def test_a_test_subjects_maps_have_no_part_in_their_folds_figures(stores, tmp_path):
+def test_a_test_subjects_maps_do_not_enter_their_folds_figures(stores, tmp_path):
     edited = [write_store(tmp_path, 2.0, 6, edit=4), stores[0]]  # subject 4 is tested in fold 4 % 3 + 1 = 2
     before, after = (choose_store(two, n_folds=N_FOLDS) for two in ([stores[1], stores[0]], edited))
     assert np.array_equal(before.accuracies[:, 1], after.accuracies[:, 1]) and before.chosen[1] == after.chosen[1]

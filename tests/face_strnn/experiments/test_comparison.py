@@ -1,4 +1,4 @@
-"""Runs compared through the program: predictions written by hand into real run folders."""
+"""Runs compared through the program: known predictions in real run folders."""
 
 import json
 import shutil
@@ -26,18 +26,18 @@ def run_with(run, tmp_path):
         seeds = []
         for seed, right in enumerate(right_by_seed):
             wrong = [EMOTIONS[EMOTIONS.index(truth) - 1] for truth in table["truth"]]
-            answers = np.where(np.isin(np.arange(len(table)), list(right)), table["truth"], wrong)
-            seeds.append(table.assign(seed=seed, prediction=answers))
+            labels = np.where(np.isin(np.arange(len(table)), list(right)), table["truth"], wrong)
+            seeds.append(table.assign(seed=seed, prediction=labels))
         predictions = pd.concat(seeds)
         predictions.to_csv(out / "predictions.csv", index=False)
-        found = json.loads((out / "summary.json").read_text()) | summarise(predictions, EMOTIONS) | summary
-        (out / "summary.json").write_text(json.dumps(found))
+        edited = json.loads((out / "summary.json").read_text()) | summarise(predictions, EMOTIONS) | summary
+        (out / "summary.json").write_text(json.dumps(edited))
         return out
 
     return write
 
 
-def test_differences_and_tests_are_those_worked_out_by_hand(run_with):
+def test_differences_and_tests_match_a_worked_example(run_with):
     first, second = run_with("first", {0, 1, 2}), run_with("second", {1, 2, 3, 4, 5, 6, 7})
     subjects = pd.read_csv(first / "predictions.csv")["subject"]
     one, other = compare_runs(list(map(Run, [first, second])))

@@ -115,7 +115,7 @@ def test_scalers_see_the_samples_that_are_taught_and_no_others(samples, monkeypa
 
 
 class Recorder(ClassifierMixin, BaseEstimator):
-    """Features are the samples' numbers: keeps what it is fitted to and asked; all but every n-th answer is right."""
+    """Features are the samples' numbers: records what it is fitted to and predicts; every n-th prediction is wrong."""
 
     def __init__(self, labels=None, every=1, calls=None):
         self.labels, self.every, self.calls = labels, every, calls
@@ -140,15 +140,15 @@ def test_a_setting_is_chosen_on_original_sequences_of_training_subjects_that_wer
     settings, numbers = ({"every": 2}, {"every": 4}, {"every": 3}), np.arange(len(samples))
     _, setting = nested_predictions(recorder, settings, numbers, samples, train, test)
     assert setting == {"every": 4}, "the one that is right most often"
-    *inner, (fitted, asked, used) = recorder.calls
+    *inner, (fitted, predicted, used) = recorder.calls
     assert len(inner) == 3 * INNER_FOLDS and used == 4
-    assert fitted.tolist() == train.tolist() and asked.tolist() == test.tolist()
-    for fitted, asked, _ in inner:
-        assert not set(samples.subjects[fitted]) & set(samples.subjects[asked])
-        assert not {"S0", "S4"} & (set(samples.subjects[fitted]) | set(samples.subjects[asked]))
+    assert fitted.tolist() == train.tolist() and predicted.tolist() == test.tolist()
+    for fitted, predicted, _ in inner:
+        assert not set(samples.subjects[fitted]) & set(samples.subjects[predicted])
+        assert not {"S0", "S4"} & (set(samples.subjects[fitted]) | set(samples.subjects[predicted]))
         rotations = np.array([entry.rotation for entry in samples.entries])
-        assert (rotations[asked] == 0).all() and (rotations[fitted] != 0).any()
-    held_out = np.concatenate([asked for _, asked, _ in inner[:INNER_FOLDS]])
+        assert (rotations[predicted] == 0).all() and (rotations[fitted] != 0).any()
+    held_out = np.concatenate([predicted for _, predicted, _ in inner[:INNER_FOLDS]])
     assert sorted(held_out) == np.intersect1d(train, samples.original_numbers).tolist()
 
 

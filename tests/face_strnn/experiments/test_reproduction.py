@@ -259,7 +259,7 @@ def test_a_line_of_the_latex_table_is_written_as_by_hand():
         {**dict.fromkeys(COLUMNS, np.nan), **known, "label": "STRNN", "group": "STRNN"},
         {**dict.fromkeys(COLUMNS, np.nan), **known, **compared, "label": "a_b & c", "group": "ablation"},
     ]
-    lines = latex_table(pd.DataFrame(rows), "CK+.", with_spread=True).splitlines()
+    lines = latex_table(pd.DataFrame(rows), "CK+.", with_std=True).splitlines()
     begin = lines.index(r"\toprule") + 1
     assert lines[begin : begin + 8] == [
         r"Method & Accuracy & UAR & Folds & Seeds & Difference & McNemar $p$ & Permutation $p$ & Holm $p$ \\",
@@ -280,7 +280,7 @@ def test_what_latex_takes_for_its_own_is_escaped(done):
         r"50 \% of a\_b \& \{c\} \#1 \$x\$ \textasciitilde{}\textasciicircum{} \textbackslash{}"
     )
     table = pd.read_csv(done / "results.csv").assign(label="a_b & c")
-    text = latex_table(table, "of 100 % data_set", with_spread=False)
+    text = latex_table(table, "of 100 % data_set", with_std=False)
     assert r"a\_b \& c" in text and r"of 100 \% data\_set" in text and "Seeds" not in text
 
 
@@ -315,7 +315,7 @@ def test_what_the_features_or_the_options_do_not_allow_is_refused_before_anythin
     for features, more, complaint in (
         (original_numbers, ["--only", "no-rotation"], "hold no rotated copies"),
         (store, ["--only", "gru"], "no experiment of that name; there are strnn, srnn"),
-        (store, ["--spread"], "--seeds 1 has no spread"),
+        (store, ["--spread"], "--seeds 1 has no standard deviation"),
         (store, ["--seeds", "0"], "at least once"),
         (store, ["--folds", "9"], "fewer than 9 folds"),
     ):

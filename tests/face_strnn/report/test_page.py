@@ -125,7 +125,7 @@ def test_counts_stand_beside_their_per_cent_of_the_true_class(run):
     for emotion, counts in zip(EMOTIONS, summary_of(run)["confusion_matrix"], strict=True):
         for prediction, count in zip(EMOTIONS, counts, strict=True):
             share = f"{100 * count / sum(counts):.1f} %"
-            cell = f'aria-label="{emotion} taken for {prediction}: {count}">{count}</a><small>{share}</small>'
+            cell = f'aria-label="{emotion} predicted as {prediction}: {count}">{count}</a><small>{share}</small>'
             assert (cell in page) == (count > 0)
 
 

@@ -46,12 +46,12 @@ def test_attributions_sum_to_the_difference_of_the_logits(baseline, activation):
     for target in range(3):
         attribution = integrated_gradients([network], maps, target, baseline=baseline, steps=300)
         assert attribution.rise == pytest.approx(float(difference[target]), abs=1e-5)
-        assert float(attribution.places.sum()) == pytest.approx(float(difference[target]), abs=5e-3)
-        assert attribution.residue == pytest.approx(float(attribution.places.sum()) - attribution.rise, abs=1e-6)
+        assert float(attribution.per_node.sum()) == pytest.approx(float(difference[target]), abs=5e-3)
+        assert attribution.residue == pytest.approx(float(attribution.per_node.sum()) - attribution.rise, abs=1e-6)
 
 
 def test_only_the_node_that_the_network_reads_gets_credit():
-    places = integrated_gradients([looking_at_one_node()], random_maps(), 0).places
+    places = integrated_gradients([looking_at_one_node()], random_maps(), 0).per_node
     elsewhere = places.clone()
     elsewhere[:, NODE[0], NODE[1]] = 0
     assert not elsewhere.any()
@@ -62,7 +62,7 @@ def test_only_the_node_that_the_network_reads_gets_credit():
 
 
 def test_credit_goes_back_along_the_scan_to_the_nodes_that_were_visited_before():
-    places = integrated_gradients([looking_at_one_node((0,), hands_on=True)], random_maps(), 0).places.abs().sum(0)
+    places = integrated_gradients([looking_at_one_node((0,), hands_on=True)], random_maps(), 0).per_node.abs().sum(0)
     visited = torch.zeros(GRID, dtype=torch.bool)
     visited[: NODE[0] + 1, : NODE[1] + 1] = True  # from the top-left corner
     assert not places[~visited].any()
@@ -74,15 +74,15 @@ def test_a_time_step_that_the_network_reads_alone_gets_all_credit():
     with torch.no_grad():
         network.temporal.W.zero_()
         network.temporal.G[:, :-1] = 0  # only the last time step, the apex
-    of_frame = integrated_gradients([network], random_maps(frames=LENGTH), 1).places.abs().sum((1, 2))
+    of_frame = integrated_gradients([network], random_maps(frames=LENGTH), 1).per_node.abs().sum((1, 2))
     assert of_frame[-1] > 0
     assert not of_frame[:-1].any()
 
 
 def test_what_the_first_frame_shows_all_the_time_gets_no_credit_unless_the_baseline_is_zeros():
     still = random_maps(frames=1).expand(5, *GRID, CHANNELS)
-    assert not integrated_gradients([random_network()], still, 0).places.any()
-    assert integrated_gradients([random_network()], still, 0, baseline="zeros").places.any()
+    assert not integrated_gradients([random_network()], still, 0).per_node.any()
+    assert integrated_gradients([random_network()], still, 0, baseline="zeros").per_node.any()
 
 
 def test_where_no_unit_switches_gradient_times_change_and_integrated_gradients_agree():
@@ -96,18 +96,18 @@ def test_where_no_unit_switches_gradient_times_change_and_integrated_gradients_a
     network, maps = network.double(), random_maps()
     exact = gradient_times_change([network], maps, 2)
     assert exact.residue == pytest.approx(0, abs=1e-4 * abs(exact.rise))
-    np.testing.assert_allclose(integrated_gradients([network], maps, 2, steps=3).places, exact.places, rtol=1e-3)
+    np.testing.assert_allclose(integrated_gradients([network], maps, 2, steps=3).per_node, exact.per_node, rtol=1e-3)
 
 
 def test_several_networks_are_averaged():
     networks, maps = [random_network(0), random_network(1)], random_maps()
-    each = [integrated_gradients([network], maps, 0).places for network in networks]
-    torch.testing.assert_close(integrated_gradients(networks, maps, 0).places, (each[0] + each[1]) / 2)
+    each = [integrated_gradients([network], maps, 0).per_node for network in networks]
+    torch.testing.assert_close(integrated_gradients(networks, maps, 0).per_node, (each[0] + each[1]) / 2)
 
 
 def test_stored_half_precision_maps_and_sequences_of_one_frame_are_taken():
-    assert integrated_gradients([random_network()], random_maps().half(), 0).places.shape == (7, *GRID)
-    assert not integrated_gradients([random_network()], random_maps(frames=1), 0).places.any()
+    assert integrated_gradients([random_network()], random_maps().half(), 0).per_node.shape == (7, *GRID)
+    assert not integrated_gradients([random_network()], random_maps(frames=1), 0).per_node.any()
 
 
 def test_unknown_baselines_and_no_steps_are_refused():

@@ -51,7 +51,7 @@ def shows_a_face(svg: Path) -> bool:
     return False
 
 
-def test_each_test_sequence_is_asked_of_the_networks_that_never_saw_its_subject(run, features):
+def test_each_test_sequence_goes_to_the_networks_that_never_saw_its_subject(run, features):
     held_out = HeldOut(Run(run), FeatureStore.open(features))
     predictions = pd.read_csv(run / "predictions.csv").set_index("sequence")
     assert held_out.sequences == sorted(predictions.index)
@@ -61,18 +61,18 @@ def test_each_test_sequence_is_asked_of_the_networks_that_never_saw_its_subject(
         train_mask = roles[(roles["fold"] == sequence.fold) & (roles["role"] == "train")]
         assert sequence.subject not in set(train_mask["subject"])
         with torch.no_grad():
-            answer = sequence.networks[0].logits_of_sequences([sequence.maps])[0].double().softmax(0)
-        told = predictions.loc[name, [f"p_{emotion}" for emotion in held_out.classes]].to_numpy(float)
-        np.testing.assert_allclose(answer, told, atol=1e-6)
+            probabilities = sequence.networks[0].logits_of_sequences([sequence.maps])[0].double().softmax(0)
+        expected = predictions.loc[name, [f"p_{emotion}" for emotion in held_out.classes]].to_numpy(float)
+        np.testing.assert_allclose(probabilities, expected, atol=1e-6)
 
 
-def test_a_run_whose_fold_learned_from_its_test_subject_is_refused(tmp_path, run, features):
+def test_a_run_whose_fold_was_trained_on_its_test_subject_is_refused(tmp_path, run, features):
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     folds = pd.read_csv(copy / "folds.csv")
     leak = folds[folds["role"] == "test"].head(1).assign(role="train")
     pd.concat([folds, leak]).to_csv(copy / "folds.csv", index=False)
-    with pytest.raises(BadInput, match=r"folds.csv: fold \d both learns from and tests subject S\d+"):
+    with pytest.raises(BadInput, match=r"folds.csv: fold \d both trains on and tests subject S\d+"):
         HeldOut(Run(copy), FeatureStore.open(features))
 
 
@@ -103,7 +103,7 @@ def test_the_command_writes_maps_attributions_truth_and_scores(explained):
         np.testing.assert_allclose(of_emotion["mean"], np.mean([row["places"] for row in ones], axis=0), atol=1e-5)
 
 
-def test_attributions_in_the_file_account_for_the_rise_of_each_sequences_own_logit(explained):
+def test_attributions_in_the_file_sum_to_the_difference_of_each_sequences_own_logit(explained):
     for row in json.loads((explained / "saliency.json").read_text())["sequences"]:
         assert np.sum(row["places"]) == pytest.approx(row["rise"] + row["residue"], abs=1e-4)
         assert np.sum(row["course"]) == pytest.approx(np.sum(row["places"]), abs=1e-4)
@@ -117,7 +117,7 @@ def test_scores_name_every_kind_of_map_and_its_controls(explained):
     for row in rows:
         assert all(0 <= area <= 1 for area in row["auc"].values())
         assert row["mean"] == pytest.approx(np.mean(list(row["auc"].values())), abs=1e-5)
-    # Drawn faces move where their units say, so that the plain change of the maps must find these places.
+    # Synthetic faces move where their units say, so that the plain change of the maps must find these nodes.
     change = next(row for row in rows if row["saliency"] == "change of the maps, no network")
     assert change["mean"] > 0.65
 
@@ -135,7 +135,7 @@ def table_of_scores(page: str) -> dict[str, list[str]]:
     return {name: re.findall(r'<td class="num">(.*?)</td>', cells, re.DOTALL) for name, cells in rows}
 
 
-def test_the_page_shows_how_well_each_map_finds_the_places_with_its_controls_apart(explained, run):
+def test_the_page_shows_how_well_each_map_finds_the_nodes_with_its_controls_apart(explained, run):
     page = (explained / "report.html").read_text()
     rows = json.loads((explained / "saliency.json").read_text())["localisation"]
     shown = table_of_scores(page)
@@ -143,7 +143,7 @@ def test_the_page_shows_how_well_each_map_finds_the_places_with_its_controls_apa
     for row in rows:
         values = [*row["auc"].values(), row["mean"], row["mean_among_moved"]]
         assert shown[row["saliency"]] == ["–" if value is None else f"{value:.2f}" for value in values]
-    networks, controls = page.split("Controls: they know nothing")
+    networks, controls = page.split("Controls: no trained network")
     for row in rows:
         cell = f'<th scope="row">{row["saliency"]}</th>'
         assert (cell in controls, cell in networks) == (row["kind"] == "control", row["kind"] == "network")
@@ -171,7 +171,7 @@ def test_the_table_says_synthetic_and_names_the_centre_prior(explained, capsys):
     assert "synthetic" in said and "centre prior" in said and "±" in said
 
 
-def test_data_whose_moving_places_are_unknown_get_maps_and_no_scores(tmp_path, run, features):
+def test_data_whose_moving_nodes_are_unknown_get_maps_and_no_scores(tmp_path, run, features):
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     summary = json.loads((copy / "summary.json").read_text())

@@ -1,4 +1,4 @@
-"""The saliency map of networks whose important place is known, written by hand."""
+"""The saliency map of networks whose important node is known by construction."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ def write_checkpoint(path: Path, projection: np.ndarray, grid: tuple[int, int] =
     return path
 
 
-def test_the_one_node_that_counts_lands_at_its_place_whatever_the_sign_and_the_direction(tmp_path):
+def test_the_one_node_that_counts_lands_at_its_position_whatever_the_sign_and_the_direction(tmp_path):
     for direction in range(4):
         projection = np.zeros((4, 49, 10))
         projection[direction, 5 * 7 + 2] = -3
@@ -47,18 +47,18 @@ def test_folds_count_alike_however_large_their_weights(tmp_path):
     assert saliency.per_fold.shape == (2, 7, 7)
     assert saliency.mean[0, 0] == pytest.approx(0.5)
     assert saliency.mean[6, 6] == pytest.approx(0.5)
-    assert saliency.spread[0, 0] == pytest.approx(np.sqrt(0.5))
+    assert saliency.std[0, 0] == pytest.approx(np.sqrt(0.5))
     np.testing.assert_allclose(saliency.per_fold.sum(axis=(1, 2)), 1)
 
 
 def test_a_projection_emptied_by_sparsity_is_dark_everywhere_and_can_be_drawn(tmp_path):
     saliency = projection_saliency([write_checkpoint(tmp_path / "fold-01.safetensors", np.zeros((4, 49, 10)))])
     assert not saliency.mean.any()
-    assert not saliency.spread.any()
+    assert not saliency.std.any()
     draw_saliency(saliency, FigureSource("synthetic", "last")).savefig(tmp_path / "empty.png")
 
 
-def test_the_figure_is_brightest_at_the_important_place(tmp_path):
+def test_the_figure_is_brightest_at_the_important_node(tmp_path):
     projection = np.full((4, 49, 10), 0.01)
     projection[:, 5 * 7 + 3] = 1
     saliency = projection_saliency([write_checkpoint(tmp_path / "fold-01.safetensors", projection)])
@@ -119,7 +119,7 @@ def test_directions_and_columns_keep_their_own_maps_and_average_to_the_papers(tm
     np.testing.assert_allclose(saliency.per_direction[0].sum((1, 2)), [3, 0, 1, 0])
     assert np.unravel_index(saliency.weights[0, 0, 1].argmax(), (7, 7)) == (0, 4)
     np.testing.assert_allclose(saliency.per_direction.mean(axis=1)[0], saliency.mean)
-    assert not saliency.spread_per_direction.any()
+    assert not saliency.std_per_direction.any()
     for draw in (draw_directions, draw_columns):
         assert "synthetic" in draw(saliency, FigureSource("synthetic", "last")).get_suptitle()
 
@@ -138,7 +138,7 @@ def test_the_time_steps_that_a_projection_keeps_are_found_for_both_ways_whatever
     ]
     steps = kept_steps(paths)
     np.testing.assert_allclose(steps.mean, [[0.5, 0, 0, 0, 0, 0.5], [0, 0, 0, 0, 0, 1]], atol=1e-7)
-    np.testing.assert_allclose(steps.spread[:, 5], [np.sqrt(0.5), 0])
+    np.testing.assert_allclose(steps.std[:, 5], [np.sqrt(0.5), 0])
     figure = draw_kept_steps(steps, FigureSource("CK+", "oracle"))
     assert "not comparable" in figure.get_suptitle()
     write_temporal(paths[1], np.ones((7, 2)), np.ones((7, 2)))
