@@ -23,7 +23,7 @@ class Naming:
         description: of such a file, for messages.
         first: name of its first tensor.
         pattern: of the names of its convolutions, with the groups ``block`` and ``layer`` from 1, and ``kind``, weight
-            or bias; or, in torchvision's naming, with the group ``name``.
+            or bias; or, in torchvision's naming, with the group ``tensor``.
         preprocessing: that of such networks, if the naming determines it.
         is_keras: whether it is an HDF5 file of Keras, whose kernels are (height, width, in, out).
     """
@@ -40,7 +40,7 @@ _IN_KERAS = r"(?:.*/)?(?P<name>{name})(?:/.*)?/(?:(?P=name)(?:_\d+)?[_/])?(?P<ki
 
 NAMINGS = (
     Naming(
-        "torchvision's naming", "features.0.weight", re.compile(r"(?:features\.)?(?P<name>\d+\.\w+)"), "imagenet"
+        "torchvision's naming", "features.0.weight", re.compile(r"(?:features\.)?(?P<tensor>\d+\.\w+)"), "imagenet"
     ),
     Naming(
         "VGG-Face converted from MatConvNet", "conv1_1.weight",
@@ -91,8 +91,8 @@ def recognised(tensors: Mapping[str, Tensor], is_keras: bool) -> Named | None:
         found = {name: match for name in tensors if (match := naming.pattern.fullmatch(name))}
         if not found:
             continue
-        if "name" in naming.pattern.groupindex:
-            known_as = {match["name"]: name for name, match in found.items()}
+        if "tensor" in naming.pattern.groupindex:
+            known_as = {match["tensor"]: name for name, match in found.items()}
         else:
             known_as = _torchvision_names(found)
         state = {name: tensors[name_in_file] for name, name_in_file in known_as.items()}

@@ -209,7 +209,7 @@ def test_images_under_another_folders_name_are_named(tmp_path, capsys):
     write_copy(tmp_path, {"S005"}, images="pictures")
     assert main(["check", "--root", str(tmp_path)]) == 2
     said = capsys.readouterr().err
-    assert f"folders of subjects are in {tmp_path / 'pictures'}, which has another name" in said
+    assert f"folders of subjects are in {tmp_path / 'pictures'}, which has an unknown name" in said
     assert "cohn-kanade-images" in said
 
 

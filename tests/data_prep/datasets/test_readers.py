@@ -106,7 +106,7 @@ def test_what_is_no_oulu_casia_is_refused(tmp_path):
     with pytest.raises(BadInput, match="holds no Oulu-CASIA images of VL/Strong; --root takes"):
         read_dataset("oulu-casia", tmp_path)
     write_oulu(tmp_path, "NI/Weak", [1], 1)
-    with pytest.raises(BadInput, match="of VL/Strong, but NI/Weak; --part takes one of these"):
+    with pytest.raises(BadInput, match="of VL/Strong, but NI/Weak; --part selects one of these"):
         read_dataset("oulu-casia", tmp_path)
     with pytest.raises(BadInput, match="--part UV/Strong: give one of VL/Strong"):
         read_dataset("oulu-casia", tmp_path, "UV/Strong")
@@ -447,7 +447,7 @@ def test_hints_for_the_other_layouts_name_the_file_and_what_to_do_with_it(tmp_pa
 def test_options_of_another_data_set_are_refused(tmp_path):
     with pytest.raises(BadInput, match="--part VL/Strong: mmi has no parts"):
         read_dataset("mmi", tmp_path, "VL/Strong")
-    with pytest.raises(BadInput, match="--whole: ckplus is always taken whole"):
+    with pytest.raises(BadInput, match="--whole: ckplus is always used whole"):
         read_dataset("ckplus", tmp_path, whole=True)
     with pytest.raises(BadInput, match="no data set named CASME"):
         read_dataset("CASME", tmp_path)

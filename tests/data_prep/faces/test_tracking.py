@@ -82,10 +82,10 @@ def test_faces_of_two_people_are_never_bridged(max_gap):
 def test_short_gaps_are_bridged_and_long_ones_are_not():
     frames = [[], [face(100)], [], [], [face(130)], [face(130)], [], [], [], [face(130)], []]
     for answer in (list(track(frames, 2).faces), list(follow(frames, 2))):
-        assert hows(answer) == "-dbbdd---d-"
+        assert hows(answer) == "-diidd---d-"
         assert lefts(answer)[1:5] == [100, 110, 120, 130]
         assert (answer[2].landmarks == 110).all() and answer[2].probability == 0.95
-    assert hows(track(frames, 3).faces) == "-dbbddbbbd-"
+    assert hows(track(frames, 3).faces) == "-diiddiiid-"
     assert hows(track(frames, 0).faces) == "-d--dd---d-"
     assert hows(track([[]] * 3).faces) == "---" and list(follow([])) == []
 
