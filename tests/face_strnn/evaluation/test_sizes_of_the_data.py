@@ -80,7 +80,7 @@ def test_a_manifest_of_six_emotions_goes_all_the_way(tmp_path, vgg_file, capsys)
     model = STRNN.load(run / "checkpoints" / "fold-01.safetensors")
     assert model.temporal.V.shape[1] == 6
     page = (run / "report.html").read_text()
-    assert "6 emotions" in page and "95.4" not in page and "beside CK+ alone" in page and "contempt" not in page
+    assert "6 emotions" in page and "95.4" not in page and "shown only for CK+" in page and "contempt" not in page
 
 
 def test_a_reproduction_has_six_classes_too(tmp_path):
