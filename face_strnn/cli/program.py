@@ -26,7 +26,7 @@ from face_strnn.cli.synth import synth
 # Each command imports what it needs: torch alone takes seconds, and `-h` should not.
 COMMANDS = (
     Command(demo, "face-strnn demo"),
-    Command(synth, "face-strnn synth --out data/standin --subjects 118"),
+    Command(synth, "face-strnn synth --out data/synthetic --subjects 118"),
     Command(check, "face-strnn check --root data/ck+"),
     Command(prepare, "face-strnn prepare --root data/ck+ --out features --weights imagenet --maps pool4"),
     Command(
