@@ -54,7 +54,7 @@ def cv(
             the best on the test subjects, whose accuracy is not comparable with anything.
         seed: seed of the initial parameters.
         seeds: number of times that every fold is trained, with seeds from --seed upwards.
-        learn_from: variants of a training sequence that an epoch uses: all, one drawn anew for every epoch, or only the
+        learn_from: variants of a training sequence that an epoch uses: all, one chosen at random per epoch, or only the
             original sequence.
         test_average: the prediction for a test sequence is the mean over all its variants, not its original alone.
         ensemble: the prediction for a test sequence is the mean over the networks of all --seeds.

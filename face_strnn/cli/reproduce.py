@@ -48,13 +48,13 @@ def reproduce(
         spread: add a column to the LaTeX table: standard deviation over seeds; needs --seeds 2 or more.
         protocol: how subjects are assigned to folds; given: the data set's own folds (a manifest's column fold).
         folds: number of folds of the protocols interleaved and contiguous.
-        classes: those to classify: six (without contempt), seven, or names such as anger fear; by default all.
+        classes: classes to distinguish: six (without contempt), seven, or names such as anger fear; by default all.
         selection: the epoch that is tested: the last; inner: the best on training subjects set aside for it.
-        epochs: passes over the training samples, in place of the configuration's training.epochs.
-        seed: of the initial parameters.
-        device: where the networks are trained; auto takes a GPU where there is one.
+        epochs: passes over the training samples; overrides training.epochs.
+        seed: seed of the initial parameters.
+        device: where the networks are trained; auto uses a GPU if there is one.
         network: sizes of the network.
-        training: how it is trained.
+        training: settings of the training.
         command: how the program was called; a run's summary repeats it.
     """
     from data_prep.device import compute_device
