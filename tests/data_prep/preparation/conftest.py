@@ -14,3 +14,10 @@ def copy(synthetic, tmp_path):
             shutil.copytree(synthetic / folder / subject, root / folder / subject)
     shutil.copy(synthetic / "SYNTHETIC.txt", root)
     return root
+
+
+@pytest.fixture
+def options(copy, vgg_file):
+    """How its features are made, but for --out."""
+    network = ["--backbone", "vgg11", "--weights", str(vgg_file()), "--maps", "pool4"]
+    return ["--root", str(copy), *network, "--rotations", "[]"]
