@@ -212,7 +212,7 @@ def report(what: str, folder: Path, rows: list[tuple], n_frames: int) -> None:
     (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
     with tempfile.TemporaryDirectory() as out:
         options = ["--dataset", "manifest", "--root", folder, "--out", out, "--backbone", "vgg11", "--maps", "pool4"]
-        options += ["--weights", folder / "vgg11.pth", "--rotations", "[]", "--no-contact-sheet"]
+        options += ["--weights", folder / "vgg11.pth", "--rotations", "[]"]
         start = time.perf_counter()
         command = [sys.executable, "-c", PROGRAM, "prepare", *map(str, options)]
         ended = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -59,6 +59,7 @@ def write_store(folder: Path, n_bytes: int) -> int:
         subject = f"S{number % 118:03d}"
         emotion = EMOTIONS[number % len(EMOTIONS)]
         store.write(StoredSequence(f"{subject}_{number:05d}", subject, emotion, 0, FRAMES, "0" * 64), maps)
+    store.complete()
     store.rebuild_index()
     return n_sequences
 

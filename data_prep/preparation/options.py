@@ -26,7 +26,7 @@ class PrepareOptions:
         pixels: side of the crops where they are made alone; None with a backbone, which says it.
         keep_crops: also store every sequence's face crops, see :mod:`data_prep.store.crop_store`: a training that
             changes the backbone starts from them. Crops that are made alone are stored in any case.
-        contact_sheet: draw one.
+        contact_sheet: draw one, which shows subjects' faces; without it, an earlier one is deleted.
         strict: stop at the first problem.
         device: where the detector runs; None for where the backbone runs, and the CPU without one.
 
@@ -41,7 +41,7 @@ class PrepareOptions:
     faces: Faces = "mtcnn"
     pixels: int | None = None
     keep_crops: bool = False
-    contact_sheet: bool = True
+    contact_sheet: bool = False
     strict: bool = False
     device: str | None = None
 

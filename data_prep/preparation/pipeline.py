@@ -119,6 +119,8 @@ def prepare(
             if progress and any(sequence.name == name for sequence in catalogue.sequences):
                 progress(name)
         sequences = [sequence for sequence in catalogue.sequences if sequence.name not in left_out]
+        for store in settings.made:
+            store.begin(sequence.name for sequence in sequences)
         results = _results(sequences, settings, jobs, progress)
         damages = [result.problem for result in results if result.problem]
         if options.strict and damages:
@@ -126,6 +128,8 @@ def prepare(
         damaged = {result.sequence for result in results if result.problem}
         readable = [sequence for sequence in sequences if sequence.name not in damaged]
         pages = _tables(settings, readable, [*known, *damages])
+        for store in settings.made:
+            store.complete()
     return _prepared(catalogue, settings, results, (*known, *damages), pages)
 
 

@@ -38,6 +38,11 @@ class Settings:
         return (self.crops, self.maps) if self.maps else (self.crops,)
 
     @property
+    def made(self) -> tuple[SequenceStore, ...]:
+        """Those of :attr:`stores` that will hold a file of every sequence."""
+        return tuple(store for store in self.stores if store is self.maps or self.keeps_crops)
+
+    @property
     def variants(self) -> tuple[Variant, ...]:
         """Those whose maps are made."""
         return self.options.variants if self.maps else ()

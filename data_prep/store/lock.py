@@ -16,6 +16,11 @@ LOCK_FILE = ".prepare.lock"
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 """Errors of file systems without locks. There, renaming still makes the writing of each file atomic."""
 
+_READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+_READERS_WAIT = 1.0
+"""Seconds: who only asks whether somebody writes holds the lock for an instant."""
+
 
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
@@ -28,16 +33,12 @@ def sole_writer(folder: Path) -> Iterator[None]:
         BadInput: another process holds it. The message says which.
     """
     path = folder / LOCK_FILE
-    lock = FileLock(path, timeout=0, fallback_to_soft=False)
+    lock = FileLock(path, timeout=_READERS_WAIT, fallback_to_soft=False)
     try:
         lock.acquire()
     except Timeout as error:
-        holder = ""
-        with suppress(OSError):  # Windows lets nobody else read it
-            holder = path.read_text(encoding="utf-8")
         raise BadInput(
-            f"{folder}: `face-strnn prepare` is at work in it ({holder or 'another process'}); "
-            "wait until it has ended and run this again, or give another --out"
+            f"{folder}: {_at_work(path)}; wait until it has ended and run this again, or give another --out"
         ) from error
     except OSError as error:
         if error.errno not in _NO_LOCKS:
@@ -51,3 +52,30 @@ def sole_writer(folder: Path) -> Iterator[None]:
             # While the lock is held: whoever opened the file meanwhile finds that it is no longer the folder's.
             path.unlink(missing_ok=True)
         lock.release()
+
+
+def refuse_writer(folder: Path) -> None:
+    """Refuse a folder that another process is writing to.
+
+    Raises:
+        BadInput: the lock is held. The message says by which process.
+    """
+    path = folder / LOCK_FILE
+    if not path.is_file():
+        return
+    lock = FileLock(path, timeout=_READERS_WAIT, fallback_to_soft=False)
+    try:
+        with lock:
+            return  # left by a killed process
+    except Timeout as error:
+        raise BadInput(f"{folder}: {_at_work(path)}; wait until it has ended") from error
+    except OSError as error:  # a file system without locks, or one that cannot be written to
+        if error.errno not in _NO_LOCKS | _READ_ONLY:
+            raise
+
+
+def _at_work(path: Path) -> str:
+    holder = ""
+    with suppress(OSError):  # Windows lets nobody else read it
+        holder = path.read_text(encoding="utf-8")
+    return f"`face-strnn prepare` is at work in it ({holder or 'another process'})"

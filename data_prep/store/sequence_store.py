@@ -6,11 +6,12 @@ from the files.
 
 import csv
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
+from hashlib import blake2b
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,11 +19,14 @@ from safetensors import SafetensorError, safe_open
 from data_prep.atomic_files import write_text_whole
 from data_prep.errors import BadInput
 from data_prep.faces.variants import Variant
+from data_prep.store.contents import CONTENTS_FILE, Contents
+from data_prep.store.lock import refuse_writer
 from data_prep.store.recipe_folder import RecipeFolder
-from data_prep.tensor_files import tensor_in_parts
+from data_prep.tensor_files import CHECKSUM, tensor_checksum, tensor_in_parts
 
 INDEX_FILE = "index.csv"
 LEFT_OUT_FILE = "left_out.txt"
+AGAIN = "delete it and run `face-strnn prepare` again"
 _OPTIONAL = ("fold", "flip")
 """Facts that are only written if they are not empty."""
 
@@ -70,8 +74,17 @@ class StoredSequence:
         return {name: value for name, value in asdict(self).items() if name not in _OPTIONAL or value}
 
 
+class _Header(NamedTuple):
+    """What a file says of itself."""
+
+    entry: StoredSequence
+    checksum: str
+
+
 class SequenceStore(RecipeFolder, ABC):
     """A folder of sequences' tensors, one file each; the first axis is that of the frames.
+
+    Its writer calls :meth:`begin`, writes the files, and at last calls :meth:`complete`.
 
     Attributes:
         TENSOR: name of the tensor in each file.
@@ -80,6 +93,10 @@ class SequenceStore(RecipeFolder, ABC):
 
     TENSOR: ClassVar[str]
     DTYPE: ClassVar[torch.dtype]
+
+    def __init__(self, folder: Path, recipe: Mapping[str, Any]) -> None:
+        super().__init__(folder, recipe)
+        self._verified: set[Path] = set()
 
     @abstractmethod
     def path_of(self, entry: StoredSequence) -> Path:
@@ -93,6 +110,16 @@ class SequenceStore(RecipeFolder, ABC):
         """Whether the file of exactly this entry exists, complete and made from the same images."""
         return self._try_header(self.path_of(entry)) == entry
 
+    def write(self, entry: StoredSequence, tensor: torch.Tensor) -> None:
+        """Write one file atomically.
+
+        Args:
+            entry: the facts about it.
+            tensor: of the store's type, (frames, ...), contiguous on the CPU.
+        """
+        with self.write_in_parts(entry, tensor.shape[1:]) as append:
+            append(tensor)
+
     def write_in_parts(
         self, entry: StoredSequence, shape: Sequence[int]
     ) -> AbstractContextManager[Callable[[torch.Tensor], None]]:
@@ -104,6 +131,57 @@ class SequenceStore(RecipeFolder, ABC):
         """
         path = self.path_of(entry)
         return tensor_in_parts(path, self.TENSOR, (entry.frames, *shape), self._header_of(entry), self.DTYPE)
+
+    def begin(self, sequences: Iterable[str]) -> None:
+        """Write down which sequences the store should hold; it is incomplete from now on."""
+        Contents(tuple(sequences)).write(self.folder)
+
+    def complete(self) -> None:
+        """Write down that the store is complete, and the checksums of its files: the last thing that is written."""
+        Contents(tuple(self._sequences()), True, self._checksums()).write(self.folder)
+
+    def require_complete(self, partial: bool = False) -> int:
+        """Refuse a store that its writer has not finished or is writing to, or that has changed since it was finished.
+
+        Args:
+            partial: accept one that holds only a part of its sequences.
+
+        Returns:
+            The number of sequences that it should hold.
+
+        Raises:
+            BadInput: it is not complete, or not what was written; the message says how to finish it.
+        """
+        refuse_writer(self.folder)
+        contents, held = Contents.read(self.folder), self._sequences()
+        finish = f"run the same `face-strnn prepare` again with --out {self.folder.parent}, it resumes"
+        if contents is None:
+            raise BadInput(f"{self.folder}: has no {CONTENTS_FILE}, which lists what it should hold; {finish}")
+        expected = {*held, *contents.sequences}
+        found = self._checksums() if contents.complete else {}
+        if changed := sorted(name for name, checksum in found.items() if contents.files.get(name) != checksum):
+            raise BadInput(
+                f"{self.folder}: {_some(changed)} changed after `face-strnn prepare` had finished; delete it and {finish}"
+            )
+        whole = contents.complete and found.keys() == contents.files.keys()
+        if not whole and not partial:
+            what = "`face-strnn prepare` has not finished it"
+            if contents.complete:
+                what = f"{_some(sorted(contents.files.keys() - found.keys()))} removed from it"
+            raise BadInput(
+                f"{self.folder}: {what}, {len(held)} of {len(expected)} sequences are there; {finish}; or give "
+                "--partial to use those that are there"
+            )
+        return len(expected)
+
+    def checksum_of(self, entries: Iterable[StoredSequence]) -> str:
+        """Return BLAKE2b over the names and checksums of the files of entries, in any order.
+
+        Raises:
+            BadInput: a file is damaged or belongs to another store.
+        """
+        lines = (f"{path.name} {self._header(path).checksum}\n" for path in sorted(map(self.path_of, entries)))
+        return blake2b("".join(lines).encode(), digest_size=16).hexdigest()
 
     def entries(self) -> list[StoredSequence]:
         """Return the facts about every file, in ascending order of sequence, rotation and flip.
@@ -121,8 +199,8 @@ class SequenceStore(RecipeFolder, ABC):
 
     def rebuild_index(self) -> list[StoredSequence]:
         """Write ``index.csv`` anew from the files' headers and return its entries. Raises as :meth:`entries` does."""
-        headers = (self._header(self.folder / name) for name in self._file_names())
-        entries = sorted(headers, key=lambda entry: (entry.sequence, entry.variant))
+        entries = [self._header(path).entry for path in self._paths()]
+        entries.sort(key=lambda entry: (entry.sequence, entry.variant))
         names = [field.name for field in fields(StoredSequence)]
         names = [name for name in names if name not in _OPTIONAL or any(getattr(entry, name) for entry in entries)]
         lines = [",".join(names), *(",".join(str(getattr(entry, name)) for name in names) for entry in entries)]
@@ -132,14 +210,24 @@ class SequenceStore(RecipeFolder, ABC):
     def _read(self, entry: StoredSequence) -> torch.Tensor:
         """Return one entry's tensor, mapped from the file, not read into memory.
 
+        On the first reading the whole tensor is compared with its checksum, and its numbers must be finite.
+
         Raises:
             BadInput: the file is damaged, belongs to another store, or is not what the index says.
         """
         path = self.path_of(entry)
-        if self._header(path) != entry:
+        found, checksum = self._header(path)
+        if found != entry:
             raise BadInput(f"{path}: not what {INDEX_FILE} says of it; delete {self.folder / INDEX_FILE}, it is remade")
         with safe_open(path, framework="pt") as file:
-            return file.get_tensor(self.TENSOR)
+            tensor = file.get_tensor(self.TENSOR)
+        if path not in self._verified:
+            if tensor_checksum(tensor) != checksum:
+                raise BadInput(f"{path}: not what was written (its {CHECKSUM} is another); {AGAIN}")
+            if not torch.isfinite(tensor).all():
+                raise BadInput(f"{path}: holds NaN or infinity; {AGAIN}")
+            self._verified.add(path)
+        return tensor
 
     def write_left_out(self, sequences: Sequence[str]) -> None:
         """Write the names of the sequences without a file, because no frame shows a face, one per line."""
@@ -164,8 +252,17 @@ class SequenceStore(RecipeFolder, ABC):
     def _header_of(self, entry: StoredSequence) -> dict[str, str]:
         return {name: str(value) for name, value in entry.facts().items()} | {"fingerprint": self.fingerprint}
 
+    def _paths(self) -> list[Path]:
+        return sorted(self.folder.glob("*.safetensors"))
+
     def _file_names(self) -> list[str]:
-        return sorted(path.name for path in self.folder.glob("*.safetensors"))
+        return [path.name for path in self._paths()]
+
+    def _checksums(self) -> dict[str, str]:
+        return {path.name: self._header(path).checksum for path in self._paths()}
+
+    def _sequences(self) -> list[str]:
+        return sorted({entry.sequence for entry in self.entries()})
 
     def _indexed(self) -> list[StoredSequence] | None:
         try:
@@ -176,26 +273,31 @@ class SequenceStore(RecipeFolder, ABC):
 
     def _try_header(self, path: Path) -> StoredSequence | None:
         try:
-            return self._header(path)
+            return self._header(path).entry
         except BadInput:
             return None
 
-    def _header(self, path: Path) -> StoredSequence:
+    def _header(self, path: Path) -> _Header:
         try:
             with safe_open(path, framework="pt") as file:
                 header = file.metadata() or {}
                 shape = file.get_slice(self.TENSOR).get_shape()
-            entry = _entry(header)
+            found = _Header(_entry(header), header[CHECKSUM])
         except (SafetensorError, OSError, KeyError, ValueError) as error:
-            raise BadInput(f"{path}: damaged ({error}); delete it and run `face-strnn prepare` again") from error
+            raise BadInput(f"{path}: damaged ({error}); {AGAIN}") from error
         if header.get("fingerprint") != self.fingerprint:
             raise BadInput(
                 f"{path}: made by another recipe (fingerprint {header.get('fingerprint')}, this store has "
-                f"{self.fingerprint}); delete it and run `face-strnn prepare` again"
+                f"{self.fingerprint}); {AGAIN}"
             )
-        if shape[0] != entry.frames or path.name != self.path_of(entry).name:
-            raise BadInput(f"{path}: not what its header says; delete it and run `face-strnn prepare` again")
-        return entry
+        if shape[0] != found.entry.frames or path.name != self.path_of(found.entry).name:
+            raise BadInput(f"{path}: not what its header says; {AGAIN}")
+        return found
+
+
+def _some(names: Sequence[str]) -> str:
+    """Name the first, and how many more there are."""
+    return f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else names[0]
 
 
 def _entry(row: Mapping[str, str]) -> StoredSequence:

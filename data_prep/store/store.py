@@ -5,7 +5,6 @@ from pathlib import Path
 import torch
 
 from data_prep.store.sequence_store import SequenceStore, StoredSequence
-from data_prep.tensor_files import write_tensors
 
 
 class FeatureStore(SequenceStore):
@@ -26,15 +25,6 @@ class FeatureStore(SequenceStore):
     def path_of(self, entry: StoredSequence) -> Path:
         """Return where the maps of an entry are, or will be."""
         return self.folder / entry.file_name
-
-    def write(self, entry: StoredSequence, maps: torch.Tensor) -> None:
-        """Write one file atomically.
-
-        Args:
-            entry: the facts about it.
-            maps: float16 (frames, h, w, channels).
-        """
-        write_tensors(self.path_of(entry), {self.TENSOR: maps}, self._header_of(entry))
 
     def maps(self, entry: StoredSequence) -> torch.Tensor:
         """Return one entry's maps: float16 (frames, h, w, channels), mapped from the file, not read into memory.

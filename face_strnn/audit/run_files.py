@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -14,7 +14,7 @@ from face_strnn.evaluation.folds import FOLD_COLUMNS
 from face_strnn.evaluation.predictions import MEMBERS_FILE, PREDICTIONS_FILE
 from face_strnn.evaluation.protocols import splitter
 from face_strnn.evaluation.run import Run
-from face_strnn.evaluation.settings import RunSettings
+from face_strnn.evaluation.settings import RunSettings, features_of
 from face_strnn.evaluation.summary import Summary
 from face_strnn.training.samples import Samples
 
@@ -105,12 +105,25 @@ class RunFiles:
         """
         if self.store is None:
             raise NotCheckable("the features were not given: --features")
-        return Samples.of(self.store, self.settings.classes)
+        return Samples.of(self.store, self.settings.classes, self.settings.partial)
 
     @property
     def given_samples(self) -> Samples:
         """What the features at hand hold of that which the run may learn from. Raises as :attr:`stored`."""
         return self.stored.learnable(self.settings.learn_from)
+
+    @cached_property
+    def given_features(self) -> dict[str, Any]:
+        """What a run on the features at hand would record of them; of crops only where they are there.
+
+        Raises as :attr:`stored`.
+        """
+        samples, settings = self.given_samples, self.settings
+        tested = self.stored if settings.test_average else self.stored.originals()
+        try:
+            return features_of(samples, tested, settings)
+        except BadInput:
+            return features_of(samples, tested, settings.frozen())
 
     @property
     def samples(self) -> Samples:
@@ -119,10 +132,9 @@ class RunFiles:
         Raises:
             NotCheckable: the features are not at hand, or are not those that the run names.
         """
-        samples, named = self.given_samples, self.settings.features
-        if (samples.store.fingerprint, samples.sha256()) != (named.get("fingerprint"), named.get("samples_sha256")):
+        if any(value != self.settings.features.get(name) for name, value in self.given_features.items()):
             raise NotCheckable("the features given are not those that config.yaml names")
-        return samples
+        return self.given_samples
 
     @property
     def tested_samples(self) -> Samples:

@@ -28,10 +28,10 @@ def features(files: RunFiles) -> Iterator[str]:
     """Yield where the features at hand are not those that the run names."""
     samples, named, summary = files.given_samples, files.settings.features, files.summary
     store = samples.store
-    found = {"fingerprint": store.fingerprint, **samples.variant_facts(), "samples_sha256": samples.sha256()}
-    for name, value in found.items():
+    for name, value in files.given_features.items():
         if value != named.get(name):
             yield f"the features have {name} {short(value)}, config.yaml {short(named.get(name))}"
+    yield from _damages(samples if not files.settings.test_average else files.stored)
     if files.settings.test_average and summary.tested != (given := tested_words(files.stored.n_variants)):
         yield f"summary.json has tested {summary.tested}, by the features it is {given}"
     # The index of a store is a convenience; what counts is what the files say of themselves.
@@ -48,6 +48,15 @@ def features(files: RunFiles) -> Iterator[str]:
     for name, (claimed, value) in pairs.items():
         if claimed != value:
             yield f"summary.json has {name} {short(claimed)}, the features {short(value)}"
+
+
+def _damages(samples: Samples) -> Iterator[str]:
+    """Read all maps, which compares each with its checksum."""
+    for number in range(len(samples)):
+        try:
+            samples[number]
+        except BadInput as error:
+            yield str(error)
 
 
 def recomputed(files: RunFiles) -> Iterator[str]:

@@ -24,6 +24,7 @@ def backbones(
     features: list[str] | None = None,
     protocol: Literal["interleaved", "contiguous", "leave-one-subject-out", "given"] = "interleaved",
     folds: int = 10,
+    partial: bool = False,
     json: bool = False,
 ) -> None:
     """List the known weights of backbones, identify a weights file, or compare feature stores of several backbones.
@@ -34,6 +35,7 @@ def backbones(
         features: for --compare: two feature stores or more, of one data set.
         protocol: for --compare: how subjects are assigned to the outer folds.
         folds: for --compare: number of folds of the protocols interleaved and contiguous.
+        partial: for --compare: use feature stores that are not complete.
         json: print one JSON object and nothing else.
     """
     from json import dumps
@@ -48,7 +50,7 @@ def backbones(
 
         stores = [FeatureStore.open(Path(path)) for path in features]
         with progress_bar("outer folds", None, Console(stderr=True)) as update:
-            choice = choose_store(stores, protocol, folds, progress=lambda: update(advance=1))
+            choice = choose_store(stores, protocol, folds, partial, progress=lambda: update(advance=1))
         if json:
             print(dumps(choice.as_json(), indent=2))
         else:

@@ -25,6 +25,7 @@ def cv(
     protocol: Literal["interleaved", "contiguous", "leave-one-subject-out", "given"] = "interleaved",
     folds: int = 10,
     classes: list[str] | None = None,
+    partial: bool = False,
     selection: Literal["last", "inner", "oracle"] = "last",
     epochs: int | None = None,
     seed: int = 0,
@@ -49,6 +50,7 @@ def cv(
         protocol: how subjects are assigned to folds; given: the data set's own folds (a manifest's column fold).
         folds: number of folds of the protocols interleaved and contiguous.
         classes: classes to distinguish: six (without contempt), seven, or names such as anger fear; by default all.
+        partial: use a feature store that is not complete; the results say how many of its sequences it held.
         epochs: passes over the training samples; overrides training.epochs.
         selection: the epoch that is tested: the last; inner: the best on training subjects set aside for it; oracle:
             the best on the test subjects, whose accuracy is not comparable with anything.
@@ -79,6 +81,7 @@ def cv(
         protocol=protocol,
         folds=folds,
         classes=tuple(classes) if classes else None,
+        partial=partial,
         selection=selection,
         seed=seed,
         seeds=seeds,

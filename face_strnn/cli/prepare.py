@@ -39,7 +39,7 @@ def prepare(
     faces: Literal["mtcnn", "given"] = "mtcnn",
     jobs: int = 1,
     strict: bool = False,
-    no_contact_sheet: bool = False,
+    contact_sheet: bool = False,
     keep_crops: bool = False,
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     device: Literal["auto", "cpu", "cuda"] = "auto",
@@ -70,7 +70,7 @@ def prepare(
         faces: mtcnn finds them; given: the images are the crops, of any size.
         jobs: processes, each with its share of the cores; -1 for one per core. The files are the same for any number.
         strict: stop at the first damaged sequence.
-        no_contact_sheet: draw none; it shows the subjects' faces.
+        contact_sheet: draw one of every sequence's first, middle and apex crop; it shows the subjects' faces.
         keep_crops: store the face crops as well, for cv --finetune; they show the subjects' faces.
         precision: of the network's arithmetic; auto is float32, bfloat16 is coarser than the maps' float16.
         device: of detector and network; auto is a GPU if there is one.
@@ -97,7 +97,7 @@ def prepare(
     found_on = compute_device(device)
     options = PrepareOptions(
         angles, flip, crop, margin, faces, pixels, keep_crops,
-        contact_sheet=not no_contact_sheet, strict=strict, device=str(found_on),
+        contact_sheet=contact_sheet, strict=strict, device=str(found_on),
     )  # fmt: skip
     catalogue = read_dataset(dataset, root, part, whole)
     if strict:

@@ -83,6 +83,8 @@ def print_summary(summary: "Summary", console: Console) -> None:
         console.print(beside_frozen_in_words(summary), highlight=False)
     for warning in summary.warnings:
         console.print(f"Warning: {warning}.", style="bold yellow", markup=False)
+    if summary.partial:
+        console.print(f"Partial features: {summary.partial} (--partial).", style="bold yellow")
     if summary.left_out:
         console.print(f"Left out because no frame shows a face: {', '.join(summary.left_out)}.", style="bold yellow")
     if summary.damaged:

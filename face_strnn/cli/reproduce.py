@@ -29,6 +29,7 @@ def reproduce(
     protocol: Literal["interleaved", "contiguous", "leave-one-subject-out", "given"] = "interleaved",
     folds: int = 10,
     classes: list[str] | None = None,
+    partial: bool = False,
     selection: Literal["last", "inner"] = "last",
     epochs: int | None = None,
     seed: int = 0,
@@ -49,6 +50,7 @@ def reproduce(
         protocol: how subjects are assigned to folds; given: the data set's own folds (a manifest's column fold).
         folds: number of folds of the protocols interleaved and contiguous.
         classes: classes to distinguish: six (without contempt), seven, or names such as anger fear; by default all.
+        partial: use a feature store that is not complete; the results say how many of its sequences it held.
         selection: the epoch that is tested: the last; inner: the best on training subjects set aside for it.
         epochs: passes over the training samples; overrides training.epochs.
         seed: seed of the initial parameters.
@@ -72,6 +74,7 @@ def reproduce(
         protocol=protocol,
         folds=folds,
         classes=tuple(classes) if classes else None,
+        partial=partial,
         selection=selection,
         seed=seed,
         seeds=seeds,

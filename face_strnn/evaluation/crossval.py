@@ -74,13 +74,13 @@ def cross_validate(
             fine-tunes and the store has no crops, or the backbone's weights are missing.
     """
     started = time.perf_counter()
-    stored = Samples.of(store, plan.classes)
+    stored = Samples.of(store, plan.classes, plan.partial)
     _require_variants(stored, plan)
     samples = stored.learnable(plan.learn_from)
     tested = stored if plan.test_average else stored.originals()
     damaged = read_damaged(store.folder / PROBLEMS_FILE)
     folds = make_folds(samples, tested, plan)
-    settings = RunSettings.of(plan, samples, len(folds))
+    settings = RunSettings.of(plan, samples, tested, len(folds))
     learner = learner_of(settings, samples, device, weights)
     open_run_folder(out, settings.as_dict)
     if plan.is_finetuned:

@@ -13,7 +13,7 @@ from face_strnn.evaluation.checkpoints import FOLDER, TrainedNetwork, checkpoint
 from face_strnn.evaluation.folds import FOLD_COLUMNS
 from face_strnn.evaluation.predictions import ENSEMBLE_COLUMNS, MEMBERS_FILE, PREDICTIONS_FILE, probability_columns
 from face_strnn.evaluation.run_folder import read_table
-from face_strnn.evaluation.settings import SETTINGS_FILE, RunSettings
+from face_strnn.evaluation.settings import SETTINGS_FILE, RunSettings, features_of
 from face_strnn.evaluation.summary import RESUME, SUMMARY_FILE, Summary
 from face_strnn.training.samples import Samples
 
@@ -138,9 +138,10 @@ class Run:
         Raises:
             BadInput: the store is damaged, not whole, or not the run's.
         """
-        samples = Samples.of(store, self.summary.classes).learnable(self.summary.learn_from)
-        named = self.summary.features
-        if (named.get("fingerprint"), named.get("samples_sha256")) != (store.fingerprint, samples.sha256()):
+        stored = Samples.of(store, self.settings.classes, self.settings.partial)
+        samples = stored.learnable(self.settings.learn_from)
+        tested = stored if self.settings.test_average else stored.originals()
+        if features_of(samples, tested, self.settings) != (named := self.settings.features):
             raise BadInput(
                 f"{store.folder}: not the features that {self.folder} was made with (fingerprint "
                 f"{named.get('fingerprint')}); give --features the store of that run, "

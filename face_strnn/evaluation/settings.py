@@ -10,6 +10,8 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from data_prep.errors import BadInput
+from data_prep.store.crops import require_crops
+from data_prep.store.faces import FaceStore
 from face_strnn.config import (
     Config,
     Finetune,
@@ -41,6 +43,7 @@ class Plan:
         learn_from: ``"all"`` uses every stored variant in every epoch, ``"one"`` one variant of each sequence, drawn
             anew for every epoch, ``"original"`` only the original sequences.
         classes: the classes to distinguish; None for all of the store. The sequences of the others are omitted.
+        partial: use a store that is not complete.
         test_average: the prediction for a test sequence is the mean over all its variants.
         ensemble: the prediction is the mean over the networks of all seeds.
         network, training: the settings of the networks; sizes that are None become those of the features.
@@ -58,6 +61,7 @@ class Plan:
     seeds: int = 1
     learn_from: LearnFrom = "all"
     classes: tuple[str, ...] | None = None
+    partial: bool = False
     test_average: bool = False
     ensemble: bool = False
     network: NetworkConfig = field(default_factory=NetworkConfig)
@@ -102,29 +106,29 @@ class RunSettings(Plan):
     Attributes:
         data: the data set's name.
         features: ``fingerprint`` of the store; ``rotations`` and ``flipped`` of its training variants;
-            ``samples_sha256`` over the facts of all these samples.
+            ``samples_sha256`` over the facts of all these samples, and ``maps_blake2b`` over their maps and those of the
+            tested ones; for fine-tuning ``crops_blake2b`` over the crops; of a partial store ``sequences``, the number
+            that it ``held`` and that were ``expected``.
     """
 
     data: str
     features: dict[str, Any]
 
     @classmethod
-    def of(cls, plan: Plan, samples: Samples, n_folds: int) -> "RunSettings":
+    def of(cls, plan: Plan, samples: Samples, tested: Samples, n_folds: int) -> "RunSettings":
         """Fill in a plan.
 
         Args:
             plan: the plan.
             samples: the training samples.
+            tested: the test samples.
             n_folds: number of folds of the protocol.
 
         Raises:
-            BadInput: a size that is set is not that of the samples, or all samples are of one class.
+            BadInput: a size that is set is not that of the samples, all samples are of one class, or the plan
+                fine-tunes and the store has no crops.
         """
-        features = {
-            "fingerprint": samples.store.fingerprint,
-            **samples.variant_facts(),
-            "samples_sha256": samples.sha256(),
-        }
+        features = features_of(samples, tested, plan)
         network = network_for(samples, plan.network)
         filled_in = replace(plan, folds=n_folds, classes=samples.class_names, network=network)
         return cls(data=samples.store.recipe["data"], features=features, **_attributes(filled_in))
@@ -166,6 +170,31 @@ class RunSettings(Plan):
 
 
 _ADAPTER = TypeAdapter(RunSettings)
+
+
+def features_of(samples: Samples, tested: Samples, plan: Plan) -> dict[str, Any]:
+    """Return what a run records of its features: see :class:`RunSettings`.
+
+    Args:
+        samples, tested, plan: see :meth:`RunSettings.of`.
+
+    Raises:
+        BadInput: a file is damaged, or the plan fine-tunes and the store has no crops.
+    """
+    store = samples.store
+    facts: dict[str, Any] = {
+        "fingerprint": store.fingerprint,
+        **samples.variant_facts(),
+        "samples_sha256": samples.sha256(),
+        "maps_blake2b": store.checksum_of({*samples.entries, *tested.entries}),
+    }
+    if plan.is_finetuned:
+        originals = samples.originals().entries
+        require_crops(store, originals)
+        facts["crops_blake2b"] = FaceStore.beside(store).crops(store.recipe).checksum_of(originals)
+    if samples.is_partial:
+        facts["sequences"] = {"held": len(samples.population), "expected": samples.n_expected}
+    return facts
 
 
 def network_for(samples: Samples, network: NetworkConfig) -> NetworkConfig:

@@ -171,6 +171,12 @@ class Summary(_Part):
         return self.frozen is not None
 
     @property
+    def partial(self) -> str:
+        """What of the features there was, such as ``"18 of 24 sequences"``; empty if they were complete."""
+        sequences = self.features.get("sequences")
+        return f"{sequences['held']} of {sequences['expected']} sequences" if sequences else ""
+
+    @property
     def n_folds(self) -> int:
         """Number of folds."""
         return len(self.fold_accuracies)

@@ -80,6 +80,7 @@ def choose_store(
     stores: Sequence[FeatureStore],
     protocol: Protocol = "interleaved",
     n_folds: int = 10,
+    partial: bool = False,
     progress: Callable[[], None] | None = None,
 ) -> StoreChoice:
     """Compare stores of one data set by subject-wise folds inside the training part of every outer fold.
@@ -87,6 +88,7 @@ def choose_store(
     Args:
         stores: two or more, of the same sequences; rotated copies are omitted.
         protocol, n_folds: the outer folds, as they will be in the cross-validation.
+        partial: take stores that are not complete.
         progress: called after each outer fold of each store.
 
     Raises:
@@ -94,10 +96,10 @@ def choose_store(
     """
     if len({store.folder.resolve() for store in stores}) < max(len(stores), 2):
         raise BadInput("--compare: give --features two stores or more, of the same data set, each once")
-    first = Samples.of(stores[0]).originals()
+    first = Samples.of(stores[0], partial=partial).originals()
     accuracies = []
     for store in stores:
-        samples = Samples.of(store).originals()
+        samples = Samples.of(store, partial=partial).originals()
         _require_same(first, samples)
         outer = splitter(protocol, n_folds, samples.subjects.tolist(), samples.predefined_folds.tolist())
         features, labels = _apex_and_change(samples), samples.labels.numpy()

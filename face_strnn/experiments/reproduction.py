@@ -88,7 +88,7 @@ class Reproduction:
     @cached_property
     def samples(self) -> Samples:
         """The samples of the store, of the plan's classes."""
-        return Samples.of(self.store, self.plan.classes)
+        return Samples.of(self.store, self.plan.classes, self.plan.partial)
 
     @cached_property
     def config(self) -> Config:

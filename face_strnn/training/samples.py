@@ -12,7 +12,8 @@ from torch import Tensor
 from data_prep.datasets.emotions import chosen_classes, classes_of
 from data_prep.errors import BadInput
 from data_prep.faces.variants import Variant
-from data_prep.store.store import FeatureStore, StoredSequence
+from data_prep.store.sequence_store import AGAIN, StoredSequence
+from data_prep.store.store import FeatureStore
 from face_strnn.config import LearnFrom
 
 
@@ -25,54 +26,41 @@ class Samples:
         entries: the N samples.
         class_names: the classes to distinguish; a label is an index into them.
         population: the original samples of the whole store, of all its classes: their subjects are split into folds.
+        n_expected: number of sequences that the store should hold; more than ``population`` if it is partial.
     """
 
     store: FeatureStore
     entries: tuple[StoredSequence, ...]
     class_names: tuple[str, ...]
     population: tuple[StoredSequence, ...]
+    n_expected: int
 
     @classmethod
-    def of(cls, store: FeatureStore, classes: Sequence[str] | None = None) -> "Samples":
+    def of(cls, store: FeatureStore, classes: Sequence[str] | None = None, partial: bool = False) -> "Samples":
         """Return the samples of a store.
 
         Args:
             store: the features.
             classes: those to distinguish, of the store's own; the samples of the others are omitted. None for all.
+            partial: take a store that is not complete; a sequence that lacks variants is omitted.
 
         Raises:
-            BadInput: the store is empty, a sequence lacks a variant that others have, its variants differ in images or
-                label, or a label or one of ``classes`` is not a class of the store.
+            BadInput: the store is not complete, is written to, or has changed since it was completed; it is empty, a
+                sequence lacks a variant that others have, its variants differ in images or label, or a label or one of
+                ``classes`` is not a class of the store.
         """
-        entries = tuple(store.entries())
+        n_expected = store.require_complete(partial)
+        entries = _with_all_variants(store, store.entries(), partial)
         if not entries:
             raise BadInput(f"{store.folder}: holds no features yet; run `face-strnn prepare` to the end")
         known = store.recipe.get("classes") or classes_of(store.recipe["data"], {entry.emotion for entry in entries})
-        variants = {entry.variant for entry in entries}
-        by_sequence: dict[str, set[Variant]] = {}
-        first_of: dict[str, StoredSequence] = {}
-        for entry in entries:
-            first = first_of.setdefault(entry.sequence, entry)
-            if replace(entry, rotation=first.rotation, flip=first.flip) != first:
-                raise BadInput(
-                    f"{store.path_of(entry)}: of other images or another label than {first.file_name}; "
-                    "delete it and run `face-strnn prepare` again"
-                )
-            by_sequence.setdefault(entry.sequence, set()).add(entry.variant)
-            if entry.emotion not in known:
-                raise BadInput(f"{store.path_of(entry)}: its emotion {entry.emotion} is not one of {', '.join(known)}")
-        for sequence, found in by_sequence.items():
-            if found != variants:
-                lacking = ", ".join(map(str, sorted(variants - found)))
-                raise BadInput(
-                    f"{store.folder}: {sequence} lacks the variants {lacking} that others have; "
-                    "run `face-strnn prepare` to the end"
-                )
+        if strange := [entry for entry in entries if entry.emotion not in known]:
+            path, emotion = store.path_of(strange[0]), strange[0].emotion
+            raise BadInput(f"{path}: its emotion {emotion} is not one of {', '.join(known)}")
         population = tuple(entry for entry in entries if entry.variant.is_original)
-        if classes is None:
-            return cls(store, entries, tuple(known), population)
-        class_names = chosen_classes(classes, known)
-        return cls(store, tuple(one for one in entries if one.emotion in class_names), class_names, population)
+        class_names = tuple(known) if classes is None else chosen_classes(classes, known)
+        chosen = tuple(entry for entry in entries if entry.emotion in class_names)
+        return cls(store, chosen, class_names, population, n_expected)
 
     def learnable(self, learn_from: LearnFrom) -> "Samples":
         """Return the samples to learn from: all, or with ``"original"`` only the original sequences.
@@ -89,6 +77,11 @@ class Samples:
         """Return the samples of these numbers, in this order."""
         return replace(self, entries=tuple(self.entries[n] for n in numbers))
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether the store should hold more sequences."""
+        return len(self.population) < self.n_expected
+
     def sha256(self) -> str:
         """Return a checksum over the facts of all samples: sequences, subjects, labels, variants, image files."""
         return hashlib.sha256(json.dumps([entry.facts() for entry in self.entries]).encode()).hexdigest()
@@ -100,13 +93,9 @@ class Samples:
         """Return one sample's maps, float16 (frames, h, w, C).
 
         Raises:
-            BadInput: the file is damaged, or holds NaN or infinity.
+            BadInput: the file is damaged or changed, or holds NaN or infinity.
         """
-        maps = self.store.maps(self.entries[number])
-        if not torch.isfinite(maps).all():
-            path = self.store.path_of(self.entries[number])
-            raise BadInput(f"{path}: holds NaN or infinity; delete it and run `face-strnn prepare` again")
-        return maps
+        return self.store.maps(self.entries[number])
 
     def __iter__(self) -> Iterator[Tensor]:
         return (self[number] for number in range(len(self)))
@@ -154,6 +143,28 @@ class Samples:
     def original_numbers(self) -> np.ndarray:
         """Numbers of the samples that are neither rotated nor flipped: those that the protocol tests."""
         return np.flatnonzero([entry.variant.is_original for entry in self.entries])
+
+
+def _with_all_variants(store: FeatureStore, entries: Sequence[StoredSequence], partial: bool) -> list[StoredSequence]:
+    """Return the samples of the sequences that have all variants; if not ``partial``, all must have them."""
+    variants = {entry.variant for entry in entries}
+    by_sequence: dict[str, list[StoredSequence]] = {}
+    for entry in entries:
+        of_sequence = by_sequence.setdefault(entry.sequence, [])
+        of_sequence.append(entry)
+        if replace(entry, rotation=of_sequence[0].rotation, flip=of_sequence[0].flip) != of_sequence[0]:
+            raise BadInput(f"{store.path_of(entry)}: of other images or another label than {of_sequence[0].file_name}; {AGAIN}")
+    whole = []
+    for sequence, found in by_sequence.items():
+        if lacking := variants - {entry.variant for entry in found}:
+            if not partial:
+                raise BadInput(
+                    f"{store.folder}: {sequence} lacks the variants {', '.join(map(str, sorted(lacking)))} that others "
+                    "have; run `face-strnn prepare` to the end"
+                )
+        else:
+            whole += found
+    return whole
 
 
 def names_sha256(names: Iterable[tuple[str, Variant]]) -> str:

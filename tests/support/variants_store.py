@@ -27,4 +27,5 @@ def write_store(folder, variants=VARIANTS):
                 facts = (EMOTIONS[(subject + number) % 7], variant.rotation, 2 + number, "0" * 64, "", variant.flip)
                 maps = torch.from_numpy(rng.normal(size=(2 + number, 2, 2, 4))).half()
                 store.write(StoredSequence(f"S{subject}_{number}", f"S{subject}", *facts), maps)
+    store.complete()
     return store

@@ -94,6 +94,7 @@ def test_a_run_answers_with_the_maps_and_the_preprocessing_of_its_features(tmp_p
         maps = torch.from_numpy(rng.normal(size=(2, *made_with.map_shape))).half()
         entry = StoredSequence(f"S{number}_1", f"S{number}", ("fear", "anger")[number // 2], 0, 2, "0" * 64)
         store.write(entry, maps)
+    store.complete()
     small = NetworkConfig(spatial_hidden=4, spatial_output=3, temporal_hidden=4, length=5)
     cross_validated(store, tmp_path / "run", Config(small, TrainingConfig(epochs=1)), folds=2)
     ensemble = Ensemble.of_run(tmp_path / "run", str(vgg_file()))

@@ -135,6 +135,7 @@ def write_store(folder, variants, names=("S005_001", "S010_002")):
         for variant in variants:
             facts = (name, name[:4], "anger", variant.rotation, 2, "ab" * 32, "", variant.flip)
             store.write(StoredSequence(*facts), torch.zeros(2, 2, 2, 3, dtype=torch.float16))
+    store.complete()
     return store
 
 
@@ -179,6 +180,7 @@ def test_a_store_of_flips_and_fractions_comes_back_with_and_without_its_index(tm
 def test_a_sequence_that_lacks_a_flip_that_others_have_is_named(tmp_path):
     store = write_store(tmp_path, variants_of((2.5,), flip=True))
     (store.folder / "S010_002_rot+02.5_flip.safetensors").unlink()
+    store.complete()
     with pytest.raises(BadInput, match=r"S010_002 lacks the variants \+2.5 flipped that others have"):
         Samples.of(store)
 

@@ -36,7 +36,8 @@ def filled(parent, recipe=RECIPE):
     store = FeatureStore.create(parent, "ckplus-vgg11", recipe)
     for entry in entries():
         store.write(entry, maps_of(entry))
-    store.entries()
+    store.rebuild_index()
+    store.complete()
     return store
 
 
@@ -64,6 +65,7 @@ def test_maps_come_back_bit_for_bit_with_their_facts(store):
             "frames": "4",
             "source": f"{4:064x}",
             "fingerprint": fingerprint(RECIPE),
+            "blake2b": hashlib.blake2b(maps_of(entries()[3]).numpy().tobytes(), digest_size=16).hexdigest(),
         }
 
 
@@ -73,6 +75,7 @@ def test_a_fold_that_the_data_set_gives_is_kept_and_one_that_it_does_not_give_le
     for entry in folded:
         store.write(entry, maps_of(entry))
     assert store.rebuild_index() == store.entries() == folded
+    store.complete()
     assert store.holds(folded[0]) and not store.holds(replace(folded[0], fold="2"))
     assert Samples.of(store).predefined_folds.tolist() == ["1"] * 3 + ["2"] * 3 + ["3"] * 3
     plain = Samples.of(filled(tmp_path / "plain"))
@@ -103,7 +106,7 @@ def test_one_store_in_a_folder_is_found_there(store):
 
 
 def test_files_and_index_are_listed_in_order(store):
-    assert names_in(store.folder) == sorted(["index.csv", "store.json", *(entry.file_name for entry in entries())])
+    assert names_in(store.folder) == sorted(["contents.json", "index.csv", "store.json", *(entry.file_name for entry in entries())])
     lines = (store.folder / "index.csv").read_text().splitlines()
     assert lines[0] == "sequence,subject,emotion,rotation,frames,source" and len(lines) == 10
 
@@ -198,6 +201,7 @@ def test_maps_that_are_not_finite_are_refused_by_name(store, value):
     maps = maps_of(entry)
     maps[1, 1, 2, 3] = value
     store.write(entry, maps)
+    store.complete()
     samples = Samples.of(store)
     with pytest.raises(BadInput, match=r"S010_002_rot\+00\.safetensors: holds NaN or infinity; delete it"):
         channel_moments(samples)
@@ -324,16 +328,18 @@ def test_channel_moments_are_those_of_each_sample(store):
 
 
 def test_an_unfinished_store_is_refused(store, tmp_path):
+    with pytest.raises(BadInput, match=r"has no contents\.json.*prepare"):
+        Samples.of(FeatureStore.create(tmp_path / "new", "ckplus", RECIPE))
     (store.folder / "S010_004_rot+07.safetensors").unlink()
+    store.complete()
     with pytest.raises(BadInput, match=r"S010_004 lacks the variants \+7"):
         Samples.of(store)
-    with pytest.raises(BadInput, match="holds no features yet"):
-        Samples.of(FeatureStore.create(tmp_path / "new", "ckplus", RECIPE))
 
 
 def test_an_emotion_that_is_no_class_is_refused_by_name(tmp_path):
     store = FeatureStore.create(tmp_path, "ckplus", RECIPE)
     entry = StoredSequence("S005_001", "S005", "boredom", 0, 2, "0" * 64)
     store.write(entry, maps_of(entry))
+    store.complete()
     with pytest.raises(BadInput, match=r"S005_001_rot\+00\.safetensors: its emotion boredom"):
         Samples.of(store)

@@ -60,6 +60,7 @@ def write_store(folder, seed=0, source="0" * 64):
                     f"S{subject}_{number}", f"S{subject}", emotion, rotation, frames, source, f"block {subject // 3}"
                 )
                 store.write(entry, torch.from_numpy(rng.normal(size=(frames, 2, 2, 4))).half())
+    store.complete()
     store.entries()
     return FeatureStore.open(store.folder)
 

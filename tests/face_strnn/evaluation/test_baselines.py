@@ -36,6 +36,7 @@ def samples_in(folder, wild=()):
                 name = f"S{subject:03d}"
                 entry = StoredSequence(f"{name}_{number:03d}", name, EMOTIONS[label], rotation, frames, "0" * 64)
                 store.write(entry, torch.from_numpy(maps).half())
+    store.complete()
     return Samples.of(store)
 
 
@@ -109,4 +110,5 @@ def test_few_subjects_with_few_emotions_can_still_be_compared(tmp_path):
     for number, emotion in enumerate(["anger", "fear", "fear", "anger"]):
         entry = StoredSequence(f"S00{number}_001", f"S00{number}", emotion, 0, 2, "0" * 64)
         store.write(entry, torch.randn(2, 2, 2, 3).half())
+    store.complete()
     assert len(baseline_predictions(Samples.of(store), Plan(folds=2), apex_svm)) == 4

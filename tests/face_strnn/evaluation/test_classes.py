@@ -36,6 +36,7 @@ def ckplus(tmp_path_factory):
     for one in ckplus_sequences():
         entry = StoredSequence(f"{one.subject}_{one.sequence}", one.subject, one.emotion, 0, 2, "0" * 64)
         store.write(entry, torch.from_numpy(rng.normal(size=(2, 1, 2, 3))).half())
+    store.complete()
     return FeatureStore.open(store.folder)
 
 
@@ -120,6 +121,7 @@ def test_a_store_whose_nodes_are_no_grid_is_scanned_as_its_recipe_says(tmp_path)
         for number, label in enumerate(("low", "high")):
             entry = StoredSequence(f"S{subject}_{number}", f"S{subject}", label, 0, 4, "0" * 64)
             store.write(entry, torch.from_numpy(rng.normal(number, 0.1, size=(4, 5, 3))).half())
+    store.complete()
     network = NetworkConfig(spatial_hidden=4, spatial_output=3, spatial_projection=2, temporal_hidden=4, length=4)
     config = Config(network, TrainingConfig(epochs=20, batch_size=6, learning_rate=0.05))
     run = cross_validate(store, tmp_path / "run", plan_of(config, folds=3))

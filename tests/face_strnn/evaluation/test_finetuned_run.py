@@ -143,6 +143,7 @@ def test_maps_of_two_layers_are_refused_before_anything_is_trained(vgg_file, tmp
         crops = FaceStore.begin(store.folder.parent, store.recipe).begin_crops(store.recipe)
         with crops.write_in_parts(entry, (8, 8, 3)) as append:
             append(torch.zeros(2, 8, 8, 3, dtype=torch.uint8))
+    store.complete()
     options = ["--finetune", "last-block", "--weights-file", str(vgg_file()), "--folds", "2", "--epochs", "1"]
     assert main(["cv", "--features", str(store.folder), "--out", str(tmp_path / "run"), *options]) == 2
     assert "--finetune: maps of two layers, pool4+pool5" in " ".join(capsys.readouterr().err.split())

@@ -50,6 +50,7 @@ def store(tmp_path_factory):
                 name, frames = f"S{subject}_{number}", 2 + number
                 entry = StoredSequence(name, f"S{subject}", emotion, rotation, frames, "0" * 64)
                 store.write(entry, torch.from_numpy(rng.normal(size=(frames, 2, 2, 4))).half())
+    store.complete()
     return FeatureStore.open(store.folder)
 
 

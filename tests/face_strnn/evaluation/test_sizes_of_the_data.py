@@ -34,6 +34,7 @@ def write_store(folder, shape, emotions, data="mine", n_subjects=6):
             maps = rng.normal(size=(2 + (subject + number) % 2, *shape))
             entry = StoredSequence(f"S{subject}_{number}", f"S{subject}", emotion, 0, len(maps), "0" * 64)
             store.write(entry, torch.from_numpy(maps).half())
+    store.complete()
     return store
 
 
@@ -64,7 +65,7 @@ def test_a_manifest_of_six_emotions_goes_all_the_way(tmp_path, vgg_file, capsys)
             rows.append(f"S{subject},{number},{emotion},S{subject}/{emotion}")
     (tmp_path / "six" / "manifest.csv").write_text("\n".join(rows) + "\n")
     features, run = str(tmp_path / "features"), tmp_path / "run"
-    prepare = ["--dataset", "manifest", "--faces", "given", "--rotations", "[]", "--no-contact-sheet"]
+    prepare = ["--dataset", "manifest", "--faces", "given", "--rotations", "[]"]
     backbone = ["--backbone", "vgg11", "--weights", str(vgg_file()), "--maps", "pool4"]
     assert main(["prepare", "--root", str(tmp_path / "six"), "--out", features, *prepare, *backbone]) == 0
     assert main(["cv", "--features", features, "--out", str(run), *SMALL]) == 0

@@ -29,6 +29,7 @@ def write_store(folder, hint, channels=4, edit=None, n_sequences=3):
                 maps = 30 * rng.normal(size=maps.shape)
             entry = StoredSequence(f"S{subject}_{number}", f"S{subject}", EMOTIONS[label], 0, 3, "0" * 64)
             store.write(entry, torch.from_numpy(maps).half())
+    store.complete()
     return store
 
 

@@ -49,6 +49,7 @@ def samples_in(folder, changed=()):
                     f"S{subject}_{number}", f"S{subject}", EMOTIONS[label], rotation, len(maps), "0" * 64
                 )
                 store.write(entry, torch.from_numpy(maps).half())
+    store.complete()
     return Samples.of(store)
 
 
@@ -213,6 +214,7 @@ def test_the_networks_learn_what_only_the_order_of_time_tells(kind, tmp_path):
         maps = ramp[:, None, None, None] + 0.1 * rng.normal(size=(6, 2, 2, 3))
         entry = StoredSequence(f"S{number // 4}_{number}", f"S{number // 4}", EMOTIONS[number % 2], 0, 6, "0" * 64)
         store.write(entry, torch.from_numpy(maps).half())
+    store.complete()
     samples = Samples.of(store)
     config = Config(CONFIG.network, TrainingConfig(epochs=25, batch_size=8))
     train, test = next(SubjectKFold(5).split(samples.labels, groups=samples.subjects))

@@ -52,6 +52,7 @@ def write_store(folder, rotations=(0, 7), seed=0):
                     f"S{subject}_{number}", f"S{subject}", EMOTIONS[label], rotation, len(maps), f"{seed}" * 64
                 )
                 store.write(entry, torch.from_numpy(maps).half())
+    store.complete()
     return FeatureStore.open(store.folder)
 
 

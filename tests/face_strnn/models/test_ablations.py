@@ -134,6 +134,7 @@ def stores(tmp_path_factory):
                 )  # fmt: skip
                 if rotation in rotations:
                     store.write(entry, frames)
+        store.complete()
         made.append(FeatureStore.open(store.folder))
     return made
 
