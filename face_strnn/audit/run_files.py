@@ -130,9 +130,13 @@ class RunFiles:
         """The samples of the run's own features.
 
         Raises:
-            NotCheckable: the features are not at hand, or are not those that the run names.
+            NotCheckable: the features are not at hand, are damaged, or are not those that the run names.
         """
-        if any(value != self.settings.features.get(name) for name, value in self.given_features.items()):
+        try:
+            given = self.given_features
+        except BadInput as error:  # which the check of the features reports
+            raise NotCheckable("the features given cannot be read") from error
+        if any(value != self.settings.features.get(name) for name, value in given.items()):
             raise NotCheckable("the features given are not those that config.yaml names")
         return self.given_samples
 

@@ -63,9 +63,7 @@ def make_folds(samples: Samples, tested: Samples, plan: Plan) -> list[Fold]:
     return [_fold(samples, tested, held_out, number, plan.selection) for number in range(len(held_out))]
 
 
-def _fold(
-    samples: Samples, tested: Samples, held_out: Sequence[np.ndarray], number: int, selection: Selection
-) -> Fold:
+def _fold(samples: Samples, tested: Samples, held_out: Sequence[np.ndarray], number: int, selection: Selection) -> Fold:
     sequences = np.array([entry.sequence for entry in samples.entries])
     is_original = np.array([entry.variant.is_original for entry in samples.entries])
     train = ~np.isin(sequences, held_out[number])

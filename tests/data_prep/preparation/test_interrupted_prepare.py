@@ -22,9 +22,9 @@ def test_work_is_taken_up_after_any_stage(features, prepare_options, tmp_path, l
     out = shutil.copytree(features, tmp_path / "features")
     patterns = {
         "maps": ["S010_*.safetensors"],
-        "faces": ["S010_*.track", "S011_*.thumbnails"],
+        "faces": ["S010_*.track"],
         "both": ["S01*.safetensors", "S01*.track", "index.csv"],
-        "tables": ["index.csv", "faces.csv", "problems.csv", "left_out.txt", "contact-sheet-*"],
+        "tables": ["index.csv", "faces.csv", "problems.csv", "left_out.txt", "contents.json"],
         "one rotation": ["S010_002_rot+07.safetensors", "S010_002.track"],
     }
     for pattern in patterns[lost]:

@@ -44,7 +44,13 @@ def images_of(root, subject, number):
 def test_a_store_holds_its_tables_and_one_file_for_each_sequence_and_rotation(features):
     store = FeatureStore.open(features)
     maps = {entry.file_name for entry in store.entries()}
-    assert set(files_below(store.folder)) == maps | {"store.json", "index.csv", "problems.csv", "left_out.txt"}
+    assert set(files_below(store.folder)) == maps | {
+        "store.json",
+        "contents.json",
+        "index.csv",
+        "problems.csv",
+        "left_out.txt",
+    }
     assert len(maps) == 33 and store.left_out() == []
     assert (store.folder / "problems.csv").read_text() == "sequence,path,problem\n"
 
@@ -55,11 +61,11 @@ def test_what_was_found_of_faces_lies_beside_the_maps(features):
     assert {path.name for path in features.iterdir()} == {store.folder.name, faces.folder.name}
     assert faces.folder == FaceStore.beside(store).folder and faces.sequence_names() == names
     crops = faces.crops(store.recipe).folder
-    kept = {"crops.json", "index.csv", "problems.csv", "left_out.txt", "contact-sheet-01.png"}
+    kept = {"crops.json", "index.csv", "problems.csv", "left_out.txt"}
     below = str(crops.relative_to(faces.folder))
     assert set(files_below(faces.folder)) == {
         *("faces.json", "faces.csv", *(f"tracks/{name}.track" for name in names)),
-        *(f"{below}/{name}" for name in kept), *(f"{below}/thumbnails/{name}.thumbnails" for name in names),
+        *(f"{below}/{name}" for name in kept),
     }  # fmt: skip
 
 
@@ -173,7 +179,7 @@ def test_damaged_sequences_are_named_and_the_rest_goes_on(copy, options, tmp_pat
     assert row["sequence"] == "S010_002" and row["path"] == str(image) and "restore" in row["problem"]
     kept = {name: data for name, data in files_below(tmp_path / "before").items() if "S010_002" not in name}
     for name in kept:
-        if not name.endswith(("index.csv", "faces.csv", "problems.csv", "contact-sheet-01.png")):
+        if not name.endswith(("index.csv", "faces.csv", "problems.csv", "contents.json")):
             assert (tmp_path / "after" / name).read_bytes() == kept[name]
     assert {*files_below(tmp_path / "after")} == {*kept}, "nothing of the damaged sequence is there"
     # What was damaged since the last time goes too, and comes back when it is restored.
@@ -264,13 +270,13 @@ def test_a_copy_of_which_nothing_can_be_used_is_refused(copy, options, tmp_path,
     assert len(rows_of(folder / "problems.csv")) == 3
 
 
-@pytest.mark.parametrize("arguments", [["--rotations", "[-7]"], ["--rotations", "[]", "--no-contact-sheet"]])
+@pytest.mark.parametrize("arguments", [["--rotations", "[-7]"], ["--rotations", "[]", "--contact-sheet"]])
 def test_any_number_of_processes_gives_the_same_bytes(arguments, options, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     prepared(one, *options[:-2], *arguments)
     prepared(two, *options[:-2], *arguments, "--jobs", "2")
     assert files_below(one) == files_below(two)
-    assert any(one.rglob("contact-sheet-01.png")) == ("--no-contact-sheet" not in arguments)
+    assert any(one.rglob("contact-sheet-01.png")) == ("--contact-sheet" in arguments)
 
 
 def test_threads_of_the_backbone_do_not_change_a_byte(options, tmp_path):
@@ -286,17 +292,17 @@ def test_threads_of_the_backbone_do_not_change_a_byte(options, tmp_path):
     assert files_below(tmp_path / "one") == files_below(tmp_path / "four")
 
 
-def test_without_a_contact_sheet_no_picture_is_in_the_store(options, tmp_path, capsys):
+def test_no_picture_of_a_face_is_written_unless_a_contact_sheet_is_asked_for(options, tmp_path, capsys):
     out, never = tmp_path / "out", tmp_path / "never"
-    prepared(out, *options)
+    prepared(out, *options, "--contact-sheet")
     assert "faces, a local file" in capsys.readouterr().out
     assert any(out.rglob("*.png")) and len(list(out.rglob("*.thumbnails"))) == 3
-    assert prepared(out, *options, "--no-contact-sheet")[0] == 0
+    assert prepared(out, *options)[0] == 0
     assert "faces, a local file" not in capsys.readouterr().out
     assert not [*out.rglob("*.png"), *out.rglob("*.thumbnails")]
-    prepared(never, *options, "--no-contact-sheet")
-    assert files_below(never) == files_below(out)
     prepared(never, *options)
+    assert files_below(never) == files_below(out)
+    prepared(never, *options, "--contact-sheet")
     assert len(list(never.rglob("contact-sheet-01.png"))) == 1
 
 

@@ -258,6 +258,7 @@ def test_a_store_that_gained_variants_since_is_no_longer_the_one_that_was_averag
     originals = {entry.file_name for entry in store.entries()}
     for name in originals:
         shutil.copy(store.folder / name, grown.folder / name)
+    grown.complete()
     grown = FeatureStore.open(grown.folder)
     assert "summary.json has tested mean over 3 variants, by the features it is mean over 4" in findings(
         run, "features", grown

@@ -51,6 +51,7 @@ def test_a_folder_without_a_run_and_a_store_of_another_are_refused(folder, tmp_p
     other = write_store(tmp_path / "other")
     for path in other.folder.glob("S0_0_*"):
         path.unlink()
+    other.complete()
     with pytest.raises(BadInput, match="not the features that"):
         Run.open(folder).samples(other)
 
