@@ -161,7 +161,8 @@ class SequenceStore(RecipeFolder, ABC):
         found = self._checksums() if contents.complete else {}
         if changed := sorted(name for name, checksum in found.items() if contents.files.get(name) != checksum):
             raise BadInput(
-                f"{self.folder}: {_some(changed)} changed after `face-strnn prepare` had finished; delete it and {finish}"
+                f"{self.folder}: {_some(changed)} changed since `face-strnn prepare` finished; delete what changed and "
+                f"{finish}"
             )
         whole = contents.complete and found.keys() == contents.files.keys()
         if not whole and not partial:

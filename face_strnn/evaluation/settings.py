@@ -106,9 +106,9 @@ class RunSettings(Plan):
     Attributes:
         data: the data set's name.
         features: ``fingerprint`` of the store; ``rotations`` and ``flipped`` of its training variants;
-            ``samples_sha256`` over the facts of all these samples, and ``maps_blake2b`` over their maps and those of the
-            tested ones; for fine-tuning ``crops_blake2b`` over the crops; of a partial store ``sequences``, the number
-            that it ``held`` and that were ``expected``.
+            ``samples_sha256`` over the facts of all these samples, and ``maps_blake2b`` over the maps of these and the
+            test samples; for fine-tuning ``crops_blake2b`` over the crops; of a partial store ``sequences``, the
+            numbers that were ``held`` and ``expected``.
     """
 
     data: str

@@ -152,10 +152,9 @@ def _with_all_variants(store: FeatureStore, entries: Sequence[StoredSequence], p
     for entry in entries:
         of_sequence = by_sequence.setdefault(entry.sequence, [])
         of_sequence.append(entry)
-        if replace(entry, rotation=of_sequence[0].rotation, flip=of_sequence[0].flip) != of_sequence[0]:
-            raise BadInput(
-                f"{store.path_of(entry)}: of other images or another label than {of_sequence[0].file_name}; {AGAIN}"
-            )
+        first = of_sequence[0]
+        if replace(entry, rotation=first.rotation, flip=first.flip) != first:
+            raise BadInput(f"{store.path_of(entry)}: of other images or another label than {first.file_name}; {AGAIN}")
     whole = []
     for sequence, found in by_sequence.items():
         if lacking := variants - {entry.variant for entry in found}:

@@ -106,9 +106,8 @@ def test_one_store_in_a_folder_is_found_there(store):
 
 
 def test_files_and_index_are_listed_in_order(store):
-    assert names_in(store.folder) == sorted(
-        ["contents.json", "index.csv", "store.json", *(entry.file_name for entry in entries())]
-    )
+    maps = [entry.file_name for entry in entries()]
+    assert names_in(store.folder) == sorted(["contents.json", "index.csv", "store.json", *maps])
     lines = (store.folder / "index.csv").read_text().splitlines()
     assert lines[0] == "sequence,subject,emotion,rotation,frames,source" and len(lines) == 10
 

@@ -445,6 +445,8 @@ def test_features_that_lack_a_sequence_are_found(made, store, tmp_path):
     for path in own.folder.glob("S3_1*"):
         path.unlink()
     assert failed(made(), own) == {"features"}
+    assert "S3_1_rot+00.safetensors and 1 more removed from it, 23 of 24" in findings(made(), "features", own)
+    own.complete()
     assert "n_samples 48, the features 46" in findings(made(), "features", own)
 
 
