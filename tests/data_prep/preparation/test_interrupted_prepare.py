@@ -77,7 +77,9 @@ def test_a_run_that_is_killed_at_any_point_ends_in_the_bytes_of_an_undisturbed_o
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_an_interrupted_run_leaves_no_halves_and_no_lock(jobs, options, tmp_path):
+def test_an_interrupted_run_leaves_no_halves_no_lock_and_a_store_that_no_run_takes_for_whole(
+    jobs, options, tmp_path, capsys
+):
     out = tmp_path / "out"
     process = start(out, *options[:-1], "[-12,-7,7,12]", "--jobs", jobs)
     try:
@@ -89,6 +91,8 @@ def test_an_interrupted_run_leaves_no_halves_and_no_lock(jobs, options, tmp_path
         process.kill()
     assert process.returncode == 130 and "the same command resumes it" in said and "Traceback" not in said
     assert not [name for name in files_below(out) if "unfinished" in name or "lock" in name]
+    assert main(["cv", "--features", str(out), "--out", str(tmp_path / "run")]) == 2
+    assert "`face-strnn prepare` has not finished it" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -112,6 +116,8 @@ def test_a_second_writer_is_told_who_is_at_work_and_the_first_goes_on(options, t
         assert main(["prepare", "--out", str(out), *options]) == 2
         said = capsys.readouterr().err
         assert f"process {first.pid}" in said and "at work" in said and len(said.splitlines()) == 1
+        assert main(["cv", "--features", str(out), "--out", str(tmp_path / "run"), "--partial"]) == 2
+        assert f"process {first.pid}" in capsys.readouterr().err, "nor is it read meanwhile"
         os.kill(first.pid, signal.SIGCONT)
         assert first.wait(60) == 0
     finally:

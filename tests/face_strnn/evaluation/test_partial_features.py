@@ -1,4 +1,4 @@
-"""Features that `prepare` has not finished, or whose maps were changed: refused, or named wherever results are shown."""
+"""Features that `prepare` has not finished, or that were changed: refused, or named wherever results are shown."""
 
 import re
 import shutil
