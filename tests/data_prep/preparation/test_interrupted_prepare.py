@@ -108,7 +108,7 @@ def test_a_second_writer_is_told_who_is_at_work_and_the_first_goes_on(options, t
     out = tmp_path / "out"
     first = start(out, *options)
     try:
-        while not (locks := list(out.glob("*/.prepare.lock"))) or not locks[0].read_text():
+        while len(locks := list(out.glob("*/.prepare.lock"))) < 2 or not all(lock.read_text() for lock in locks):
             assert first.poll() is None
             time.sleep(0.005)
         os.kill(first.pid, signal.SIGSTOP)
