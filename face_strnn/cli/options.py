@@ -10,6 +10,8 @@ from typing import NoReturn
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
+from face_strnn.cli.option_errors import in_words
+
 COMMAND_LINE = "command"
 """The parameter of a command's function that takes what the program was called with: no option of its own."""
 
@@ -56,7 +58,7 @@ class Command:
 def program(commands: Sequence[Command]) -> ArgumentParser:
     """Return the parser of the program ``face-strnn``."""
     description = "CK+ facial-expression recognition with the STRNN, under protocols that a reviewer believes."
-    parser = _Parser(prog="face-strnn", description=description, formatter_class=_Help)  # of the commands too
+    parser = _Parser(prog="face-strnn", description=description, formatter_class=_Help, allow_abbrev=False)
     subcommands = parser.add_subcommands(required=True, dest="subcommand")
     for command in commands:
         subcommands.add_subcommand(command.name, _options(command), help=command.summary)
@@ -100,16 +102,16 @@ class _Parser(ArgumentParser):
     """Reports a wrong option in one line, without the usage of all others."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        first_line = " ".join(str(message).split())
-        print(f"face-strnn: {first_line}; `face-strnn COMMAND -h` shows the options and an example", file=sys.stderr)
+        print(
+            f"face-strnn: {in_words(' '.join(str(message).split()))}; `face-strnn COMMAND -h` shows the options and an example",
+            file=sys.stderr,
+        )
         sys.exit(2)
 
 
 def _options(command: Command) -> ArgumentParser:
-    options = _Parser(
-        description=command.description,
-        epilog=f"example:\n  {command.example}",
-    )
+    epilog = f"example:\n  {command.example}"
+    options = _Parser(description=command.description, epilog=epilog, formatter_class=_Help, allow_abbrev=False)
     parameters = signature(command.function).parameters
     added = {*command.listed, *({COMMAND_LINE} & parameters.keys())}
     if command.positional:
