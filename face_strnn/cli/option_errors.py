@@ -26,8 +26,8 @@ def in_words(message: str) -> str:
     Example:
         >>> in_words("the following arguments are required: cv.features, cv.out")
         'cv needs features, out'
-        >>> in_words('Parser key "learn_from": Expected a typing.Literal[\\'all\\', \\'one\\']. Got value: no')
-        '--learn-from no: must be one of all, one'
+        >>> in_words("Parser key 'margin': unknown form")
+        "Parser key 'margin': unknown form"
     """
     if found := _REQUIRED.fullmatch(message):
         commands, names = zip(*(name.split(".", 1) for name in found[1].split(", ")), strict=True)
