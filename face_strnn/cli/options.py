@@ -102,10 +102,8 @@ class _Parser(ArgumentParser):
     """Reports a wrong option in one line, without the usage of all others."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        print(
-            f"face-strnn: {in_words(' '.join(str(message).split()))}; `face-strnn COMMAND -h` shows the options and an example",
-            file=sys.stderr,
-        )
+        said = in_words(" ".join(str(message).split()))
+        print(f"face-strnn: {said}; `face-strnn COMMAND -h` shows the options and an example", file=sys.stderr)
         sys.exit(2)
 
 

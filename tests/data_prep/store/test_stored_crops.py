@@ -128,7 +128,7 @@ def test_the_command_says_that_they_show_faces(prepare_options, copied, capsys):
 
 
 def test_finetuning_without_crops_says_what_makes_them(features, vgg_file, tmp_path, capsys):
-    options = ["--features", str(features), "--finetune", "all", "--weights", str(vgg_file()), "--folds", "2"]
+    options = ["--features", str(features), "--finetune", "all", "--weights-file", str(vgg_file()), "--folds", "2"]
     assert main(["cv", "--out", str(tmp_path / "run"), *options]) == 2
     said = capsys.readouterr().err
     assert "holds no face crops of 11 of 11 sequences" in said
