@@ -63,9 +63,7 @@ def make_folds(samples: Samples, tested: Samples, plan: Plan) -> list[Fold]:
     return [_fold(samples, tested, held_out, number, plan.selection) for number in range(len(held_out))]
 
 
-def _fold(
-    samples: Samples, tested: Samples, held_out: Sequence[np.ndarray], number: int, selection: Selection
-) -> Fold:
+def _fold(samples: Samples, tested: Samples, held_out: Sequence[np.ndarray], number: int, selection: Selection) -> Fold:
     sequences = np.array([entry.sequence for entry in samples.entries])
     is_original = np.array([entry.variant.is_original for entry in samples.entries])
     train = ~np.isin(sequences, held_out[number])
@@ -75,10 +73,15 @@ def _fold(
         chooses = held_out[number if selection == "oracle" else (number + 1) % len(held_out)]
         validation = np.flatnonzero(np.isin(sequences, chooses) & is_original)
         train &= ~np.isin(sequences, chooses)
-        if not train.any():
+        if selection == "inner" and not train.any():
             raise BadInput(
                 "--selection inner needs at least 3 folds: one to test, one to choose the epoch, one to train"
             )
+    if not train.any():
+        raise BadInput(
+            f"{samples.store.folder}: all sequences of {', '.join(samples.class_names)} are in one fold, which leaves "
+            "none for training; give other --classes or another --protocol"
+        )
     test = np.flatnonzero(np.isin([entry.sequence for entry in tested.entries], held_out[number]))
     return Fold(number + 1, np.flatnonzero(train), validation, test)
 
