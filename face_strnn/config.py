@@ -205,6 +205,11 @@ class TrainingConfig:
             raise BadInput(f"training: optimiser is {self.optimiser}; it must be adamw or sgd")
         SHARE.require("training", self, "warmup", "dropout", "label_smoothing")
 
+    @property
+    def rate_words(self) -> str:
+        """The learning rate, as messages name it."""
+        return f"training.learning_rate {self.learning_rate:g}"
+
 
 @dataclass(frozen=True)
 class Config:
@@ -256,3 +261,8 @@ class FinetuningConfig:
             raise BadInput(f"finetuning: frames is {self.frames}; it must be 0 for all, or at least 2")
         if not 0 < self.share <= 1:
             raise BadInput(f"finetuning: share is {self.share}; it must be above 0 and at most 1")
+
+    @property
+    def rate_words(self) -> str:
+        """Both learning rates, as messages name them."""
+        return f"finetuning.network_rate {self.network_rate:g} and finetuning.backbone_rate {self.backbone_rate:g}"

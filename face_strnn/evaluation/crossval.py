@@ -12,6 +12,7 @@ import torch
 
 from data_prep.atomic_files import write_text_whole
 from data_prep.datasets.problems import PROBLEMS_FILE, read_damaged
+from data_prep.divergence import require_finite
 from data_prep.errors import BadInput, DataWarning
 from data_prep.store.store import FeatureStore
 from face_strnn.evaluation.baselines import BASELINES, baseline_predictions
@@ -28,6 +29,7 @@ from face_strnn.evaluation.predictions import (
     in_order,
     member_scores,
     prediction_table,
+    probability_columns,
     tested_words,
 )
 from face_strnn.evaluation.run import FROZEN, Run
@@ -36,6 +38,7 @@ from face_strnn.evaluation.settings import Plan, RunSettings
 from face_strnn.evaluation.significance import beside_frozen
 from face_strnn.evaluation.summary import SUMMARY_FILE, BaselineScore, FrozenScore, Summary
 from face_strnn.models.spatial import scan_backend
+from face_strnn.training.optimisation import OTHER_FOLDER
 from face_strnn.training.samples import Samples
 
 
@@ -70,8 +73,8 @@ def cross_validate(
 
     Raises:
         BadInput: ``out`` holds another run or something else; fewer subjects than folds; maps of other sizes than the
-            network; a damaged store or checkpoint; the plan uses variants and the features have one; the plan
-            fine-tunes and the store has no crops, or the backbone's weights are missing.
+            network, or constant; a damaged store or checkpoint; training diverges; the plan uses variants and the
+            features have one; the plan fine-tunes and the store has no crops, or the backbone's weights are missing.
     """
     started = time.perf_counter()
     stored = Samples.of(store, plan.classes)
@@ -96,6 +99,7 @@ def cross_validate(
     networks = Run(out).networks
     _write_table(out / "history.csv", _history_table(networks, settings))
     members = predict_held_out(learner, networks, folds, tested)
+    _require_probabilities(members, samples.class_names, plan)
     predictions = ensemble_predictions(members) if plan.ensemble else members
     if plan.ensemble:
         _write_table(out / MEMBERS_FILE, members)
@@ -141,6 +145,17 @@ def predict_held_out(
         predicted = learner.probabilities(network, samples)
         tables.append(prediction_table(samples.entries, predicted, samples.class_names, network.fold, network.seed))
     return in_order(tables)
+
+
+def _require_probabilities(members: pd.DataFrame, classes: Sequence[str], plan: Plan) -> None:
+    """Refuse networks whose parameters are finite and whose outputs on held-out sequences are not."""
+    for (fold, seed), rows in members.groupby(["fold", "seed"]):
+        require_finite(
+            f"fold {fold}, seed {seed}, after the last epoch",
+            (plan.finetuning if plan.is_finetuned else plan.training).rate_words,
+            {"probabilities of held-out sequences": [rows[probability_columns(classes)].to_numpy()]},
+            OTHER_FOLDER,
+        )
 
 
 def _require_variants(stored: Samples, plan: Plan) -> None:

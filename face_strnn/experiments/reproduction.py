@@ -213,7 +213,10 @@ class Reproduction:
 
     def _predictions(self, fold: Fold, seed: int, fit_and_predict: FoldPredictions) -> pd.DataFrame:
         test = np.intersect1d(fold.test, self.samples.original_numbers)
-        labels, setting = fit_and_predict(fold.train, test)
+        try:
+            labels, setting = fit_and_predict(fold.train, test)
+        except BadInput as error:
+            raise BadInput(f"fold {fold.number}, {error}") from error
         entries = self.samples.subset(test).entries
         table = prediction_table(entries, labels, self.samples.class_names, fold.number, seed)
         return table.assign(setting=json.dumps(setting))

@@ -84,9 +84,7 @@ class FoldOnCrops:
         maps = [maps_of_crops(samples.store, entry, backbone) for entry in samples.entries]
         return probabilities(network.model, maps, self._settings.training.interpolation)
 
-    def _finetune(
-        self, fold: Fold, seed: int, path: Path, clips: AugmentedClips, progress: Progress | None
-    ) -> None:
+    def _finetune(self, fold: Fold, seed: int, path: Path, clips: AugmentedClips, progress: Progress | None) -> None:
         settings, samples = self._settings, self._samples
         start_file = path.parent.parent / FROZEN / path.parent.name / path.name
         start = STRNN.load(start_file)
