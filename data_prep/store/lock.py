@@ -11,23 +11,28 @@ from filelock import FileLock, Timeout
 
 from data_prep.errors import BadInput
 
-LOCK_FILE = ".prepare.lock"
+LOCK_FILES = ".*.lock"
+"""Pattern of the locks' names: ``.prepare.lock`` where ``face-strnn prepare`` is at work, and so on."""
 
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 """Errors of file systems without locks. There, renaming still makes the writing of each file atomic."""
 
 
 @contextmanager
-def sole_writer(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder while the block runs.
+def sole_writer(folder: Path, program: str) -> Iterator[None]:
+    """Hold a program's lock of a folder while the block runs.
 
     The kernel releases it when the process ends, also by SIGKILL. The file names the process that holds it, and is
     removed at the end; a file left by a killed process locks nobody out.
 
+    Args:
+        folder: the folder, which exists.
+        program: the program's command that writes in it, such as ``"prepare"``.
+
     Raises:
         BadInput: another process holds it. The message says which.
     """
-    path = folder / LOCK_FILE
+    path = folder / LOCK_FILES.replace("*", program)
     lock = FileLock(path, timeout=0, fallback_to_soft=False)
     try:
         lock.acquire()
@@ -36,7 +41,7 @@ def sole_writer(folder: Path) -> Iterator[None]:
         with suppress(OSError):  # Windows lets nobody else read it
             holder = path.read_text(encoding="utf-8")
         raise BadInput(
-            f"{folder}: `face-strnn prepare` is at work in it ({holder or 'another process'}); "
+            f"{folder}: `face-strnn {program}` is at work in it ({holder or 'another process'}); "
             "wait until it has ended and run this again, or give another --out"
         ) from error
     except OSError as error:

@@ -33,7 +33,7 @@ from face_strnn.evaluation.predictions import (
     tested_words,
 )
 from face_strnn.evaluation.run import FROZEN, Run
-from face_strnn.evaluation.run_folder import open_run_folder
+from face_strnn.evaluation.run_folder import writing_in
 from face_strnn.evaluation.settings import Plan, RunSettings
 from face_strnn.evaluation.significance import beside_frozen
 from face_strnn.evaluation.summary import SUMMARY_FILE, BaselineScore, FrozenScore, Summary
@@ -56,7 +56,7 @@ def cross_validate(
     Warns (:mod:`warnings`) of classes that a fold's networks are never trained on.
 
     An interrupted run resumes where it stopped: trained networks are kept, and the others resume after their last
-    finished epoch. A finished run is not changed.
+    finished epoch. A finished run is not changed. One process at a time writes in ``out``.
 
     Args:
         store: the features.
@@ -72,9 +72,10 @@ def cross_validate(
         The run.
 
     Raises:
-        BadInput: ``out`` holds another run or something else; fewer subjects than folds; maps of other sizes than the
-            network, or constant; a damaged store or checkpoint; training diverges; the plan uses variants and the
-            features have one; the plan fine-tunes and the store has no crops, or the backbone's weights are missing.
+        BadInput: ``out`` holds another run or something else, or another process is at work in it; fewer subjects than
+            folds; maps of other sizes than the network, or constant; a damaged store or checkpoint; training diverges;
+            the plan uses variants and the features have one; the plan fine-tunes and the store has no crops, or the
+            backbone's weights are missing.
     """
     started = time.perf_counter()
     stored = Samples.of(store, plan.classes)
@@ -85,34 +86,34 @@ def cross_validate(
     folds = make_folds(samples, tested, plan)
     settings = RunSettings.of(plan, samples, len(folds))
     learner = learner_of(settings, samples, device, weights)
-    open_run_folder(out, settings.as_dict)
-    if plan.is_finetuned:
-        cross_validate(store, out / FROZEN, plan.frozen(), device, command=command, progress=progress)
-    (out / FOLDER).mkdir(exist_ok=True)
-    if _is_finished(out, settings, learner):
+    with writing_in(out, settings.as_dict, "cv"):
+        if plan.is_finetuned:
+            cross_validate(store, out / FROZEN, plan.frozen(), device, command=command, progress=progress)
+        (out / FOLDER).mkdir(exist_ok=True)
+        if _is_finished(out, settings, learner):
+            return Run(out)
+        warned = missing_classes(folds, samples)
+        for one in () if plan.is_finetuned else warned:  # the frozen run has warned already
+            warnings.warn(one, DataWarning, stacklevel=2)
+        _write_table(out / "folds.csv", fold_table(folds, samples, tested, plan.selection))
+        learner.fit(folds, out, progress)
+        networks = Run(out).networks
+        _write_table(out / "history.csv", _history_table(networks, settings))
+        members = predict_held_out(learner, networks, folds, tested)
+        _require_probabilities(members, samples.class_names, plan)
+        predictions = ensemble_predictions(members) if plan.ensemble else members
+        if plan.ensemble:
+            _write_table(out / MEMBERS_FILE, members)
+        _write_table(out / PREDICTIONS_FILE, predictions)
+        scores = {
+            "tested": tested_words(tested.n_variants),
+            **_scores(members, predictions, samples, plan),
+            **_beside_frozen(settings, out, samples, predictions),
+        }
+        facts = {"damaged": damaged, "warnings": warned, "command": command, "versions": _versions()}
+        facts |= {"spatial_scan": scan_backend(plan.config, device), "seconds": round(time.perf_counter() - started, 1)}
+        Summary(**_summary_of(settings, samples), **scores, **facts).write(out)
         return Run(out)
-    warned = missing_classes(folds, samples)
-    for one in () if plan.is_finetuned else warned:  # the frozen run has warned already
-        warnings.warn(one, DataWarning, stacklevel=2)
-    _write_table(out / "folds.csv", fold_table(folds, samples, tested, plan.selection))
-    learner.fit(folds, out, progress)
-    networks = Run(out).networks
-    _write_table(out / "history.csv", _history_table(networks, settings))
-    members = predict_held_out(learner, networks, folds, tested)
-    _require_probabilities(members, samples.class_names, plan)
-    predictions = ensemble_predictions(members) if plan.ensemble else members
-    if plan.ensemble:
-        _write_table(out / MEMBERS_FILE, members)
-    _write_table(out / PREDICTIONS_FILE, predictions)
-    scores = {
-        "tested": tested_words(tested.n_variants),
-        **_scores(members, predictions, samples, plan),
-        **_beside_frozen(settings, out, samples, predictions),
-    }
-    facts = {"damaged": damaged, "warnings": warned, "command": command, "versions": _versions()}
-    facts |= {"spatial_scan": scan_backend(plan.config, device), "seconds": round(time.perf_counter() - started, 1)}
-    Summary(**_summary_of(settings, samples), **scores, **facts).write(out)
-    return Run(out)
 
 
 def learner_of(
