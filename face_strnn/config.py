@@ -52,6 +52,7 @@ class Range:
 
 
 COUNT = Range(lambda value: value >= 1, "be at least 1")
+TWO_OR_MORE = Range(lambda value: value >= 2, "be at least 2: the first and the last frame of a sequence")
 POSITIVE = Range(lambda value: value > 0, "be above 0")
 NOT_NEGATIVE = Range(lambda value: value >= 0, "not be negative")
 SHARE = Range(lambda value: 0 <= value < 1, "be at least 0 and below 1")
@@ -68,7 +69,7 @@ class NetworkConfig:
         spatial_output: units of m_t, equation (4).
         spatial_projection: Kp, equation (3).
         temporal_hidden: units of f_t and g_t.
-        length: time steps L.
+        length: time steps L, at least 2: the first and the last keep a sequence's first and last frame.
         temporal_projection: Lp, equation (7).
         n_classes: number of classes; by default those of the data.
         activation: sigma of equations (1), (5) and (6).
@@ -90,6 +91,7 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         COUNT.require("network", self, *(name for name, value in asdict(self).items() if isinstance(value, int)))
+        TWO_OR_MORE.require("network", self, "length")
         if self.activation not in ("relu", "sigmoid"):
             raise BadInput(f"network: activation is {self.activation}; it must be relu or sigmoid")
         if self.variant not in ("strnn", "srnn", "trnn"):
