@@ -130,7 +130,7 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
         )
         config = Config(network.for_maps(maps[0].shape[1:], len(self.classes_)), training)
         stacked = StackedNetwork(1, self.random_state, np.ones(len(maps), bool))
-        samples = TrainingSamples(maps, torch.from_numpy(labels), channel_moments(maps))
+        samples = TrainingSamples(maps, torch.from_numpy(labels), channel_moments(maps), source="X")
         stack = train([stacked], samples, config, device=compute_device(self.device), scan=self.scan)
         self.network_ = stack.models()[0]
         return self

@@ -71,7 +71,8 @@ def pretrain_on_images(
         progress: told what is being done, how much of it is done, and how much there is.
 
     Raises:
-        BadInput: nothing to learn from, too little to hold out, or ``out`` is taken.
+        BadInput: nothing to learn from, too little to hold out, ``out`` is taken, another process is making it, or
+            training diverges.
     """
     images, problems = find_labelled_images(root)
     settings = {**backbone.settings(), "images": digest_of(images), "faces": faces, **asdict(options)}

@@ -63,7 +63,7 @@ def pretrain_on_synthetic_faces(
         progress: told how far it is.
 
     Raises:
-        BadInput: too few faces, or ``out`` is taken.
+        BadInput: too few faces, ``out`` is taken, another process is making it, or training diverges.
     """
     if faces < LEAST:
         raise BadInput(f"--synthetic {faces}: too few for training and validation; give {LEAST} or more")

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from face_strnn.models.strnn import Parameters
 
-ROUNDING = 1e-7
+ROUNDING = 1e-6
 """Standard deviation, as a share of the mean, that rounding alone leaves of the moments of a constant channel."""
 
 
