@@ -9,4 +9,4 @@ class BadInput(ValueError):
 
 
 class DataWarning(UserWarning):
-    """A warning about usable data."""
+    """A warning to the user, about usable data or this machine: the command line prints it in one line."""

@@ -52,6 +52,7 @@ class Range:
 
 
 COUNT = Range(lambda value: value >= 1, "be at least 1")
+TWO_OR_MORE = Range(lambda value: value >= 2, "be at least 2: the first and the last frame of a sequence")
 POSITIVE = Range(lambda value: value > 0, "be above 0")
 NOT_NEGATIVE = Range(lambda value: value >= 0, "not be negative")
 SHARE = Range(lambda value: 0 <= value < 1, "be at least 0 and below 1")
@@ -68,7 +69,7 @@ class NetworkConfig:
         spatial_output: units of m_t, equation (4).
         spatial_projection: Kp, equation (3).
         temporal_hidden: units of f_t and g_t.
-        length: time steps L.
+        length: time steps L, at least 2: the first and the last keep a sequence's first and last frame.
         temporal_projection: Lp, equation (7).
         n_classes: number of classes; by default those of the data.
         activation: sigma of equations (1), (5) and (6).
@@ -90,6 +91,7 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         COUNT.require("network", self, *(name for name, value in asdict(self).items() if isinstance(value, int)))
+        TWO_OR_MORE.require("network", self, "length")
         if self.activation not in ("relu", "sigmoid"):
             raise BadInput(f"network: activation is {self.activation}; it must be relu or sigmoid")
         if self.variant not in ("strnn", "srnn", "trnn"):
@@ -205,6 +207,11 @@ class TrainingConfig:
             raise BadInput(f"training: optimiser is {self.optimiser}; it must be adamw or sgd")
         SHARE.require("training", self, "warmup", "dropout", "label_smoothing")
 
+    @property
+    def rate_words(self) -> str:
+        """The learning rate, as messages name it."""
+        return f"training.learning_rate {self.learning_rate:g}"
+
 
 @dataclass(frozen=True)
 class Config:
@@ -256,3 +263,8 @@ class FinetuningConfig:
             raise BadInput(f"finetuning: frames is {self.frames}; it must be 0 for all, or at least 2")
         if not 0 < self.share <= 1:
             raise BadInput(f"finetuning: share is {self.share}; it must be above 0 and at most 1")
+
+    @property
+    def rate_words(self) -> str:
+        """Both learning rates, as messages name them."""
+        return f"finetuning.network_rate {self.network_rate:g} and finetuning.backbone_rate {self.backbone_rate:g}"

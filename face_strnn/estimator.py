@@ -12,9 +12,11 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 from torch import Tensor
 
 from data_prep.device import compute_device
+from data_prep.divergence import require_finite
 from data_prep.errors import BadInput
 from face_strnn.config import Config, Interpolation, NetworkConfig, Precision, TrainingConfig, Variant
 from face_strnn.models.scan import Scan
+from face_strnn.training.optimisation import LOWER_RATE
 from face_strnn.training.probabilities import probabilities
 from face_strnn.training.samples import channel_moments
 from face_strnn.training.stack import StackedNetwork, TrainingSamples, train
@@ -113,7 +115,8 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
             y: (N,) labels of any kind.
 
         Raises:
-            BadInput: no sequences, maps that differ in size or hold NaN, a single class, or a setting out of range.
+            BadInput: no sequences, maps that differ in size, hold NaN or are constant, a single class, a setting out of
+                range, or training diverges.
         """
         maps = _sequences(X, self.scan)
         y = column_or_1d(y)
@@ -127,7 +130,7 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
         )
         config = Config(network.for_maps(maps[0].shape[1:], len(self.classes_)), training)
         stacked = StackedNetwork(1, self.random_state, np.ones(len(maps), bool))
-        samples = TrainingSamples(maps, torch.from_numpy(labels), channel_moments(maps))
+        samples = TrainingSamples(maps, torch.from_numpy(labels), channel_moments(maps), source="X")
         stack = train([stacked], samples, config, device=compute_device(self.device), scan=self.scan)
         self.network_ = stack.models()[0]
         return self
@@ -136,11 +139,14 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
         """Return (N, n_classes) probabilities, in the order of ``classes_``.
 
         Raises:
-            BadInput: maps of other sizes than in training, or NaN in them.
+            BadInput: maps of other sizes than in training, or NaN in them; or the network's outputs are not finite.
         """
         check_is_fitted(self)
         maps = _sequences(X, self.scan)
-        return probabilities(self.network_, maps, self.interpolation)
+        predicted = probabilities(self.network_, maps, self.interpolation)
+        rate, found = f"learning_rate {self.learning_rate:g}", {"probabilities": [predicted]}
+        require_finite(f"random_state {self.random_state}, after the last epoch", rate, found, LOWER_RATE)
+        return predicted
 
     def predict(self, X: MapSequences) -> np.ndarray:
         """Return (N,) the most probable label of each sequence. Raises as :meth:`predict_proba` does."""

@@ -228,7 +228,7 @@ def _sole_writer(*folders: RecipeFolder | None) -> Iterator[None]:
     with ExitStack() as stack:
         for one in filter(None, folders):
             stack.enter_context(_room_on_disk(one.folder))
-            stack.enter_context(sole_writer(one.folder))
+            stack.enter_context(sole_writer(one.folder, "prepare"))
             stack.callback(one.remove_unfinished)
             one.remove_unfinished()
         yield

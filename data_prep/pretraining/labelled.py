@@ -18,7 +18,7 @@ from data_prep.pretraining.labelled_crops import LabelledCrops
 from data_prep.pretraining.labelled_images import LabelledImage, digest_of, find_labelled_images
 from data_prep.pretraining.labelled_task import LabelledTask
 from data_prep.pretraining.learning import Epoch, PretrainingOptions, Progress, learn
-from data_prep.pretraining.work_folder import WorkFolder, finished
+from data_prep.pretraining.work_folder import finished, work_folder
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,14 @@ def pretrain_on_images(
         progress: told what is being done, how much of it is done, and how much there is.
 
     Raises:
-        BadInput: nothing to learn from, too little to hold out, or ``out`` is taken.
+        BadInput: nothing to learn from, too little to hold out, ``out`` is taken, another process is making it, or
+            training diverges.
     """
     images, problems = find_labelled_images(root)
     settings = {**backbone.settings(), "images": digest_of(images), "faces": faces, **asdict(options)}
     if (facts := finished(out, settings)) is not None:
         return _result(out, root, facts, problems)
-    with WorkFolder(out, settings) as work:
+    with work_folder(out, settings) as work:
         crops = LabelledCrops(work.folder, images, faces, backbone.whole.crop_pixels)
         done = 0
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from data_prep.backbones.split import SplitBackbone
-from data_prep.errors import BadInput
+from data_prep.divergence import require_finite
 from data_prep.training_state import resumed_state, save_state
 
 HEAD_EPOCHS = 2
@@ -94,7 +94,7 @@ def learn(
         All epochs, those of the heads alone first.
 
     Raises:
-        BadInput: the checkpoint is damaged, or the loss is no number.
+        BadInput: the checkpoint is damaged, or training diverges. The checkpoint then holds the epoch before.
     """
     # From scratch there is nothing that random heads could destroy.
     head_epochs = 0 if backbone.from_scratch else HEAD_EPOCHS
@@ -113,7 +113,7 @@ def learn(
         if epoch - _best_epoch(history, head_epochs) > options.patience:
             break
         heads_only = epoch < head_epochs
-        losses = []
+        total = torch.zeros((), dtype=torch.float64, device=backbone.whole.device)
         for step, batch in enumerate(task.batches(epoch)):
             share = _share(epoch, step, task.steps, head_epochs, n_epochs)
             for group, rate in zip(optimiser.param_groups, [*rates, options.head_rate], strict=True):
@@ -122,11 +122,15 @@ def learn(
             loss = task.loss(batch, heads_only)
             loss.backward()
             optimiser.step()
-            losses.append(loss.item())
+            total += loss.detach()
             progress("learning", epoch * task.steps + step + 1, n_epochs * task.steps)
-        if not math.isfinite(sum(losses)):
-            raise BadInput(f"{checkpoint}: the loss is no number in epoch {epoch + 1}; start again with a lower --rate")
-        history.append(Epoch(sum(losses) / len(losses), task.held_out_loss()))
+        history.append(Epoch(float(total) / task.steps, task.held_out_loss()))
+        require_finite(
+            f"pretraining, seed {options.seed}, epoch {epoch + 1}",
+            f"--rate {options.rate:g}",
+            {"loss": asdict(history[-1]).values(), "parameters": modules.state_dict().values()},
+            "start again with a lower --rate and another --out",
+        )
         if epoch == _best_epoch(history, head_epochs):
             best = {name: tensor.clone() for name, tensor in modules.state_dict().items()}
         written = [asdict(epoch) for epoch in history]

@@ -13,7 +13,7 @@ from data_prep.pretraining.probe import Probed, probe
 from data_prep.pretraining.synthetic_people import FACES_OF
 from data_prep.pretraining.synthetic_store import SyntheticStore
 from data_prep.pretraining.synthetic_task import SyntheticTask
-from data_prep.pretraining.work_folder import WorkFolder, finished
+from data_prep.pretraining.work_folder import finished, work_folder
 
 LEAST = 64
 """Least number of faces: sixteen people, of whom two are for validation."""
@@ -63,7 +63,7 @@ def pretrain_on_synthetic_faces(
         progress: told how far it is.
 
     Raises:
-        BadInput: too few faces, or ``out`` is taken.
+        BadInput: too few faces, ``out`` is taken, another process is making it, or training diverges.
     """
     if faces < LEAST:
         raise BadInput(f"--synthetic {faces}: too few for training and validation; give {LEAST} or more")
@@ -74,7 +74,7 @@ def pretrain_on_synthetic_faces(
     fewest, most = PROBE_PEOPLE
     probed = min(max(people // 10, fewest), most)
     pixels, seed = backbone.whole.crop_pixels, options.seed
-    with WorkFolder(out, settings) as work:
+    with work_folder(out, settings) as work:
         learned = SyntheticStore(work.folder, "learning", people, seed)
         probes = [
             SyntheticStore(work.folder, "probe", probed, seed, "emotions"),

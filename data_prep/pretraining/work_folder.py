@@ -2,8 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +11,27 @@ from safetensors import SafetensorError, safe_open
 
 from data_prep.atomic_files import write_text_whole
 from data_prep.errors import BadInput
+from data_prep.store.lock import LOCK_FILES, sole_writer
 
 
-class WorkFolder(AbstractContextManager["WorkFolder"]):
-    """The folder ``OUT.unfinished``, which goes when all is done, and stays when something stops it.
+class WorkFolder:
+    """The folder ``OUT.unfinished``; :func:`work_folder` opens it.
 
     Args:
         out: the file that is being made.
         settings: what shapes it; the header of the finished file repeats it.
-
-    Raises:
-        BadInput: the folder belongs to other settings.
     """
 
     def __init__(self, out: Path, settings: Mapping[str, object]) -> None:
         self.folder = out.with_name(f"{out.name}.unfinished")
         self._settings = json.dumps(dict(settings), sort_keys=True)
+
+    def begin(self) -> None:
+        """Make the folder, or resume it.
+
+        Raises:
+            BadInput: it belongs to other settings or to no pretraining, or cannot be made.
+        """
         kept = self.folder / "settings.json"
         if kept.is_file():
             if kept.read_text(encoding="utf-8") != self._settings:
@@ -35,10 +40,10 @@ class WorkFolder(AbstractContextManager["WorkFolder"]):
                     "repeat that command, remove the folder, or give another --out"
                 )
             return
-        if self.folder.exists():
+        if self.folder.exists() and not (self.folder.is_dir() and self._holds_only_locks()):
             raise BadInput(f"{self.folder}: is there and belongs to no pretraining; move it away or give another --out")
         try:
-            self.folder.mkdir(parents=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BadInput(f"{self.folder}: cannot be made ({error.strerror}); give an --out that can be") from error
         write_text_whole(kept, self._settings)
@@ -55,9 +60,28 @@ class WorkFolder(AbstractContextManager["WorkFolder"]):
             write_text_whole(path, json.dumps(measure()))
         return json.loads(path.read_text(encoding="utf-8"))
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            shutil.rmtree(self.folder)
+    def _holds_only_locks(self) -> bool:
+        return all(path.match(LOCK_FILES) for path in self.folder.iterdir())
+
+
+@contextmanager
+def work_folder(out: Path, settings: Mapping[str, object]) -> Iterator[WorkFolder]:
+    """Yield the work folder of a file; it goes when the block ends, and stays when something stops it.
+
+    Other processes are kept out of it while the block runs.
+
+    Args:
+        out, settings: see :class:`WorkFolder`.
+
+    Raises:
+        BadInput: see :meth:`WorkFolder.begin`; or another process is at work in it.
+    """
+    work = WorkFolder(out, settings)
+    work.begin()
+    with sole_writer(work.folder, "pretrain"):
+        work.begin()  # another process may have finished and removed it in between
+        yield work
+        shutil.rmtree(work.folder)
 
 
 def finished(out: Path, settings: Mapping[str, object]) -> dict[str, str] | None:

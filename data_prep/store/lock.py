@@ -11,7 +11,8 @@ from filelock import FileLock, Timeout
 
 from data_prep.errors import BadInput
 
-LOCK_FILE = ".prepare.lock"
+LOCK_FILES = ".*.lock"
+"""Pattern of the locks' names: ``.prepare.lock`` where ``face-strnn prepare`` is at work, and so on."""
 
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 """Errors of file systems without locks. There, renaming still makes the writing of each file atomic."""
@@ -23,22 +24,26 @@ _READERS_WAIT = 1.0
 
 
 @contextmanager
-def sole_writer(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder while the block runs.
+def sole_writer(folder: Path, program: str) -> Iterator[None]:
+    """Hold a program's lock of a folder while the block runs.
 
     The kernel releases it when the process ends, also by SIGKILL. The file names the process that holds it, and is
     removed at the end; a file left by a killed process locks nobody out.
 
+    Args:
+        folder: the folder, which exists.
+        program: the program's command that writes in it, such as ``"prepare"``.
+
     Raises:
         BadInput: another process holds it. The message says which.
     """
-    path = folder / LOCK_FILE
+    path = _lock_file(folder, program)
     lock = FileLock(path, timeout=_READERS_WAIT, fallback_to_soft=False)
     try:
         lock.acquire()
     except Timeout as error:
         raise BadInput(
-            f"{folder}: {_at_work(path)}; wait until it has ended and run this again, or give another --out"
+            f"{_at_work(folder, program)}; wait until it has ended and run this again, or give another --out"
         ) from error
     except OSError as error:
         if error.errno not in _NO_LOCKS:
@@ -54,13 +59,16 @@ def sole_writer(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def refuse_writer(folder: Path) -> None:
-    """Refuse a folder that another process is writing to.
+def refuse_writer(folder: Path, program: str) -> None:
+    """Refuse a folder in which another process holds a program's lock.
+
+    Args:
+        folder, program: see :func:`sole_writer`.
 
     Raises:
         BadInput: the lock is held. The message says by which process.
     """
-    path = folder / LOCK_FILE
+    path = _lock_file(folder, program)
     if not path.is_file():
         return
     lock = FileLock(path, timeout=_READERS_WAIT, fallback_to_soft=False)
@@ -68,14 +76,18 @@ def refuse_writer(folder: Path) -> None:
         with lock:
             return  # left by a killed process
     except Timeout as error:
-        raise BadInput(f"{folder}: {_at_work(path)}; wait until it has ended") from error
+        raise BadInput(f"{_at_work(folder, program)}; wait until it has ended") from error
     except OSError as error:  # a file system without locks, or one that cannot be written to
         if error.errno not in _NO_LOCKS | _READ_ONLY:
             raise
 
 
-def _at_work(path: Path) -> str:
+def _lock_file(folder: Path, program: str) -> Path:
+    return folder / LOCK_FILES.replace("*", program)
+
+
+def _at_work(folder: Path, program: str) -> str:
     holder = ""
     with suppress(OSError):  # Windows lets nobody else read it
-        holder = path.read_text(encoding="utf-8")
-    return f"`face-strnn prepare` is at work in it ({holder or 'another process'})"
+        holder = _lock_file(folder, program).read_text(encoding="utf-8")
+    return f"{folder}: `face-strnn {program}` is at work in it ({holder or 'another process'})"

@@ -152,7 +152,7 @@ class SequenceStore(RecipeFolder, ABC):
         Raises:
             BadInput: it is not complete, or not what was written; the message says how to finish it.
         """
-        refuse_writer(self.folder)
+        refuse_writer(self.folder, "prepare")
         contents, held = Contents.read(self.folder), self._sequences()
         finish = f"run the same `face-strnn prepare` again with --out {self.folder.parent}, it resumes"
         if contents is None:

@@ -82,17 +82,17 @@ def reproduce(
         training=training,
     )
     whole = Reproduction(FeatureStore.open(features), out, plan, only, compute_device(device), command)
-    whole.begin()
-    if whole.absent_classes:
-        warnings.warn(
-            f"no sequence shows {', '.join(whole.absent_classes)}: no method can learn it, and the mean class recall "
-            "is over the other classes",
-            DataWarning,
-            stacklevel=1,
-        )
-    _run_cells(whole)
-    table = results_of(whole)
-    written = write_reproduction(whole, table, spread)
+    with whole.begun():
+        if whole.absent_classes:
+            warnings.warn(
+                f"no sequence shows {', '.join(whole.absent_classes)}: no method can learn it, and the mean class "
+                "recall is over the other classes",
+                DataWarning,
+                stacklevel=1,
+            )
+        _run_cells(whole)
+        table = results_of(whole)
+        written = write_reproduction(whole, table, spread)
     print_results(table, unfolded())
     for path in written:
         console.print(f"{path.name}: [b]{escape(str(path.resolve()))}[/b]", soft_wrap=True)

@@ -12,6 +12,7 @@ import torch
 
 from data_prep.atomic_files import write_text_whole
 from data_prep.datasets.problems import PROBLEMS_FILE, read_damaged
+from data_prep.divergence import require_finite
 from data_prep.errors import BadInput, DataWarning
 from data_prep.store.store import FeatureStore
 from face_strnn.evaluation.baselines import BASELINES, baseline_predictions
@@ -28,14 +29,16 @@ from face_strnn.evaluation.predictions import (
     in_order,
     member_scores,
     prediction_table,
+    probability_columns,
     tested_words,
 )
 from face_strnn.evaluation.run import FROZEN, Run
-from face_strnn.evaluation.run_folder import open_run_folder
+from face_strnn.evaluation.run_folder import writing_in
 from face_strnn.evaluation.settings import Plan, RunSettings
 from face_strnn.evaluation.significance import beside_frozen
 from face_strnn.evaluation.summary import SUMMARY_FILE, BaselineScore, FrozenScore, Summary
 from face_strnn.models.spatial import scan_backend
+from face_strnn.training.optimisation import OTHER_FOLDER
 from face_strnn.training.samples import Samples
 
 
@@ -53,7 +56,7 @@ def cross_validate(
     Warns (:mod:`warnings`) of classes that a fold's networks are never trained on.
 
     An interrupted run resumes where it stopped: trained networks are kept, and the others resume after their last
-    finished epoch. A finished run is not changed.
+    finished epoch. A finished run is not changed. One process at a time writes in ``out``.
 
     Args:
         store: the features.
@@ -69,9 +72,10 @@ def cross_validate(
         The run.
 
     Raises:
-        BadInput: ``out`` holds another run or something else; fewer subjects than folds; maps of other sizes than the
-            network; a damaged store or checkpoint; the plan uses variants and the features have one; the plan
-            fine-tunes and the store has no crops, or the backbone's weights are missing.
+        BadInput: ``out`` holds another run or something else, or another process is at work in it; fewer subjects than
+            folds; maps of other sizes than the network, or constant; a damaged store or checkpoint; training diverges;
+            the plan uses variants and the features have one; the plan fine-tunes and the store has no crops, or the
+            backbone's weights are missing.
     """
     started = time.perf_counter()
     stored = Samples.of(store, plan.classes, plan.partial)
@@ -82,33 +86,34 @@ def cross_validate(
     folds = make_folds(samples, tested, plan)
     settings = RunSettings.of(plan, samples, tested, len(folds))
     learner = learner_of(settings, samples, device, weights)
-    open_run_folder(out, settings.as_dict)
-    if plan.is_finetuned:
-        cross_validate(store, out / FROZEN, plan.frozen(), device, command=command, progress=progress)
-    (out / FOLDER).mkdir(exist_ok=True)
-    if _is_finished(out, settings, learner):
+    with writing_in(out, settings.as_dict, "cv"):
+        if plan.is_finetuned:
+            cross_validate(store, out / FROZEN, plan.frozen(), device, command=command, progress=progress)
+        (out / FOLDER).mkdir(exist_ok=True)
+        if _is_finished(out, settings, learner):
+            return Run(out)
+        warned = missing_classes(folds, samples)
+        for one in () if plan.is_finetuned else warned:  # the frozen run has warned already
+            warnings.warn(one, DataWarning, stacklevel=2)
+        _write_table(out / "folds.csv", fold_table(folds, samples, tested, plan.selection))
+        learner.fit(folds, out, progress)
+        networks = Run(out).networks
+        _write_table(out / "history.csv", _history_table(networks, settings))
+        members = predict_held_out(learner, networks, folds, tested)
+        _require_probabilities(members, samples.class_names, plan)
+        predictions = ensemble_predictions(members) if plan.ensemble else members
+        if plan.ensemble:
+            _write_table(out / MEMBERS_FILE, members)
+        _write_table(out / PREDICTIONS_FILE, predictions)
+        scores = {
+            "tested": tested_words(tested.n_variants),
+            **_scores(members, predictions, samples, plan),
+            **_beside_frozen(settings, out, samples, predictions),
+        }
+        facts = {"damaged": damaged, "warnings": warned, "command": command, "versions": _versions()}
+        facts |= {"spatial_scan": scan_backend(plan.config, device), "seconds": round(time.perf_counter() - started, 1)}
+        Summary(**_summary_of(settings, samples), **scores, **facts).write(out)
         return Run(out)
-    warned = missing_classes(folds, samples)
-    for one in () if plan.is_finetuned else warned:  # the frozen run has warned already
-        warnings.warn(one, DataWarning, stacklevel=2)
-    _write_table(out / "folds.csv", fold_table(folds, samples, tested, plan.selection))
-    learner.fit(folds, out, progress)
-    networks = Run(out).networks
-    _write_table(out / "history.csv", _history_table(networks, settings))
-    members = predict_held_out(learner, networks, folds, tested)
-    predictions = ensemble_predictions(members) if plan.ensemble else members
-    if plan.ensemble:
-        _write_table(out / MEMBERS_FILE, members)
-    _write_table(out / PREDICTIONS_FILE, predictions)
-    scores = {
-        "tested": tested_words(tested.n_variants),
-        **_scores(members, predictions, samples, plan),
-        **_beside_frozen(settings, out, samples, predictions),
-    }
-    facts = {"damaged": damaged, "warnings": warned, "command": command, "versions": _versions()}
-    facts |= {"spatial_scan": scan_backend(plan.config, device), "seconds": round(time.perf_counter() - started, 1)}
-    Summary(**_summary_of(settings, samples), **scores, **facts).write(out)
-    return Run(out)
 
 
 def learner_of(
@@ -141,6 +146,17 @@ def predict_held_out(
         predicted = learner.probabilities(network, samples)
         tables.append(prediction_table(samples.entries, predicted, samples.class_names, network.fold, network.seed))
     return in_order(tables)
+
+
+def _require_probabilities(members: pd.DataFrame, classes: Sequence[str], plan: Plan) -> None:
+    """Refuse networks whose parameters are finite and whose outputs on held-out sequences are not."""
+    for (fold, seed), rows in members.groupby(["fold", "seed"]):
+        require_finite(
+            f"fold {fold}, seed {seed}, after the last epoch",
+            (plan.finetuning if plan.is_finetuned else plan.training).rate_words,
+            {"probabilities of held-out sequences": [rows[probability_columns(classes)].to_numpy()]},
+            OTHER_FOLDER,
+        )
 
 
 def _require_variants(stored: Samples, plan: Plan) -> None:

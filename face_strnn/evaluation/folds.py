@@ -73,10 +73,15 @@ def _fold(samples: Samples, tested: Samples, held_out: Sequence[np.ndarray], num
         chooses = held_out[number if selection == "oracle" else (number + 1) % len(held_out)]
         validation = np.flatnonzero(np.isin(sequences, chooses) & is_original)
         train &= ~np.isin(sequences, chooses)
-        if not train.any():
+        if selection == "inner" and not train.any():
             raise BadInput(
                 "--selection inner needs at least 3 folds: one to test, one to choose the epoch, one to train"
             )
+    if not train.any():
+        raise BadInput(
+            f"{samples.store.folder}: all sequences of {', '.join(samples.class_names)} are in one fold, which leaves "
+            "none for training; give other --classes or another --protocol"
+        )
     test = np.flatnonzero(np.isin([entry.sequence for entry in tested.entries], held_out[number]))
     return Fold(number + 1, np.flatnonzero(train), validation, test)
 

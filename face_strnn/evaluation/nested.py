@@ -65,6 +65,9 @@ def nested_predictions(
 
     Returns:
         The labels (len(test),) and the setting.
+
+    Raises:
+        BadInput: what the classifier refuses, whichever setting it is fitted with.
     """
     labels, subjects = samples.labels.numpy()[train], samples.subjects[train]
     setting, n_inner = settings[len(settings) // 2], min(n_inner, len(set(subjects)))
@@ -75,6 +78,6 @@ def nested_predictions(
     inner = [(fitted, np.intersect1d(scored, originals)) for fitted, scored in folds]
     if inner and all(len(set(labels[fitted])) > 1 for fitted, _ in inner):
         grid = [{name: [value] for name, value in one.items()} for one in settings]
-        search = GridSearchCV(classifier, grid, cv=inner).fit(features[train], labels)
+        search = GridSearchCV(classifier, grid, cv=inner, error_score="raise").fit(features[train], labels)
         return search.predict(features[test]), search.best_params_
     return classifier.set_params(**setting).fit(features[train], labels).predict(features[test]), setting

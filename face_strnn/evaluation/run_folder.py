@@ -1,7 +1,8 @@
 """Folders of results: begun once, resumed with the same settings, and their tables read back."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 
 from data_prep.atomic_files import write_text_whole
 from data_prep.errors import BadInput
+from data_prep.store.lock import LOCK_FILES, sole_writer
 from face_strnn.evaluation.summary import RESUME
 
 
@@ -37,13 +39,36 @@ def open_run_folder(out: Path, settings: dict[str, Any], name: str = "config.yam
                 f"{file}: this run was made with {_differences(found, wanted)}; "
                 "give another --out, or the same settings to resume it"
             )
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+    elif out.exists() and not _is_empty(out):
         raise BadInput(f"{out}: exists and is no run folder; give another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_text_whole(file, text)
     except OSError as error:
         raise BadInput(f"{out}: cannot be written ({error.strerror}); give another --out") from error
+
+
+@contextmanager
+def writing_in(out: Path, settings: dict[str, Any], program: str, name: str = "config.yaml") -> Iterator[None]:
+    """Begin a folder of results, or resume it, and keep other processes out of it while the block runs.
+
+    Args:
+        out, settings, name: see :func:`open_run_folder`.
+        program: the program's command that writes in it, such as ``"cv"``.
+
+    Raises:
+        BadInput: see :func:`open_run_folder`; or another process is at work in the folder.
+    """
+    open_run_folder(out, settings, name)
+    with sole_writer(out, program):
+        # Another process may have begun it with other settings in between.
+        open_run_folder(out, settings, name)
+        yield
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether a folder holds nothing, or only the lock that a killed process left."""
+    return folder.is_dir() and all(path.match(LOCK_FILES) for path in folder.iterdir())
 
 
 def _differences(found: Any, wanted: dict[str, Any], prefix: str = "") -> str:  # noqa: ANN401

@@ -5,6 +5,7 @@ subjects are resampled or exchanged and not sequences. (The interval of a single
 :func:`face_strnn.evaluation.metrics.subject_bootstrap`.)
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +51,7 @@ def sign_flip_test(differences: Sequence[float], *, n_permutations: int = PERMUT
 
     Args:
         differences: (S,) for each subject the number of sequences in which the second method is right less that of the
-            first.
+            first, or any multiple of it. Whole numbers keep ties between choices of signs exact.
         n_permutations: sign choices that are drawn where not all are counted.
         seed: of the draws.
 
@@ -129,24 +130,26 @@ def paired_difference(first: pd.DataFrame, predictions: pd.DataFrame) -> PairedD
         first, predictions: one row per sequence and seed, columns ``sequence``, ``subject``, ``seed``, ``truth``,
             ``prediction``; over the same sequences. A sequence counts by the share of seeds that are right.
     """
-    right, right_first = _right(predictions), _right(first)
+    seeds, seeds_first = _right(predictions), _right(first)
+    # A sequence counts in whole parts of 1, of which every number of seeds has a whole number: in thirds, rounding
+    # would tell sums apart that are equal.
+    parts = math.lcm(*seeds["size"], *seeds_first["size"])
+    right, right_first = (one["sum"] * (parts // one["size"]) for one in (seeds, seeds_first))
     difference = right - right_first.loc[right.index]
     by_subject = difference.groupby("subject", sort=True).agg(["sum", "size"])
-    # Thirds and fifths of seeds leave a rest of rounding where a subject's difference is 0.
-    differences = by_subject["sum"].round(9).to_numpy()
     single_seed = predictions["seed"].nunique() == 1 == first["seed"].nunique()
     return PairedDifference(
-        float(difference.mean()),
-        paired_bootstrap(differences, by_subject["size"].to_numpy()),
-        mcnemar(right_first.loc[right.index] == 1, right == 1) if single_seed else None,
-        sign_flip_test(differences),
+        int(difference.sum()) / (parts * len(difference)),
+        paired_bootstrap(by_subject["sum"].to_numpy() / parts, by_subject["size"].to_numpy()),
+        mcnemar(right_first.loc[right.index] == parts, right == parts) if single_seed else None,
+        sign_flip_test(by_subject["sum"].to_numpy()),
     )
 
 
-def _right(predictions: pd.DataFrame) -> pd.Series:
-    """Return, for each sequence, the share of seeds whose prediction is right."""
-    right = (predictions["truth"] == predictions["prediction"]).astype(float)
-    return right.groupby([predictions["subject"], predictions["sequence"]]).mean()
+def _right(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return, for each sequence, the number of seeds whose prediction is right, ``sum``, and of all seeds, ``size``."""
+    right = (predictions["truth"] == predictions["prediction"]).astype(int)
+    return right.groupby([predictions["subject"], predictions["sequence"]]).agg(["sum", "size"])
 
 
 def beside_frozen(classes: Sequence[str], frozen: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, Any]:

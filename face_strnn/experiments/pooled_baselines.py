@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
+from data_prep.divergence import require_finite
 from face_strnn.config import Config, TrainingConfig
 from face_strnn.evaluation.nested import FoldPredictions, Setting, nested_predictions
 from face_strnn.models.time_steps import time_steps
@@ -117,7 +118,11 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):
         """Return the untrained network."""
 
     def fit(self, steps: np.ndarray, labels: np.ndarray) -> "NetworkClassifier":
-        """Train on (N, L, C) steps and (N,) labels."""
+        """Train on (N, L, C) steps and (N,) labels.
+
+        Raises:
+            BadInput: training diverges.
+        """
         self.scaler_ = StandardScaler().fit(steps.reshape(-1, steps.shape[2]))
         steps, labels = self._scaled(steps), torch.from_numpy(labels).to(self.device)
         with torch.random.fork_rng(devices=[]):  # layers draw from the global generator
@@ -127,12 +132,21 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):
         optimiser = torch.optim.AdamW(network.parameters(), self.learning_rate, weight_decay=WEIGHT_DECAY)
         n_batches = -(-len(steps) // self.training.batch_size)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.training.epochs * n_batches)
-        for _ in range(self.training.epochs):
+        for epoch in range(1, self.training.epochs + 1):
+            total = torch.zeros((), device=self.device)
             for batch in np.array_split(order.permutation(len(steps)), n_batches):
                 optimiser.zero_grad()
-                nn.functional.cross_entropy(network(steps[batch]), labels[batch]).backward()
+                loss = nn.functional.cross_entropy(network(steps[batch]), labels[batch])
+                loss.backward()
                 optimiser.step()
                 schedule.step()
+                total += loss.detach()
+            require_finite(
+                f"{type(network).__name__}, seed {self.seed}, epoch {epoch}",
+                f"learning_rate {self.learning_rate:g}",
+                {"loss": [total], "parameters": network.parameters()},
+                "leave this method out with --only, which names those to run",
+            )
         self.network_ = network.eval()
         return self
 

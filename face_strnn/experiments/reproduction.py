@@ -6,7 +6,8 @@ finished is kept, what was interrupted is resumed.
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +28,7 @@ from face_strnn.evaluation.learners.learner import Progress
 from face_strnn.evaluation.nested import FoldPredictions
 from face_strnn.evaluation.predictions import PREDICTION_COLUMNS, PREDICTIONS_FILE, prediction_table
 from face_strnn.evaluation.run import Run
-from face_strnn.evaluation.run_folder import open_run_folder, read_table
+from face_strnn.evaluation.run_folder import open_run_folder, read_table, writing_in
 from face_strnn.evaluation.settings import Plan, network_for
 from face_strnn.experiments.methods import REFERENCE, Experiment, chosen_experiments, experiments
 from face_strnn.training.samples import Samples
@@ -70,7 +71,7 @@ class Reproduction:
 
     Attributes:
         store: the features.
-        out: the folder; made by :meth:`begin`.
+        out: the folder; made by :meth:`begun`.
         plan: protocol, folds, seeds and settings, of which each experiment changes its own part; never ``"oracle"``.
             Seeded cells are repeated with each seed.
         only: names of experiments; the reference is always among them. All where it is None.
@@ -125,17 +126,19 @@ class Reproduction:
             return [Cell(experiment, None, folder)]
         return [Cell(experiment, seed, folder / f"seed-{seed}") for seed in self.plan.all_seeds]
 
-    def begin(self) -> None:
-        """Begin the folder, or resume it.
+    @contextmanager
+    def begun(self) -> Iterator[None]:
+        """Begin the folder, or resume it, and keep other processes out of it while the block runs.
 
         Raises:
-            BadInput: it holds results of other features, folds or settings, or something else; an unknown
-                experiment, or one that the features do not allow; or ``"oracle"``.
+            BadInput: it holds results of other features, folds or settings, or something else; another process is at
+                work in it; an unknown experiment, or one that the features do not allow; or ``"oracle"``.
         """
         if self.plan.selection == "oracle":
             raise BadInput("--selection oracle: its figures are not comparable, and a reproduction compares; use last")
         chosen_experiments(self.only, self.plan.config, self.samples.n_variants)
-        open_run_folder(self.out, self._settings, SETTINGS_FILE)
+        with writing_in(self.out, self._settings, "reproduce", SETTINGS_FILE):
+            yield
 
     @property
     def _settings(self) -> dict[str, Any]:
@@ -167,7 +170,7 @@ class Reproduction:
         )
 
     def run(self, cell: Cell, progress: Progress | None = None, on_fold: Callable[[int], None] | None = None) -> None:
-        """Run a cell, or what is left of it.
+        """Run a cell, or what is left of it, inside :meth:`begun`.
 
         Args:
             cell: one of :attr:`cells`.
@@ -213,7 +216,10 @@ class Reproduction:
 
     def _predictions(self, fold: Fold, seed: int, fit_and_predict: FoldPredictions) -> pd.DataFrame:
         test = np.intersect1d(fold.test, self.samples.original_numbers)
-        labels, setting = fit_and_predict(fold.train, test)
+        try:
+            labels, setting = fit_and_predict(fold.train, test)
+        except BadInput as error:
+            raise BadInput(f"fold {fold.number}, {error}") from error
         entries = self.samples.subset(test).entries
         table = prediction_table(entries, labels, self.samples.class_names, fold.number, seed)
         return table.assign(setting=json.dumps(setting))

@@ -187,7 +187,7 @@ class STRNN(nn.Module):
         facts: the facts in the header of its file; empty for a new network.
 
     Raises:
-        BadInput: a size below 1, or an unknown activation or variant.
+        BadInput: a size below 1, a length below 2, or an unknown activation or variant.
 
     Example:
         >>> network = STRNN()

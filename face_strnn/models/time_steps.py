@@ -19,7 +19,7 @@ def time_steps(n_frames: int, length: int, how: Interpolation = "linear", device
 
     Args:
         n_frames: number of real frames, at least 1.
-        length: number of time steps L.
+        length: number of time steps L, at least 2.
         how: ``"linear"`` weights the two frames around a step; ``"nearest"`` takes the nearer one (the later one if
             both are equally near); ``"zero-pad"`` takes the frames as they are and then one more, number ``n_frames``,
             which the caller appends and fills with zeros; a sequence longer than ``length`` is shortened linearly.
@@ -27,7 +27,12 @@ def time_steps(n_frames: int, length: int, how: Interpolation = "linear", device
 
     Returns:
         float32 (length, n) with n = ``n_frames``, or ``n_frames`` + 1 for a padded sequence. Every row sums to 1.
+
+    Raises:
+        ValueError: fewer than 2 time steps, which cannot keep both ends.
     """
+    if length < 2:
+        raise ValueError(f"{length} time steps cannot keep the first and the last frame; take 2 or more")
     if how == "zero-pad" and n_frames < length:
         return torch.eye(n_frames + 1)[torch.arange(length).clamp(max=n_frames)].to(device)
     position = torch.linspace(0, n_frames - 1, length, dtype=torch.float64)

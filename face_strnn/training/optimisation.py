@@ -8,6 +8,12 @@ from torch import Tensor
 
 from face_strnn.config import TrainingConfig
 
+LOWER_RATE = "start again with a lower rate, or a lower training.gradient_clip"
+"""Remedy for a training that has diverged."""
+
+OTHER_FOLDER = f"{LOWER_RATE}, and another --out"
+"""The same for a run folder, whose settings stay as they are."""
+
 UNDECAYED = ("spatial.b", "spatial.G", "temporal.b", "temporal.G")
 
 

@@ -186,8 +186,9 @@ def channel_moments(maps: Sequence[Tensor]) -> Tensor:
     # Written in place: small results kept between large freed copies would fragment memory, a copy per sample.
     moments = torch.empty(len(maps), 3, maps[0].shape[-1], dtype=torch.float64)
     for number, sample in enumerate(maps):
-        values = sample.flatten(0, -2).float()
+        # float32 sums of squares lose the deviation of a channel whose mean is much larger.
+        values = sample.flatten(0, -2).to(torch.float64, copy=True)
         moments[number, 0] = len(values)
         moments[number, 1] = values.sum(0)
-        moments[number, 2] = values.square().sum(0)
+        moments[number, 2] = values.square_().sum(0)
     return moments

@@ -15,12 +15,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data_prep.divergence import require_finite
+from data_prep.errors import BadInput
 from data_prep.training_state import resumed_state, save_state
 from face_strnn.config import Config
 from face_strnn.models.scan import Scan
 from face_strnn.models.strnn import STRNN, MapBatch, initial_parameters, logits
 from face_strnn.training.gpu_maps import GpuMaps
-from face_strnn.training.optimisation import dropout_factors, optimiser_of, set_learning_rate
+from face_strnn.training.optimisation import (
+    LOWER_RATE,
+    OTHER_FOLDER,
+    dropout_factors,
+    optimiser_of,
+    set_learning_rate,
+)
 from face_strnn.training.standardisation import Standardisation
 from face_strnn.training.step import DirectStep, RecordedStep, StackStep
 
@@ -75,12 +83,14 @@ class TrainingSamples:
         moments: (N, 3, C), see :func:`face_strnn.training.samples.channel_moments`.
         sequences: int (N,): which sequence each sample is a variant of, from 0 without gaps. An epoch then uses one
             sample of every sequence, see :func:`draw_one_of_each`; None uses all samples.
+        source: what the maps are called in an error, such as the store's folder.
     """
 
     maps: Sequence[Tensor]
     labels: Tensor
     moments: Tensor
     sequences: np.ndarray | None = None
+    source: str = "the maps"
 
     def drawn(self, seed: int, epoch: int) -> np.ndarray:
         """Return the numbers of the samples of an epoch."""
@@ -157,13 +167,14 @@ def train(
         scan: of nodes that form no grid; samples are then (frames, K, C). By default that of the configuration's grid.
 
     Raises:
-        BadInput: a state file that is damaged.
+        BadInput: a state file that is damaged; maps that are constant in all channels; or training diverges. The state
+            file then holds the epoch before.
         ValueError: ``samples.sequences`` for networks of several seeds.
     """
     if samples.sequences is not None and len({network.seed for network in networks}) > 1:
         raise ValueError("networks of several seeds draw different samples and cannot share batches")
     device = torch.device(device)
-    settings, stack = config.training, _begin(networks, samples.moments, config, device, scan)
+    settings, stack = config.training, _begin(networks, samples, config, device, scan)
     scan = scan or Scan.of({"grid": config.network.grid})
     optimiser = optimiser_of(stack.parameters, settings)
     if state_file is not None and state_file.is_file():
@@ -192,6 +203,7 @@ def train(
         stack.epochs_done += 1
         validation = _validate(stack, reader, samples.labels, scan)
         stack.history += _epochs(networks, stack.epochs_done, sums, validation)
+        _require_convergence(stack, LOWER_RATE if state_file is None else OTHER_FOLDER)
         if state_file is not None:
             _save(stack, optimiser, state_file)
         if progress:
@@ -229,14 +241,25 @@ def _dropout(stack: Stack, step: int, n_sequences: int, read: np.ndarray, device
 
 
 def _begin(
-    networks: Sequence[StackedNetwork], moments: Tensor, config: Config, device: torch.device, scan: Scan | None
+    networks: Sequence[StackedNetwork],
+    samples: TrainingSamples,
+    config: Config,
+    device: torch.device,
+    scan: Scan | None,
 ) -> Stack:
     generators = [torch.Generator().manual_seed(1_000_003 * network.seed + network.fold) for network in networks]
     n_directions = scan.n_directions if scan else 4
     drawn = [initial_parameters(config.network, generator, n_directions) for generator in generators]
     parameters = {name: torch.stack([one[name] for one in drawn]).to(device).requires_grad_() for name in drawn[0]}
     train_mask = torch.from_numpy(np.stack([network.train for network in networks]))
-    stack = Stack(networks, config, Standardisation.fit(moments, train_mask).to(device), parameters, scan)
+    standardisation = Standardisation.fit(samples.moments, train_mask)
+    for number in standardisation.is_constant.nonzero().flatten().tolist():
+        raise BadInput(
+            f"{samples.source}: every channel of the maps is constant over the training samples of fold "
+            f"{networks[number].fold}, so that nothing can be learned; check the images and the weights, and make the "
+            "maps again"
+        )
+    stack = Stack(networks, config, standardisation.to(device), parameters, scan)
     if stack.chooses_epoch:
         stack.best = {name: tensor.detach().clone() for name, tensor in parameters.items()}
         stack.best_scores = [(-1.0, -math.inf)] * len(networks)
@@ -283,6 +306,19 @@ def _epochs(
     means = [(total / seen).tolist() for total in (loss, entropy, correct)]
     rows = zip(networks, zip(*means, strict=True), validation, strict=True)
     return [Epoch(network.fold, network.seed, epoch, *trained, *validated) for network, trained, validated in rows]
+
+
+def _require_convergence(stack: Stack, remedy: str) -> None:
+    """Refuse losses of the last epoch and parameters that are not finite, network by network."""
+    folded = stack.standardisation.fold_in({name: tensor.detach() for name, tensor in stack.parameters.items()})
+    for number, epoch in enumerate(stack.history[-len(stack.networks) :]):
+        validated = [] if epoch.validation_cross_entropy is None else [epoch.validation_cross_entropy]
+        require_finite(
+            f"fold {epoch.fold}, seed {epoch.seed}, epoch {epoch.epoch}",
+            stack.config.training.rate_words,
+            {"loss": [epoch.loss, *validated], "parameters": [tensor[number] for tensor in folded.values()]},
+            remedy,
+        )
 
 
 def _save(stack: Stack, optimiser: torch.optim.Optimizer, path: Path) -> None:

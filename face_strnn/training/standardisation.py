@@ -7,6 +7,9 @@ from torch import Tensor
 
 from face_strnn.models.strnn import Parameters
 
+ROUNDING = 1e-6
+"""Standard deviation, as a share of the mean, that rounding alone leaves of the moments of a constant channel."""
+
 
 @dataclass
 class Standardisation:
@@ -30,6 +33,11 @@ class Standardisation:
         std = (squares / count - mean.square()).clamp(min=0).sqrt()
         # A channel that is nearly always zero would otherwise be scaled up to the size of the others.
         return cls(mean.float(), torch.maximum(std, 0.1 * std.mean(1, keepdim=True)).float())
+
+    @property
+    def is_constant(self) -> Tensor:
+        """Whether every channel has one value in all training samples, bool (M,): such maps cannot be standardised."""
+        return (self.std <= ROUNDING * self.mean.abs()).all(1)
 
     def to(self, device: torch.device) -> "Standardisation":
         """Return the same on a device."""

@@ -50,9 +50,10 @@ class StackedOnMaps:
                 continue
             moments = channel_moments(self._samples) if moments is None else moments
             state_file = folder / f"networks-{first + 1:02d}-{last:02d}.training"
+            folder_of_maps = str(self._samples.store.folder)
             stack = train(
                 networks[first:last],
-                TrainingSamples(self._samples, self._samples.labels, moments, sequences),
+                TrainingSamples(self._samples, self._samples.labels, moments, sequences, folder_of_maps),
                 settings.config,
                 state_file,
                 _on_stacks(progress),

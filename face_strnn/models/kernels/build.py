@@ -13,12 +13,14 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import warnings
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from data_prep.errors import DataWarning
 from face_strnn.models.scan import Scan
 
 SOURCE = Path(__file__).with_name("scan_kernel.cpp")
@@ -56,6 +58,9 @@ class ScanKernel:
 
     Args:
         library: the shared library.
+
+    Raises:
+        OSError: it cannot be loaded.
 
     Attributes:
         row: number of floats of one hidden state in ``h``: the units, padded.
@@ -110,17 +115,23 @@ class ScanKernel:
         )  # fmt: skip
 
 
-@lru_cache(maxsize=8)
 def scan_kernel(hidden: int) -> ScanKernel | None:
     """Return the kernel for states of ``hidden`` units; None if :func:`reason_unavailable` gives a reason."""
-    if reason_unavailable(hidden) is not None:
-        return None
-    return ScanKernel(_compiled(hidden))
+    found = _kernel_or_reason(hidden)
+    return found if isinstance(found, ScanKernel) else None
+
+
+def reason_unavailable(hidden: int) -> str | None:
+    """Return why there is no kernel for states of ``hidden`` units on this machine; None if there is one.
+
+    Warns (:mod:`warnings`), once, of a library that was compiled and cannot be loaded.
+    """
+    found = _kernel_or_reason(hidden)
+    return None if isinstance(found, ScanKernel) else found
 
 
 @lru_cache(maxsize=8)
-def reason_unavailable(hidden: int) -> str | None:
-    """Return why there is no kernel for states of ``hidden`` units on this machine; None if there is one."""
+def _kernel_or_reason(hidden: int) -> ScanKernel | str:
     if os.environ.get(OFF):
         return f"{OFF} is set"
     if hidden > MAXIMUM_HIDDEN:
@@ -128,11 +139,21 @@ def reason_unavailable(hidden: int) -> str | None:
     if _compiler() is None:
         return "no C++ compiler (g++ or clang++) is installed"
     try:
-        _compiled(hidden)
+        library = _compiled(hidden)
     except (OSError, subprocess.SubprocessError) as error:
         message = getattr(error, "stderr", None) or str(error)
         return f"its compilation failed: {message.strip().splitlines()[0]}"
-    return None
+    try:
+        return ScanKernel(library)
+    except (OSError, AttributeError) as error:  # AttributeError: a library without these functions
+        reason = f"{library} cannot be loaded ({str(error).removeprefix(f'{library}: ')})"
+        warnings.warn(
+            f"{reason}, so that PyTorch's operations compute the scan, more slowly; delete the file, or let the "
+            "environment variable XDG_CACHE_HOME name a folder from which programs may be run",
+            DataWarning,
+            stacklevel=2,
+        )
+        return reason
 
 
 def _compiler() -> str | None:
@@ -141,26 +162,36 @@ def _compiler() -> str | None:
 
 @lru_cache(maxsize=8)
 def _compiled(hidden: int) -> Path:
-    """Compile the kernel, unless it was already compiled from this source, by this compiler, for this processor."""
+    """Compile the kernel, unless it was already compiled from this source, by this compiler, for this processor.
+
+    Where the folder that keeps it cannot be written, it is compiled for this process alone.
+    """
     compiler = _compiler()
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
     inputs = "\n".join((SOURCE.read_text(encoding="utf-8"), version, _processor(), *FLAGS))
     name = f"scan-{hidden}-{hashlib.sha256(inputs.encode()).hexdigest()[:16]}.so"
-    for folder in (_cache(), _folder_of_this_process()):
-        library = folder / name
-        if library.is_file():
-            return library
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder) as part:
-                built = Path(part) / name
-                command = [compiler, *FLAGS, f"-DHIDDEN={hidden}", str(SOURCE), "-o", str(built)]
-                subprocess.run(command, capture_output=True, text=True, check=True)
-                built.replace(library)  # two processes that compile at once both leave a whole file
-        except OSError:
-            continue
-        return library
-    raise OSError(f"neither {_cache()} nor the folder for temporary files can be written")
+    command = [compiler, *FLAGS, f"-DHIDDEN={hidden}", str(SOURCE), "-o"]
+    try:
+        return _built(command, _cache() / name)
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
+        warnings.warn(
+            f"the compiled scan cannot be kept ({error}), and is compiled anew by every process; let the environment "
+            "variable XDG_CACHE_HOME name a folder that can be written",
+            DataWarning,
+            stacklevel=2,
+        )
+    return _built(command, _folder_of_this_process() / name)
+
+
+def _built(command: list[str], library: Path) -> Path:
+    """Return a library; if it is not there, ``command`` builds it."""
+    if not library.is_file():
+        library.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=library.parent) as part:
+            built = Path(part) / library.name
+            subprocess.run([*command, str(built)], capture_output=True, text=True, check=True)
+            built.replace(library)  # two processes that compile at once both leave a whole file
+    return library
 
 
 def _cache() -> Path:

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from data_prep.divergence import require_finite
 from data_prep.store.store import StoredSequence
 from data_prep.training_state import resumed_state, save_state
 from face_strnn.training.from_crops.augmented import AugmentedClips
 from face_strnn.training.from_crops.joint import JointNetwork
-from face_strnn.training.optimisation import dropout_factors, warmup_cosine
+from face_strnn.training.optimisation import OTHER_FOLDER, dropout_factors, warmup_cosine
 from face_strnn.training.stack import Epoch
 
 
@@ -55,7 +56,8 @@ def finetune_fold(
         progress: called after every epoch.
 
     Raises:
-        BadInput: crops are missing, or the state file is damaged.
+        BadInput: crops are missing, the state file is damaged, or training diverges. The state file then holds the
+            epoch before.
     """
     settings = network.settings
     fold, seed = fold_and_seed
@@ -69,7 +71,7 @@ def finetune_fold(
         generator = np.random.default_rng([seed, fold, done.epochs_done])
         order = generator.permutation(len(sequences))
         numbers = generator.integers(settings.variants, size=len(sequences)) if settings.variants else None
-        sums = np.zeros(3)
+        sums = torch.zeros(3, dtype=torch.float64, device=device)
         for number, batch in enumerate(np.array_split(order, per_epoch)):
             step = done.epochs_done * per_epoch + number
             inputs = [clips(sequences[n], done.epochs_done if numbers is None else int(numbers[n])) for n in batch]
@@ -80,9 +82,15 @@ def finetune_fold(
                 dropout = dropout_factors((seed, fold), step, shape, settings.dropout).unsqueeze(0).to(device)
             truth = torch.tensor([labels[n] for n in batch], device=device)
             factor = warmup_cosine(step, settings.epochs * per_epoch, settings.warmup)
-            sums += len(batch) * np.array(network.step(inputs, truth, factor, dropout))
+            sums += len(batch) * network.step(inputs, truth, factor, dropout)
         done.epochs_done += 1
         done.history.append(Epoch(fold, seed, done.epochs_done, *(sums / len(sequences)).tolist()))
+        require_finite(
+            f"fine-tuning, fold {fold}, seed {seed}, epoch {done.epochs_done}",
+            settings.rate_words,
+            {"loss": [done.history[-1].loss], "parameters": [tensor for _, tensor in network.named()]},
+            OTHER_FOLDER,
+        )
         save_state(
             state_file,
             network.optimiser,

@@ -58,9 +58,7 @@ class JointNetwork:
         yield from ((f"strnn/{name}", tensor) for name, tensor in self.parameters.items())
         yield from ((f"backbone/{name}", tensor) for name, tensor in self.backbone.trained.named_parameters())
 
-    def step(
-        self, inputs: Sequence[Tensor], labels: Tensor, factor: float, dropout: Tensor | None
-    ) -> tuple[float, ...]:
+    def step(self, inputs: Sequence[Tensor], labels: Tensor, factor: float, dropout: Tensor | None) -> Tensor:
         """Take one step.
 
         Args:
@@ -70,7 +68,7 @@ class JointNetwork:
             dropout: see :func:`face_strnn.models.strnn.logits`.
 
         Returns:
-            Loss without the pull, cross entropy, and accuracy, before the step.
+            float64 (3,): loss without the pull, cross entropy, and accuracy, before the step; on the labels' device.
         """
         training = self.config.training
         outputs = self._logits(inputs, dropout)
@@ -89,7 +87,7 @@ class JointNetwork:
                 tensor.grad.add_(tensor - self._initial[name], alpha=self.settings.pull)
         self.optimiser.step()
         correct = (outputs[0].argmax(1) == labels).double().mean()
-        return loss.item(), entropy.item(), correct.item()
+        return torch.stack((loss[0].detach().double(), entropy[0].detach().double(), correct))
 
     @torch.no_grad()
     def average_with_initial(self) -> None:

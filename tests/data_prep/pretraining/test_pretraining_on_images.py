@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from lock_holder import lock_held
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -108,6 +109,18 @@ def test_a_killed_run_ends_in_the_same_bytes(undisturbed, crops, small, tmp_path
         pretrained(crops, out, kill)
     pretrained(crops, out)
     assert out.read_bytes() == undisturbed.path.read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+def test_a_second_process_is_kept_out_of_the_work_folder(crops, small, tmp_path):
+    work = tmp_path / "images.safetensors.unfinished"
+    work.mkdir()
+    with (
+        lock_held(work, "pretrain") as holder,
+        pytest.raises(BadInput, match=rf"`face-strnn pretrain` is at work in it \(process {holder.pid} on"),
+    ):
+        pretrained(crops, tmp_path / "images.safetensors")
+    assert not (work / "checkpoint.pt").exists()
 
 
 def test_frozen_blocks_keep_every_bit_and_batch_norm_its_statistics(crops, small, vgg_file, tmp_path):

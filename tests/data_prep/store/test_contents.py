@@ -19,7 +19,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from data_prep.store.lock import sole_writer
-with sole_writer(Path(sys.argv[1])):
+with sole_writer(Path(sys.argv[1]), "prepare"):
     print("held", flush=True)
     time.sleep(60)
 """

@@ -1,6 +1,7 @@
 """Nodes and classes are facts of the store: other nodes than a grid, and runs that tell only some classes apart."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -51,6 +52,13 @@ def test_six_classes_are_309_sequences_of_106_subjects_in_the_folds_of_the_publi
     # STC-NLSTM's protocol: 20 to 38 sequences in a fold, and none of fear in the tenth.
     assert [len(fold.test) for fold in folds] == [32, 37, 38, 33, 28, 35, 27, 28, 31, 20]
     assert "fear" not in {samples.entries[n].emotion for n in folds[9].test}
+
+
+def test_classes_that_only_one_fold_shows_leave_none_for_training(ckplus):
+    samples = Samples.of(ckplus, ["six"])
+    one_fold = tuple(entry for entry in samples.entries if entry.subject == samples.entries[0].subject)
+    with pytest.raises(BadInput, match=f"{ckplus.folder}: all sequences of anger, .* are in one fold, .* --classes"):
+        make_folds(replace(samples, entries=one_fold), samples, plan_of(Config()))
 
 
 def test_a_fold_of_subjects_who_show_other_classes_only_is_left_out(ckplus):

@@ -1,5 +1,6 @@
 """Tests of differences, against published values, full enumeration by hand, and other ways to count the same."""
 
+from fractions import Fraction
 from itertools import product
 
 import numpy as np
@@ -7,7 +8,14 @@ import pandas as pd
 import pytest
 from scipy.stats import binom, wilcoxon
 
-from face_strnn.evaluation.significance import holm, mcnemar, paired_bootstrap, sign_flip_test, standard_deviations
+from face_strnn.evaluation.significance import (
+    holm,
+    mcnemar,
+    paired_bootstrap,
+    paired_difference,
+    sign_flip_test,
+    standard_deviations,
+)
 
 
 def pairs(both, only_first, only_second, neither):
@@ -113,6 +121,38 @@ def test_the_paired_interval_equals_a_plain_loop_over_resampled_subjects():
 def test_equal_gains_of_all_subjects_have_an_interval_of_no_width():
     """The pairing takes out what subjects differ in: it is not the interval of two accuracies apart."""
     assert paired_bootstrap([1] * 6, [4] * 6) == (0.25, 0.25)
+
+
+def right_answers(rng, n_seeds, by_subject):
+    """Predictions of seeds, and for each subject the exact mean number of sequences that a seed gets right."""
+    rows, right = [], []
+    for subject, n_sequences in enumerate(by_subject):
+        answers = rng.random((n_sequences, n_seeds)) < 0.5
+        right.append(Fraction(int(answers.sum()), n_seeds))
+        for sequence, of_seeds in enumerate(answers):
+            rows += [(f"S{subject}", f"S{subject}_{sequence}", seed, yes) for seed, yes in enumerate(of_seeds)]
+    table = pd.DataFrame(rows, columns=["subject", "sequence", "seed", "right"])
+    return table.assign(truth="fear", prediction=np.where(table["right"], "fear", "anger")), right
+
+
+def share_as_far_from_0(differences):
+    sums = [
+        abs(sum(sign * one for sign, one in zip(signs, differences, strict=True)))
+        for signs in product((1, -1), repeat=len(differences))
+    ]
+    return Fraction(sum(one >= abs(sum(differences)) for one in sums), len(sums))
+
+
+@pytest.mark.parametrize("seeds", [*((n, n) for n in range(1, 11)), (1, 3), (3, 2), (6, 9), (7, 10), (10, 4), (5, 1)])
+def test_p_and_difference_over_seeds_are_those_of_exact_fractions(seeds):
+    by_subject, rng = (2, 1, 3, 2, 1, 2, 3), np.random.default_rng(seeds)
+    for _ in range(4):
+        (first, right_first), (second, right) = (right_answers(rng, n, by_subject) for n in seeds)
+        differences = [one - other for one, other in zip(right, right_first, strict=True)]
+        found = paired_difference(first, second)
+        assert found.permutation_p == pytest.approx(float(share_as_far_from_0(differences)), abs=1e-12)
+        assert found.accuracy == pytest.approx(float(sum(differences) / sum(by_subject)), abs=1e-12)
+        assert found.interval == pytest.approx(paired_bootstrap([float(one) for one in differences], by_subject))
 
 
 def test_the_std_over_seeds_is_kept_apart_from_that_over_folds():

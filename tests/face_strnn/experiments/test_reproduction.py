@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from lock_holder import lock_held
 from runs import plan_of
 
 from data_prep.datasets.emotions import EMOTIONS
@@ -198,27 +199,35 @@ def test_an_interrupted_reproduction_is_taken_up_to_the_same_results(store, tmp_
             raise Interrupted
 
     straight, cut = whole(tmp_path / "straight"), whole(tmp_path / "cut")
-    for one in (straight, cut):
-        one.begin()
-    for cell in straight.cells:
-        straight.run(cell)
+    with straight.begun():
+        for cell in straight.cells:
+            straight.run(cell)
     network, lstm = cut.cells
-    with pytest.raises(Interrupted):
-        cut.run(network, lambda _, history, __: interrupt(history[-1].epoch + 1))
-    with pytest.raises(BadInput, match="strnn: not finished"):
-        results_of(cut)
-    cut.run(network)
-    with pytest.raises(Interrupted):
-        cut.run(lstm, on_fold=interrupt)
+    with cut.begun():
+        with pytest.raises(Interrupted):
+            cut.run(network, lambda _, history, __: interrupt(history[-1].epoch + 1))
+        with pytest.raises(BadInput, match="strnn: not finished"):
+            results_of(cut)
+        cut.run(network)
+        with pytest.raises(Interrupted):
+            cut.run(lstm, on_fold=interrupt)
     first_fold = (lstm.folder / "fold-01.csv").stat().st_mtime_ns
     counted = []
     assert not lstm.is_finished and (lstm.folder / "fold-02.csv").is_file() and first_fold
     again = whole(tmp_path / "cut")
-    again.begin()
-    again.run(again.cells[1], on_fold=counted.append)
+    with again.begun():
+        again.run(again.cells[1], on_fold=counted.append)
     assert counted == [1, 2, 3] and again.cells[1].is_finished
     tables = [results_of(one).drop(columns="seconds") for one in (straight, again)]
     pd.testing.assert_frame_equal(*tables)
+
+
+def test_a_second_process_is_kept_out_of_a_reproduction(store, tmp_path, capsys):
+    with lock_held(tmp_path, "reproduce") as holder:
+        assert main(options(store, tmp_path, "--only", "svm")) == 2
+    said = capsys.readouterr().err
+    assert f"`face-strnn reproduce` is at work in it (process {holder.pid} on" in said
+    assert not (tmp_path / "strnn").exists()
 
 
 def test_the_latex_table_is_whole_and_means_what_it_says(done):
@@ -324,8 +333,9 @@ def test_what_the_features_or_the_options_do_not_allow_is_refused_before_anythin
         said = capsys.readouterr().err
         assert complaint in said and len(said.splitlines()) == 1
     assert not (tmp_path / "out").exists()
-    with pytest.raises(BadInput, match="not comparable"):
-        Reproduction(store, tmp_path / "out", plan_of(CONFIG, selection="oracle")).begin()
+    oracle = Reproduction(store, tmp_path / "out", plan_of(CONFIG, selection="oracle"))
+    with pytest.raises(BadInput, match="not comparable"), oracle.begun():
+        pass
 
 
 def test_classes_that_never_occur_are_named(store, tmp_path, capsys):
@@ -339,9 +349,9 @@ def test_classes_that_never_occur_are_named(store, tmp_path, capsys):
 
 def test_a_cell_whose_predictions_are_not_of_the_references_folds_is_refused(store, tmp_path):
     whole = Reproduction(store, tmp_path / "out", plan_of(CONFIG, folds=FOLDS), ["svm"])
-    whole.begin()
-    for cell in whole.cells:
-        whole.run(cell)
+    with whole.begun():
+        for cell in whole.cells:
+            whole.run(cell)
     path = tmp_path / "out" / "svm" / "predictions.csv"
     table = pd.read_csv(path)
     table.assign(fold=FOLDS + 1 - table["fold"]).to_csv(path, index=False)

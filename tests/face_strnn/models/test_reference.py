@@ -98,10 +98,10 @@ def test_the_layers_of_the_ablations_read_node_after_node_and_step_after_step():
 
 def test_any_nodes_are_scanned_as_their_scan_says():
     """Two sensors in a line, one direction that visits the second one first."""
-    network = STRNN(**{**SIZES, "length": 1}, scan=Scan([[1, 0]], [[[1], []]]))
+    network = STRNN(**{**SIZES, "length": 2}, scan=Scan([[1, 0]], [[[1], []]]))
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.fill_(1.0)
-    # h_1 = 3 + 1, h_0 = 2 + 4 + 1; m = 11, f = g = 12, o = 24 in both classes.
-    o, P = reference.forward(network, torch.tensor([[[2.0], [3.0]]]))
-    assert o.tolist() == [24, 24] and P.tolist() == [0.5, 0.5]
+    # h_1 = 3 + 1, h_0 = 2 + 4 + 1; m = 11, f_1 = g_2 = 12, f_2 = g_1 = 24, o = 2 * 36 in both classes.
+    o, P = reference.forward(network, torch.tensor([[[2.0], [3.0]]]).expand(2, 2, 1))
+    assert o.tolist() == [72, 72] and P.tolist() == [0.5, 0.5]

@@ -16,8 +16,10 @@ from random_networks import (
     random_maps,
     small_network,
 )
+from variants_store import write_store
 
 from data_prep.errors import BadInput
+from face_strnn.models.kernels import build
 from face_strnn.models.kernels.build import SMALL, reason_unavailable
 from face_strnn.models.kernels.compiled import Workspace
 from face_strnn.models.kernels.portable import CHUNK_BYTES, PortableStates
@@ -238,7 +240,7 @@ def test_the_compiled_kernel_scans_any_graph(seed, kernel_needed):
 
 @pytest.mark.parametrize("how", ["linear", "nearest", "zero-pad"])
 def test_two_taps_are_the_steps_themselves(how):
-    for n_frames, length in ((1, 1), (1, 5), (2, 5), (5, 5), (9, 5)):
+    for n_frames, length in ((1, 2), (1, 5), (2, 5), (5, 5), (9, 5)):
         step = time_steps(n_frames, length, how)
         taps = Taps.of(step)
         assert torch.equal(torch.zeros_like(step).scatter_add_(1, taps.frame, taps.weight), step)
@@ -306,11 +308,41 @@ def test_without_a_compiler_the_portable_path_is_taken_and_the_reason_is_told(va
     assert "FACE_STRNN_PORTABLE is set" in reason or "no C++ compiler" in reason
 
 
-def test_a_kernel_that_cannot_be_kept_at_home_is_compiled_for_the_process(tmp_path, kernel_needed):
+def test_a_kernel_that_cannot_be_kept_at_home_is_compiled_for_the_process_with_a_warning(tmp_path, kernel_needed):
     (tmp_path / "file").write_text("no folder")
-    program = "from face_strnn.models.kernels.build import scan_kernel; print(scan_kernel(5).row)"
+    program = "from face_strnn.models.kernels.build import scan_kernel; print(scan_kernel(5).row, scan_kernel(5).row)"
     done = subprocess.run(
         [sys.executable, "-c", program], env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "file")},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert done.stdout.split() == ["8"]
+    assert done.stdout.split() == ["8", "8"]
+    assert (
+        done.stderr.count("Warning") == 1 and f"cannot be kept ([Errno 20] Not a directory: '{tmp_path}" in done.stderr
+    )
+
+
+CROSS_VALIDATE = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from data_prep.store.store import FeatureStore
+from face_strnn.evaluation.crossval import cross_validate
+from runs import plan_of
+from variants_store import CONFIG
+
+config = replace(CONFIG, network=replace(CONFIG.network, spatial_hidden=7))
+run = cross_validate(FeatureStore.open(Path(sys.argv[1])), Path(sys.argv[2]), plan_of(config, folds=3))
+print(run.summary.spatial_scan)
+"""
+
+
+def test_a_kernel_that_cannot_be_loaded_is_named_and_the_portable_path_is_taken(tmp_path, monkeypatch, kernel_needed):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+    library = build._compiled.__wrapped__(7)
+    library.write_bytes(library.read_bytes()[:20])
+    folders = [str(write_store(tmp_path / "features").folder), str(tmp_path / "run")]
+    done = subprocess.run([sys.executable, "-c", CROSS_VALIDATE, *folders], capture_output=True, text=True, check=True)
+    (warned,) = [line for line in done.stderr.splitlines() if str(library) in line]
+    assert "DataWarning: " in warned and "PyTorch's operations compute the scan" in warned
+    assert done.stdout.startswith(f"PyTorch's operations, because {library} cannot be loaded (")

@@ -103,8 +103,8 @@ def test_a_temporal_state_sees_only_its_own_side_of_time(way, sees):
 @pytest.mark.parametrize("direction", range(4), ids=CORNERS)
 def test_a_row_of_the_spatial_projection_is_the_same_place_in_every_direction(direction):
     """With the states cut off from each other, only the node of the row itself can be read."""
-    network = positive_network(length=1)
-    maps = random_maps(1, 1, 2, 3, 4).abs()
+    network = positive_network(length=2)
+    maps = random_maps(1, 2, 2, 3, 4).abs()
     for k in range(6):
         with torch.no_grad():
             network.spatial.W.zero_()

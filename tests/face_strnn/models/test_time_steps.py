@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from face_strnn.models.strnn import MapBatch
+from data_prep.errors import BadInput
+from face_strnn.config import NetworkConfig
+from face_strnn.models.strnn import STRNN, MapBatch
 from face_strnn.models.time_steps import time_steps
 
-LENGTHS = [(1, 1), (1, 44), (2, 44), (6, 44), (11, 44), (43, 44), (44, 44), (71, 44), (71, 1), (5, 2), (9, 4)]
+LENGTHS = [(1, 2), (1, 44), (2, 44), (6, 44), (11, 44), (43, 44), (44, 44), (71, 44), (71, 2), (5, 2), (9, 4)]
 
 
 @pytest.mark.parametrize(("n_frames", "length"), LENGTHS)
@@ -19,12 +21,22 @@ def test_linear_steps_are_numpys_interpolation(n_frames, length):
 
 
 @pytest.mark.parametrize("how", ["linear", "nearest"])
-@pytest.mark.parametrize(("n_frames", "length"), [pair for pair in LENGTHS if pair[1] > 1])
+@pytest.mark.parametrize(("n_frames", "length"), LENGTHS)
 def test_both_ends_are_kept_exactly(n_frames, length, how):
     steps = time_steps(n_frames, length, how)
     assert steps.shape == (length, n_frames) and steps.dtype == torch.float32
     assert torch.equal(steps[0], torch.eye(n_frames)[0])
     assert torch.equal(steps[-1], torch.eye(n_frames)[-1])
+
+
+@pytest.mark.parametrize("how", ["linear", "nearest", "zero-pad"])
+def test_a_single_time_step_cannot_keep_both_ends_and_is_refused(how):
+    for n_frames in (1, 2, 9):
+        with pytest.raises(ValueError, match="1 time steps cannot keep the first and the last frame"):
+            time_steps(n_frames, 1, how)
+    for sized in (NetworkConfig, STRNN):
+        with pytest.raises(BadInput, match="network: length is 1; it must be at least 2"):
+            sized(length=1)
 
 
 @pytest.mark.parametrize("how", ["linear", "nearest", "zero-pad"])

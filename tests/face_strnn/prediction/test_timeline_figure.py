@@ -2,6 +2,7 @@
 
 import time
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -58,7 +59,15 @@ def test_images_without_times_are_drawn_over_their_numbers_and_the_data_is_named
 
 @pytest.mark.parametrize("n", [1, 2])
 def test_the_shortest_recordings_can_be_drawn(n, tmp_path):
-    draw_timeline(table(n), "clip.mp4", "CK+").savefig(tmp_path / "a.png")
+    figure = draw_timeline(table(n), "clip.mp4", "CK+")
+    figure.savefig(tmp_path / "a.png")
+    for line in curves_of(figure).values():
+        x = line.get_xdata()
+        assert np.allclose(x[np.isfinite(line.get_ydata())], np.arange(n) / 25)
+    left, right = figure.axes[1].get_xlim()
+    assert left <= 0 and (n - 1) / 25 <= right and left < right
+    height, width, _ = plt.imread(tmp_path / "a.png").shape
+    assert (width, height) == tuple(np.round(figure.get_size_inches() * figure.dpi).astype(int))
 
 
 def test_a_recording_of_half_an_hour_with_many_gaps_is_averaged_and_drawn_in_seconds(tmp_path):

@@ -193,6 +193,26 @@ def test_the_share_lies_between_the_weights_before_and_those_trained(joint, batc
         torch.testing.assert_close(tensor.detach(), 0.75 * before[name] + 0.25 * trained[name])
 
 
+def test_fine_tuning_that_diverges_keeps_the_state_of_the_epoch_before(joint, store, split, originals, tmp_path):
+    clips, state_file = AugmentedClips(store, split, 2, None), tmp_path / "fold-02.finetuning"
+
+    def finetune(progress=None, **settings):
+        labels = [number % 7 for number in range(len(originals))]
+        network = joint(epochs=3, batch_size=4, warmup=0, **settings)
+        return finetune_fold(network, (2, 5), originals, labels, clips, state_file, progress)
+
+    def interrupt(done):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        finetune(interrupt)
+    before = state_file.read_bytes()
+    for _ in range(2):
+        with pytest.raises(BadInput, match=r"^fine-tuning, fold 2, seed 5, epoch 2: .*1e\+38 .*parameters not"):
+            finetune(network_rate=1e38)
+        assert state_file.read_bytes() == before
+
+
 def test_kept_maps_of_the_frozen_part_are_those_computed_anew(store, split, originals, tmp_path):
     kept, anew = AugmentedClips(store, split, 3, tmp_path / "scratch"), AugmentedClips(store, split, 3, None)
     for number in (0, 1):

@@ -77,6 +77,28 @@ def test_a_step_in_memory_of_one_shape_is_the_step_as_it_comes(changes):
     assert sums[3].tolist() == [3 + 1 + 3, 3 + 2 + 2]
 
 
+def steps_over_places(kind, config):
+    """The step of :func:`steps_taken` over the same nodes as places, (frames, K, C)."""
+    trained, maps = begun(config), [sample.flatten(1, 2) for sample in random_maps()]
+    trained.scan = Scan.from_coordinates([(row, column) for row in range(2) for column in range(3)], reach=1.5)
+    sums = torch.zeros(4, 2, dtype=torch.float64)
+    step = DirectStep(trained, sums) if kind is DirectStep else RecordedStep(trained, sums, 4, 22, maps[0])
+    for number, batch in enumerate(([0, 1, 2, 3], [4, 5], [5, 1, 0])):
+        set_learning_rate(trained.optimiser, number, 3, config.training)
+        step([maps[n] for n in batch], LABELS[batch], TAUGHT[:, batch])
+    return {name: tensor.detach() for name, tensor in trained.parameters.items()}, sums
+
+
+@pytest.mark.parametrize("how", ["linear", "zero-pad"])
+@pytest.mark.parametrize("kind", [DirectStep, RecordedStep])
+def test_nodes_that_are_places_are_learned_from_as_those_of_a_grid(kind, how):
+    config = replace(CONFIG, training=replace(CONFIG.training, interpolation=how))
+    (found, sums), (wanted, other_sums) = steps_over_places(kind, config), steps_taken(kind, config)
+    for name, tensor in wanted.items():
+        torch.testing.assert_close(found[name], tensor, rtol=1e-6, atol=1e-7, msg=name)
+    torch.testing.assert_close(sums, other_sums)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU: the recording itself cannot run here")
 @pytest.mark.parametrize("changes", CHANGES, ids=str)
 def test_a_recorded_step_on_a_gpu_is_the_step_as_it_comes_on_the_cpu(changes):
