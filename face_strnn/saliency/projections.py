@@ -63,12 +63,12 @@ class Saliency:
     @property
     def std(self) -> np.ndarray:
         """(h, w) standard deviation over networks (n - 1); zeros with one network."""
-        return _std(self.per_fold)
+        return sample_std(self.per_fold)
 
     @property
     def std_per_direction(self) -> np.ndarray:
         """(D, h, w) standard deviation of :attr:`per_direction` over networks (n - 1); zeros with one network."""
-        return _std(self.per_direction)
+        return sample_std(self.per_direction)
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class KeptSteps:
     @property
     def std(self) -> np.ndarray:
         """(2, L) standard deviation over networks (n - 1); zeros with one network."""
-        return _std(self.per_network)
+        return sample_std(self.per_network)
 
 
 def projection_saliency(checkpoints: list[Path]) -> Saliency:
@@ -180,8 +180,9 @@ def has_temporal_projection(checkpoint: Path) -> bool:
     return _has(checkpoint, _TEMPORAL)
 
 
-def _std(per_network: np.ndarray) -> np.ndarray:
-    return per_network.std(axis=0, ddof=1) if len(per_network) > 1 else np.zeros(per_network.shape[1:])
+def sample_std(values: np.ndarray) -> np.ndarray:
+    """Return the standard deviation (n - 1) over the first dimension; zeros where that has one element."""
+    return values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1:])
 
 
 def _at_least_one(checkpoints: list[Path]) -> list[Path]:
