@@ -79,8 +79,7 @@ def read_ckplus(root: Path) -> Catalogue:
             data.add(Problem(folder, what, name, "missing"))
     for name, folder in copy.label_folders.items():
         if name not in copy.image_folders and _emotion_files(data, folder, name):
-            expected = copy.images / name.split("_")[0] / name.split("_")[1]
-            data.add(Problem(folder, f"labelled, but {expected} is missing", name, "missing"))
+            data.add(Problem(folder, f"labelled, but {folder_of(copy.images, name)} is missing", name, "missing"))
     return data.catalogue("synthetic" if is_synthetic(root) else "CK+", root, sequences, unlabelled)
 
 
@@ -95,16 +94,17 @@ def find_folders(data: DataFolder) -> CKPlusFolders:
     return CKPlusFolders(images, labels, _sequence_folders(data, images), _sequence_folders(data, labels))
 
 
+def folder_of(folder: Path, name: str) -> Path:
+    """Return where a sequence's files belong below the images or the labels: ``S005/001`` for ``S005_001``."""
+    return folder.joinpath(*name.split("_"))
+
+
 def _find(data: DataFolder, names: tuple[str, ...], what: str) -> Path:
     wanted = [name.casefold() for name in names]
-    level, others = [data.root], []
-    for _ in range(DEEPEST):
-        level = [inner for outer in level for inner in data.folders(outer) if not _SUBJECT.fullmatch(inner.name)]
-        holding = [folder for folder in level if any(_SUBJECT.fullmatch(inner.name) for inner in data.folders(folder))]
-        found = sorted(
-            (folder for folder in holding if folder.name.casefold() in wanted),
-            key=lambda folder: wanted.index(folder.name.casefold()),
-        )
+    others: list[Path] = []
+    for level in data.levels(DEEPEST, _SUBJECT):
+        holding = data.holding(level, _SUBJECT)
+        found = [folder for name in wanted for folder in holding if folder.name.casefold() == name]
         if found:
             for folder in found[1:]:
                 data.pass_over(folder, f"another folder of {what}")

@@ -4,6 +4,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections import Counter
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from data_prep.datasets.catalogue import Catalogue, Clip, LabelledSequence, require_name
@@ -76,13 +77,9 @@ def read_mmi(root: Path, whole: bool = False) -> Catalogue:
 
 
 def _sessions(data: DataFolder) -> list[Path]:
-    level = [data.root]
-    for _ in range(DEEPEST):
-        found = [folder for folder in level if folder.name.casefold() == "sessions"]
-        level = [inner for outer in level for inner in data.folders(outer)]
-        found = found or [folder for folder in level if folder.name.casefold() == "sessions"]
-        if found:
-            return data.folders(found[0])
+    for folder in chain([data.root], chain.from_iterable(data.levels(DEEPEST))):
+        if folder.name.casefold() == "sessions":
+            return data.folders(folder)
     raise BadInput(f"{data.root}: not a copy of MMI: no folder Sessions; {_REMEDY}")
 
 

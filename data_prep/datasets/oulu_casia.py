@@ -15,7 +15,7 @@ SUBJECTS = 80
 EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
 """Each of the 80 subjects shows each emotion once: 480 sequences for every camera and light."""
 
-DEEPEST = 3
+DEEPEST = 4
 _SUBJECT = re.compile(r"P\d+", re.IGNORECASE)
 _REMEDY = "--root takes the folder that holds VL/Strong/P001, or a folder that wraps it"
 
@@ -65,11 +65,8 @@ def read_oulu_casia(root: Path, part: str = DEFAULT_PART) -> Catalogue:
             name = f"{subject.name.upper()}_{emotion}"
             frames = tuple(data.images(folder, name)) if folder.is_dir() else ()
             if not frames:
-                what, hint = (
-                    "holds no image named 000.jpeg or like it; unpack it again",
-                    f"put {name}'s images in {folder}",
-                )
-                data.add(Problem(folder, what, name, "missing", hint))
+                what = "holds no image named 000.jpeg or like it; unpack it again"
+                data.add(Problem(folder, what, name, "missing", f"put {name}'s images in {folder}"))
             elif emotion == "neutral":
                 unlabelled += 1
             elif name in sequences:
@@ -114,10 +111,7 @@ def _parse(part: str) -> tuple[str, str, str]:
 
 def _parts(data: DataFolder) -> list[Path]:
     """Every folder of subjects of one camera and light, original images first."""
-    level, parts = [data.root], []
-    for _ in range(DEEPEST + 1):
-        level = [inner for outer in level for inner in data.folders(outer) if not _SUBJECT.fullmatch(inner.name)]
-        parts += [folder for folder in level if any(_SUBJECT.fullmatch(inner.name) for inner in data.folders(folder))]
+    parts = [part for level in data.levels(DEEPEST, _SUBJECT) for part in data.holding(level, _SUBJECT)]
     known = [folder for folder in parts if _names_of(folder) is not None]
     return sorted(known, key=lambda folder: (_is_preprocessed(folder, data.root), str(folder)))
 
