@@ -43,7 +43,7 @@ def draw_saliency(saliency: Saliency, source: FigureSource, margin: float = MARG
         source: for the title.
         margin: the crop's.
     """
-    n_networks, height, width = saliency.per_fold.shape
+    n_networks, height, width = saliency.per_network.shape
     figure = Figure(figsize=(9.6, 5.6), layout="constrained")
     face, nodes = figure.subplots(1, 2, width_ratios=(1.55, 1))
 

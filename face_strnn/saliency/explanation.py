@@ -22,9 +22,9 @@ from face_strnn.saliency.localisation import localisation
 from face_strnn.saliency.projection_figures import crop_margin, write_projection_figures
 from face_strnn.saliency.projections import (
     DIRECTIONS,
+    TEMPORAL,
     WAYS,
     has_projection,
-    has_temporal_projection,
     kept_steps,
     projection_saliency,
     sample_std,
@@ -104,11 +104,11 @@ def _projections_as_json(checkpoints: list[Path]) -> dict[str, Any]:
         saliency = projection_saliency(checkpoints)
         directions = zip(DIRECTIONS, saliency.per_direction.swapaxes(0, 1), strict=True)
         found["projection"] = {
-            **_mean_and_std(saliency.per_fold),
+            **_mean_and_std(saliency.per_network),
             "directions": {name: _mean_and_std(maps) for name, maps in directions},
-            "networks": saliency.per_fold.tolist(),
+            "networks": saliency.per_network.tolist(),
         }
-    if has_temporal_projection(checkpoints[0]):
+    if has_projection(checkpoints[0], TEMPORAL):
         steps = zip(WAYS, kept_steps(checkpoints).per_network.swapaxes(0, 1), strict=True)
         found["time_steps"] = {way: _mean_and_std(weights) for way, weights in steps}
     found["sparsity"] = {
