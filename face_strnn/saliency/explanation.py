@@ -66,7 +66,7 @@ def explain_run(
         if progress:
             progress(name)
     by_emotion = {emotion: [one for one in explained if one.emotion == emotion] for emotion in held_out.classes}
-    by_emotion = {emotion: ones for emotion, ones in by_emotion.items() if ones}
+    by_emotion = {emotion: sequences for emotion, sequences in by_emotion.items() if sequences}
     truth = None
     if summary.data == "synthetic":
         truth = {emotion: emotion_cells(emotion, explained[0].per_node.shape, margin) for emotion in by_emotion}
@@ -79,7 +79,7 @@ def explain_run(
         "steps": steps,
         **_projections_as_json(checkpoints),
         "completeness": _completeness(explained),
-        "emotions": {emotion: _emotion_as_json(ones) for emotion, ones in by_emotion.items()},
+        "emotions": {emotion: _emotion_as_json(sequences) for emotion, sequences in by_emotion.items()},
         "truth": truth and {emotion: moved.astype(int).tolist() for emotion, moved in truth.items()},
         "localisation": truth and localisation(explained, checkpoints, truth),
         "sequences": [_sequence_as_json(one) for one in explained],
@@ -87,8 +87,8 @@ def explain_run(
     write_text_whole(run.folder / SALIENCY_FILE, json.dumps(_rounded(explanation)) + "\n")
     write_projection_figures(run)
     figure = draw_emotions(
-        {emotion: mean_map(ones, "per_node") for emotion, ones in by_emotion.items()},
-        {emotion: np.stack([one.course for one in ones]) for emotion, ones in by_emotion.items()},
+        {emotion: mean_map(sequences, "per_node") for emotion, sequences in by_emotion.items()},
+        {emotion: np.stack([one.course for one in sequences]) for emotion, sequences in by_emotion.items()},
         truth,
         BASELINES_IN_WORDS[baseline],
         FigureSource(summary.data, summary.selection),

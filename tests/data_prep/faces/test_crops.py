@@ -6,25 +6,11 @@ import pytest
 from facenet_pytorch import MTCNN
 from skimage.data import astronaut
 
-from data_prep.datasets.ckplus import read_ckplus
 from data_prep.errors import BadInput
 from data_prep.faces.crops import SquareCrop, crops_of, extract_crop, sequence_crop
 from data_prep.faces.detection import Face
-from data_prep.faces.tracking import FaceFollower, FaceTrack
+from data_prep.faces.tracking import FaceTrack
 from data_prep.faces.variants import ROTATION_BORDER
-from data_prep.media.images import read_image
-
-
-@pytest.fixture(scope="module")
-def frames(synthetic):
-    """A drawn sequence of five frames."""
-    sequence = next(one for one in read_ckplus(synthetic).sequences if len(one.frames) == 5)
-    return [read_image(path) for path in sequence.frames]
-
-
-@pytest.fixture(scope="module")
-def follower():
-    return FaceFollower()
 
 
 def noise(height, width, seed=0):
@@ -78,15 +64,15 @@ def test_room_widens_the_cut_around_the_same_middle(pixels):
     assert np.array_equal(wide[extra : extra + pixels, extra : extra + pixels], extract_crop(frame, crop, pixels))
 
 
-def test_one_crop_serves_a_whole_sequence(frames, follower):
-    track = follower.track(frames)
+def test_one_crop_serves_a_whole_sequence(drawn, follower):
+    track = follower.track(drawn)
     crop = sequence_crop([face.box for face in track.faces], 0.2)
     assert crops_of(track) == [crop] * 5
 
 
 @pytest.mark.parametrize("kind", ["per-sequence", "per-frame", "eyes"])
-def test_the_margin_makes_the_face_smaller(kind, frames, follower):
-    track = follower.track(frames)
+def test_the_margin_makes_the_face_smaller(kind, drawn, follower):
+    track = follower.track(drawn)
     for narrow, wide in zip(crops_of(track, kind, 0.2), crops_of(track, kind, 0.5), strict=True):
         assert wide.side == pytest.approx(1.25 * narrow.side) and wide.tilt == narrow.tilt
 

@@ -17,13 +17,6 @@ from data_prep.media.images import read_image
 
 
 @pytest.fixture(scope="module")
-def drawn(synthetic):
-    """A drawn sequence of five frames."""
-    sequence = next(one for one in read_ckplus(synthetic).sequences if len(one.frames) == 5)
-    return [read_image(path) for path in sequence.frames]
-
-
-@pytest.fixture(scope="module")
 def detector():
     return FaceDetector()
 
@@ -141,7 +134,7 @@ def test_faces_that_a_check_expects_elsewhere_are_not_taken_for_them(detector):
     ((face,),) = detector.detect([photograph])
     beside = Face(face.box + np.array([80, 0, 80, 0]), 1.0, face.landmarks, "detected")
     near = Face(face.box + np.array([8, -5, 8, -5]), 1.0, face.landmarks, "detected")
-    ((found, none),) = detector.check([photograph], [[near, beside]])
+    ((found, none),) = detector.refine([photograph], [[near, beside]])
     assert none is None and iou(found.box, face.box) > 0.8 and found.how == "refined"
 
 
