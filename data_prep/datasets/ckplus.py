@@ -121,23 +121,18 @@ def _known_names() -> set[str]:
 def _sequence_folders(data: DataFolder, folder: Path) -> dict[str, Path]:
     """The folder of each sequence by its name, in ascending order."""
     found: dict[str, Path] = {}
-    for subject in data.entries(folder):
-        if not _SUBJECT.fullmatch(subject.name):
-            data.pass_over(subject, "no subject's folder")
-        elif not subject.is_dir():
-            data.add(Problem(subject, "a file where the subject's folder should be; unpack the distribution again"))
-        else:
-            for sequence in data.entries(subject):
-                name = f"{subject.name.upper()}_{sequence.name}"
-                if not sequence.name.isdecimal():
-                    data.pass_over(sequence, "no sequence's folder")
-                elif not sequence.is_dir():
-                    what = "a file where the sequence's folder should be; unpack the distribution again"
-                    data.add(Problem(sequence, what, name))
-                elif name in found:
-                    data.add(Problem(sequence, f"the same sequence as {found[name]}; keep the right one", name))
-                else:
-                    found[name] = sequence
+    for subject in data.subjects(folder, _SUBJECT):
+        for sequence in data.entries(subject):
+            name = f"{subject.name.upper()}_{sequence.name}"
+            if not sequence.name.isdecimal():
+                data.pass_over(sequence, "no sequence's folder")
+            elif not sequence.is_dir():
+                what = "a file where the sequence's folder should be; unpack the distribution again"
+                data.add(Problem(sequence, what, name))
+            elif name in found:
+                data.add(Problem(sequence, f"the same sequence as {found[name]}; keep the right one", name))
+            else:
+                found[name] = sequence
     return dict(sorted(found.items()))
 
 

@@ -88,6 +88,21 @@ class DataFolder:
         """Return those of the folders that hold a folder with such a name."""
         return [folder for folder in folders if any(names.fullmatch(inner.name) for inner in self.folders(folder))]
 
+    def subjects(self, folder: Path, names: re.Pattern[str]) -> Iterator[Path]:
+        """Yield the folders in ``folder`` that are named as subjects are.
+
+        A file with such a name is a problem; files and folders with other names are ignored.
+        """
+        for entry in self.entries(folder):
+            if not names.fullmatch(entry.name):
+                self.pass_over(entry, "no subject's folder")
+            elif entry.is_dir():
+                yield entry
+            else:
+                what = "a file where the subject's folder should be; unpack the distribution again"
+                hint = f"move {entry} away, and unpack the images of {entry.name} there"
+                self.add(Problem(entry, what, hint=hint))
+
     def images(self, folder: Path, sequence: str = "") -> list[Path]:
         """Return the files with names of images in ``folder``, in the order of the numbers in the names.
 

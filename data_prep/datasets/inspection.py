@@ -11,7 +11,7 @@ from data_prep.datasets.ckplus import find_folders
 from data_prep.datasets.ckplus_check import differences, published_sequences, with_hints
 from data_prep.datasets.ckplus_list import ListedSequence
 from data_prep.datasets.data_folder import DataFolder
-from data_prep.datasets.oulu_casia import EMOTIONS as OULU_EMOTIONS
+from data_prep.datasets.emotions import SIX_EMOTIONS
 from data_prep.datasets.oulu_casia import SUBJECTS as OULU_SUBJECTS
 from data_prep.datasets.oulu_casia import missing_sequences
 from data_prep.datasets.problems import Problem
@@ -113,7 +113,7 @@ def inspect(
         if hints:
             problems = with_hints(problems, catalogue, copy)
     elif dataset == "oulu-casia":
-        of_each = dict.fromkeys(OULU_EMOTIONS, OULU_SUBJECTS)
+        of_each = dict.fromkeys(SIX_EMOTIONS, OULU_SUBJECTS)
         expected = Totals(sum(of_each.values()), OULU_SUBJECTS, None, of_each)
         problems += missing_sequences(catalogue)
     if not hints:
@@ -152,8 +152,7 @@ def _decode(sequence: LabelledSequence) -> tuple[int, list[Problem], list[str]]:
 
 
 def _damage(error: BadInput, path: Path, sequence: LabelledSequence) -> Problem:
-    hint = f"restore {path} from where the data set came from"
-    return replace(Problem.of(error, path, sequence.name), hint=hint)
+    return Problem.of(error, path, sequence.name, f"restore {path} from where the data set came from")
 
 
 def _misnamed(path: Path, data: bytes) -> str | None:
