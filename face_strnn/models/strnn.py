@@ -218,18 +218,10 @@ class STRNN(nn.Module):
     ) -> None:
         super().__init__()
         self.scan = scan or Scan.of({"grid": grid})
+        spatial_sizes = (spatial_hidden, spatial_output, spatial_projection)
+        temporal_sizes = (temporal_hidden, length, temporal_projection)
         self.config = NetworkConfig(
-            input_size,
-            self.scan.shape,
-            spatial_hidden,
-            spatial_output,
-            spatial_projection,
-            temporal_hidden,
-            length,
-            temporal_projection,
-            n_classes,
-            activation,
-            variant,
+            input_size, self.scan.shape, *spatial_sizes, *temporal_sizes, n_classes, activation, variant
         )
         self.facts: dict[str, str] = {}
         self.spatial, self.temporal = _Parameters(), _Parameters()
