@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from operator import index
 from pathlib import Path
 
 import numpy as np
@@ -195,10 +196,11 @@ def _at_least_one(checkpoints: list[Path]) -> list[Path]:
 
 def _fold_weights(checkpoint: Path) -> np.ndarray:
     """Return one network's (D, Kp, h, w) weights, or 0 everywhere when the sparsity term emptied G."""
-    projection, grid = _read(checkpoint, SPATIAL)
-    if not isinstance(grid, list | tuple) or len(grid) != 2:
-        raise BadInput(f"{checkpoint}: its metadata does not give the network's grid; {_REMEDY}")
-    height, width = grid
+    projection, header = _read(checkpoint, SPATIAL)
+    try:
+        height, width = map(index, json.loads(header["config"])["grid"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInput(f"{checkpoint}: its metadata does not give the network's grid; {_REMEDY}") from error
     if projection.shape[1] != height * width:
         raise BadInput(
             f"{checkpoint}: {SPATIAL} of shape {projection.shape} does not fit a grid of {height} x {width}; {_REMEDY}"
@@ -208,8 +210,8 @@ def _fold_weights(checkpoint: Path) -> np.ndarray:
     return (weights / total if total else weights).reshape(*weights.shape[:2], height, width)
 
 
-def _read(checkpoint: Path, name: str) -> tuple[np.ndarray, object]:
-    """Return a projection, float64 (D, rows, columns), and the grid that the header states, reading nothing else."""
+def _read(checkpoint: Path, name: str) -> tuple[np.ndarray, dict[str, str]]:
+    """Return a projection, float64 (D, rows, columns), and the file's header, reading nothing else."""
     with _opened(checkpoint) as tensors:
         if name not in tensors.keys():  # noqa: SIM118
             layer = name.split(".")[0]
@@ -217,16 +219,13 @@ def _read(checkpoint: Path, name: str) -> tuple[np.ndarray, object]:
                 f"{checkpoint}: has no {name}, so there is no saliency to draw; "
                 f"use a run whose network has the {layer} recurrent layer"
             )
-        metadata = tensors.metadata() or {}
+        header = tensors.metadata() or {}
         projection = tensors.get_tensor(name).astype(np.float64)
     if projection.ndim != 3:
         raise BadInput(f"{checkpoint}: {name} has the shape {projection.shape}, not three dimensions; {_REMEDY}")
     if not np.isfinite(projection).all():
         raise BadInput(f"{checkpoint}: {name} is not finite: training diverged; lower the learning rate")
-    try:
-        return projection, json.loads(metadata.get("config", "{}")).get("grid")
-    except (AttributeError, ValueError) as error:
-        raise BadInput(f"{checkpoint}: its metadata does not give the network's grid; {_REMEDY}") from error
+    return projection, header
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def test_the_crop_is_the_median_box_and_a_margin():
     assert sequence_crop(boxes[:1], margin=0.5) == SquareCrop(150.0, 110.0, 180.0)
 
 
-def test_a_cut_of_equal_size_is_a_slice():
+def test_a_crop_of_equal_size_is_a_slice():
     frame = noise(90, 120)
     assert np.array_equal(extract_crop(frame, SquareCrop(60, 40, 32), 32), frame[24:56, 44:76])
     assert np.array_equal(extract_crop(frame, SquareCrop(16, 16, 32), 32), frame[:32, :32])
@@ -55,7 +55,7 @@ def test_shrinking_averages_areas():
 
 
 @pytest.mark.parametrize("pixels", [31, 32, 112, 224])
-def test_room_widens_the_cut_around_the_same_middle(pixels):
+def test_a_rotation_border_widens_the_crop_around_the_same_middle(pixels):
     frame = noise(600, 700)
     crop = SquareCrop(350, 300, pixels) if pixels % 2 == 0 else SquareCrop(350.5, 300.5, pixels)
     wide = extract_crop(frame, crop, pixels, ROTATION_BORDER)
