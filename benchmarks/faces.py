@@ -40,7 +40,7 @@ def main(root: Path, n_sequences: int = 0) -> None:
         "MTCNN, defaults, frame by frame": lambda frames: [_largest(*plain.detect(frame)) for frame in frames],
         "MTCNN, from an eighth of the frame, in batches": lambda frames: _in_batches(quick, frames),
         "cascade on every frame": lambda frames: _boxes(every_frame, frames),
-        f"cascade on every {follower.every}th, the others checked": lambda frames: _boxes(follower, frames),
+        f"cascade on every {follower.every}th, the others refined": lambda frames: _boxes(follower, frames),
     }
     seconds, found = Counter(), {way: [] for way in ways}
     for sequence in sequences:

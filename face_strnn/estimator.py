@@ -1,7 +1,7 @@
 """The STRNN as a scikit-learn classifier."""
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Literal, Self
 
 import numpy as np
@@ -24,6 +24,7 @@ from face_strnn.training.stack import StackedNetwork, TrainingSamples, train
 MapSequences = Sequence[np.ndarray] | Sequence[Tensor] | np.ndarray | Tensor
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class STRNNClassifier(ClassifierMixin, BaseEstimator):
     """Spatial-temporal recurrent neural network over sequences of pooling maps.
 
@@ -52,60 +53,31 @@ class STRNNClassifier(ClassifierMixin, BaseEstimator):
         (4,)
     """
 
-    def __init__(
-        self,
-        *,
-        spatial_hidden: int = 50,
-        spatial_output: int = 50,
-        spatial_projection: int = 10,
-        temporal_hidden: int = 150,
-        length: int = 44,
-        temporal_projection: int = 5,
-        activation: Literal["relu", "sigmoid"] = "relu",
-        variant: Variant = "strnn",
-        epochs: int = TrainingConfig.epochs,
-        batch_size: int = TrainingConfig.batch_size,
-        optimiser: Literal["adamw", "sgd"] = TrainingConfig.optimiser,
-        learning_rate: float = TrainingConfig.learning_rate,
-        schedule: Literal["cosine", "constant"] = TrainingConfig.schedule,
-        warmup: float = TrainingConfig.warmup,
-        weight_decay: float = TrainingConfig.weight_decay,
-        gradient_clip: float = TrainingConfig.gradient_clip,
-        lambda1: float = TrainingConfig.lambda1,
-        lambda2: float = TrainingConfig.lambda2,
-        dropout: float = TrainingConfig.dropout,
-        label_smoothing: float = TrainingConfig.label_smoothing,
-        interpolation: Interpolation = TrainingConfig.interpolation,
-        precision: Precision = TrainingConfig.precision,
-        scan: Scan | None = None,
-        random_state: int = 0,
-        device: Literal["auto", "cpu", "cuda"] = "auto",
-    ) -> None:
-        self.spatial_hidden = spatial_hidden
-        self.spatial_output = spatial_output
-        self.spatial_projection = spatial_projection
-        self.temporal_hidden = temporal_hidden
-        self.length = length
-        self.temporal_projection = temporal_projection
-        self.activation = activation
-        self.variant = variant
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.optimiser = optimiser
-        self.learning_rate = learning_rate
-        self.schedule = schedule
-        self.warmup = warmup
-        self.weight_decay = weight_decay
-        self.gradient_clip = gradient_clip
-        self.lambda1 = lambda1
-        self.lambda2 = lambda2
-        self.dropout = dropout
-        self.label_smoothing = label_smoothing
-        self.interpolation = interpolation
-        self.precision = precision
-        self.scan = scan
-        self.random_state = random_state
-        self.device = device
+    spatial_hidden: int = 50
+    spatial_output: int = 50
+    spatial_projection: int = 10
+    temporal_hidden: int = 150
+    length: int = 44
+    temporal_projection: int = 5
+    activation: Literal["relu", "sigmoid"] = "relu"
+    variant: Variant = "strnn"
+    epochs: int = TrainingConfig.epochs
+    batch_size: int = TrainingConfig.batch_size
+    optimiser: Literal["adamw", "sgd"] = TrainingConfig.optimiser
+    learning_rate: float = TrainingConfig.learning_rate
+    schedule: Literal["cosine", "constant"] = TrainingConfig.schedule
+    warmup: float = TrainingConfig.warmup
+    weight_decay: float = TrainingConfig.weight_decay
+    gradient_clip: float = TrainingConfig.gradient_clip
+    lambda1: float = TrainingConfig.lambda1
+    lambda2: float = TrainingConfig.lambda2
+    dropout: float = TrainingConfig.dropout
+    label_smoothing: float = TrainingConfig.label_smoothing
+    interpolation: Interpolation = TrainingConfig.interpolation
+    precision: Precision = TrainingConfig.precision
+    scan: Scan | None = None
+    random_state: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def fit(self, X: MapSequences, y: Sequence) -> Self:
         """Train the network.

@@ -79,8 +79,7 @@ def read_ckplus(root: Path) -> Catalogue:
             data.add(Problem(folder, what, name, "missing"))
     for name, folder in copy.label_folders.items():
         if name not in copy.image_folders and _emotion_files(data, folder, name):
-            expected = copy.images / name.split("_")[0] / name.split("_")[1]
-            data.add(Problem(folder, f"labelled, but {expected} is missing", name, "missing"))
+            data.add(Problem(folder, f"labelled, but {folder_of(copy.images, name)} is missing", name, "missing"))
     return data.catalogue("synthetic" if is_synthetic(root) else "CK+", root, sequences, unlabelled)
 
 
@@ -95,16 +94,17 @@ def find_folders(data: DataFolder) -> CKPlusFolders:
     return CKPlusFolders(images, labels, _sequence_folders(data, images), _sequence_folders(data, labels))
 
 
+def folder_of(folder: Path, name: str) -> Path:
+    """Return where a sequence's files belong below the images or the labels: ``S005/001`` for ``S005_001``."""
+    return folder.joinpath(*name.split("_"))
+
+
 def _find(data: DataFolder, names: tuple[str, ...], what: str) -> Path:
     wanted = [name.casefold() for name in names]
-    level, others = [data.root], []
-    for _ in range(DEEPEST):
-        level = [inner for outer in level for inner in data.folders(outer) if not _SUBJECT.fullmatch(inner.name)]
-        holding = [folder for folder in level if any(_SUBJECT.fullmatch(inner.name) for inner in data.folders(folder))]
-        found = sorted(
-            (folder for folder in holding if folder.name.casefold() in wanted),
-            key=lambda folder: wanted.index(folder.name.casefold()),
-        )
+    others: list[Path] = []
+    for level in data.levels(DEEPEST, _SUBJECT):
+        holding = data.holding(level, _SUBJECT)
+        found = [folder for name in wanted for folder in holding if folder.name.casefold() == name]
         if found:
             for folder in found[1:]:
                 data.pass_over(folder, f"another folder of {what}")
@@ -121,23 +121,18 @@ def _known_names() -> set[str]:
 def _sequence_folders(data: DataFolder, folder: Path) -> dict[str, Path]:
     """The folder of each sequence by its name, in ascending order."""
     found: dict[str, Path] = {}
-    for subject in data.entries(folder):
-        if not _SUBJECT.fullmatch(subject.name):
-            data.pass_over(subject, "no subject's folder")
-        elif not subject.is_dir():
-            data.add(Problem(subject, "a file where the subject's folder should be; unpack the distribution again"))
-        else:
-            for sequence in data.entries(subject):
-                name = f"{subject.name.upper()}_{sequence.name}"
-                if not sequence.name.isdecimal():
-                    data.pass_over(sequence, "no sequence's folder")
-                elif not sequence.is_dir():
-                    what = "a file where the sequence's folder should be; unpack the distribution again"
-                    data.add(Problem(sequence, what, name))
-                elif name in found:
-                    data.add(Problem(sequence, f"the same sequence as {found[name]}; keep the right one", name))
-                else:
-                    found[name] = sequence
+    for subject in data.subjects(folder, _SUBJECT):
+        for sequence in data.entries(subject):
+            name = f"{subject.name.upper()}_{sequence.name}"
+            if not sequence.name.isdecimal():
+                data.pass_over(sequence, "no sequence's folder")
+            elif not sequence.is_dir():
+                what = "a file where the sequence's folder should be; unpack the distribution again"
+                data.add(Problem(sequence, what, name))
+            elif name in found:
+                data.add(Problem(sequence, f"the same sequence as {found[name]}; keep the right one", name))
+            else:
+                found[name] = sequence
     return dict(sorted(found.items()))
 
 

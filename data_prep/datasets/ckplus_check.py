@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_prep.datasets.catalogue import Catalogue
-from data_prep.datasets.ckplus import EMOTION_FILE, FRAME_FILE, CKPlusFolders
+from data_prep.datasets.ckplus import EMOTION_FILE, FRAME_FILE, CKPlusFolders, folder_of
 from data_prep.datasets.ckplus_list import ListedSequence, ckplus_sequences
 from data_prep.datasets.problems import Problem
 from data_prep.datasets.synthetic_marker import SUBJECTS, is_synthetic, read_marker
@@ -99,7 +99,7 @@ class _Strays:
 def _missing(name: str, copy: CKPlusFolders) -> Problem:
     if name in copy.image_folders:
         return Problem(copy.image_folders[name], "has images, but no emotion label", name, "missing")
-    return Problem(_folder_of(copy.images, name), "has neither images nor an emotion label", name, "missing")
+    return Problem(folder_of(copy.images, name), "has neither images nor an emotion label", name, "missing")
 
 
 def _which(name: str, copy: CKPlusFolders, one: ListedSequence) -> str:
@@ -121,13 +121,9 @@ def _listed(numbers: Sequence[int]) -> str:
     return f"{'frame' if len(numbers) == 1 else 'frames'} {shown}"
 
 
-def _folder_of(folder: Path, name: str) -> Path:
-    return folder / name.split("_")[0] / name.split("_")[1]
-
-
 def _hint(problem: Problem, copy: CKPlusFolders, strays: _Strays, images_source: str, labels_source: str) -> str:
     name = problem.sequence
-    image_folder, label_folder = (_folder_of(root, name) if name else root for root in (copy.images, copy.labels))
+    image_folder, label_folder = (folder_of(root, name) if name else root for root in (copy.images, copy.labels))
     restore_images = f"restore {image_folder} {images_source}"
     restore_label = f"restore {label_folder} {labels_source}"
     images = f"move the images of {name} in {strays.images[name]} to {image_folder}" if name in strays.images else ""

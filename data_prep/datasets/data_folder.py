@@ -1,6 +1,7 @@
 """Access to a data set's folder that never leaves it."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from data_prep.datasets.catalogue import Catalogue, LabelledSequence
@@ -70,6 +71,38 @@ class DataFolder:
         """Return the folders in ``folder``, in ascending order of name."""
         return [entry for entry in self.entries(folder) if entry.is_dir()]
 
+    def levels(self, deepest: int, ends: re.Pattern[str] | None = None) -> Iterator[list[Path]]:
+        """Yield the folders below the root, level by level.
+
+        Args:
+            deepest: number of levels.
+            ends: names of folders, such as subjects', that are not yielded and not entered.
+        """
+        level = [self.root]
+        for _ in range(deepest):
+            inner = [folder for outer in level for folder in self.folders(outer)]
+            level = [folder for folder in inner if not (ends and ends.fullmatch(folder.name))]
+            yield level
+
+    def holding(self, folders: Iterable[Path], names: re.Pattern[str]) -> list[Path]:
+        """Return those of the folders that hold a folder with such a name."""
+        return [folder for folder in folders if any(names.fullmatch(inner.name) for inner in self.folders(folder))]
+
+    def subjects(self, folder: Path, names: re.Pattern[str]) -> Iterator[Path]:
+        """Yield the folders in ``folder`` that are named as subjects are.
+
+        A file with such a name is a problem; files and folders with other names are ignored.
+        """
+        for entry in self.entries(folder):
+            if not names.fullmatch(entry.name):
+                self.pass_over(entry, "no subject's folder")
+            elif entry.is_dir():
+                yield entry
+            else:
+                what = "a file where the subject's folder should be; unpack the distribution again"
+                hint = f"move {entry} away, and unpack the images of {entry.name} there"
+                self.add(Problem(entry, what, hint=hint))
+
     def images(self, folder: Path, sequence: str = "") -> list[Path]:
         """Return the files with names of images in ``folder``, in the order of the numbers in the names.
 
@@ -81,11 +114,8 @@ class DataFolder:
             self.pass_over(entry, "no image")
         for image in images:
             if not image.is_file():
-                what, hint = (
-                    "a folder where an image should be; restore the image",
-                    f"put the image in place of {image}",
-                )
-                self.add(Problem(image, what, sequence, hint=hint))
+                what = "a folder where an image should be; restore the image"
+                self.add(Problem(image, what, sequence, hint=f"put the image in place of {image}"))
         return [image for image in images if image.is_file()]
 
     def emotion_of(self, folder: Path) -> str | None:
@@ -128,7 +158,7 @@ class DataFolder:
                 self.add(Problem(entry, what, sequence, hint=f"copy {entry.readlink()} over the link {entry}"))
                 return False
             if not entry.exists():
-                what, hint = "a symbolic link that leads nowhere; put the file in its place", f"put a file at {entry}"
-                self.add(Problem(entry, what, sequence, hint=hint))
+                what = "a symbolic link that leads nowhere; put the file in its place"
+                self.add(Problem(entry, what, sequence, hint=f"put a file at {entry}"))
                 return False
         return True

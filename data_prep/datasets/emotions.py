@@ -5,16 +5,9 @@ from difflib import get_close_matches
 
 from data_prep.errors import BadInput
 
-EMOTION_OF_CODE = {
-    0: "neutral",
-    1: "anger",
-    2: "contempt",
-    3: "disgust",
-    4: "fear",
-    5: "happiness",
-    6: "sadness",
-    7: "surprise",
-}
+EMOTION_OF_CODE = dict(
+    enumerate(("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise"))
+)
 """Code in an ``_emotion.txt`` file of CK+ -> emotion. Code 0 labels no sequence of the published protocol."""
 
 EMOTIONS = tuple(EMOTION_OF_CODE[code] for code in range(1, 8))

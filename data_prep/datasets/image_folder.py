@@ -1,7 +1,6 @@
 """Reader of a folder of images sorted by emotion, a common form of already cropped faces."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 from data_prep.datasets.catalogue import Catalogue, LabelledSequence, data_name, require_name
@@ -40,7 +39,7 @@ def read_image_folder(root: Path) -> Catalogue:
                 subject, name, number = _parse(file)
             except BadInput as error:
                 hint = f"give {file} a name such as S010_004_00000017{file.suffix}, or move it out of {root}"
-                data.add(replace(Problem.of(error, file), hint=hint))
+                data.add(Problem.of(error, file, hint=hint))
                 continue
             earlier = images.setdefault(name, {}).get(number)
             if facts.setdefault(name, (subject, emotion)) != (subject, emotion):

@@ -1,7 +1,7 @@
 """Inspection of a data set's copy before features are computed from it."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,9 @@ from typing import Any
 from data_prep.datasets.catalogue import Catalogue, LabelledSequence
 from data_prep.datasets.ckplus import find_folders
 from data_prep.datasets.ckplus_check import differences, published_sequences, with_hints
+from data_prep.datasets.ckplus_list import ListedSequence
 from data_prep.datasets.data_folder import DataFolder
-from data_prep.datasets.oulu_casia import EMOTIONS as OULU_EMOTIONS
+from data_prep.datasets.emotions import SIX_EMOTIONS
 from data_prep.datasets.oulu_casia import SUBJECTS as OULU_SUBJECTS
 from data_prep.datasets.oulu_casia import missing_sequences
 from data_prep.datasets.problems import Problem
@@ -36,6 +37,13 @@ class Totals:
     subjects: int
     frames: int | None
     emotions: Mapping[str, int]
+
+    @classmethod
+    def of(cls, sequences: Collection[LabelledSequence | ListedSequence], frames: int) -> "Totals":
+        """Count sequences; the number of their frames is given."""
+        emotions = Counter(one.emotion for one in sequences)
+        subjects = {one.subject for one in sequences}
+        return cls(len(sequences), len(subjects), frames, dict(sorted(emotions.items())))
 
 
 @dataclass(frozen=True)
@@ -100,34 +108,30 @@ def inspect(
     if dataset == "ckplus":
         copy = find_folders(DataFolder(catalogue.root, ""))
         published = published_sequences(catalogue, copy)
-        emotions = Counter(one.emotion for one in published.values())
-        subjects = {one.subject for one in published.values()}
-        n_published = sum(one.frames for one in published.values())
-        expected = Totals(len(published), len(subjects), n_published, dict(sorted(emotions.items())))
+        expected = Totals.of(published.values(), sum(one.frames for one in published.values()))
         problems += differences(catalogue, copy, published)
         if hints:
             problems = with_hints(problems, catalogue, copy)
     elif dataset == "oulu-casia":
-        of_each = dict.fromkeys(OULU_EMOTIONS, OULU_SUBJECTS)
+        of_each = dict.fromkeys(SIX_EMOTIONS, OULU_SUBJECTS)
         expected = Totals(sum(of_each.values()), OULU_SUBJECTS, None, of_each)
         problems += missing_sequences(catalogue)
     if not hints:
         problems = [replace(problem, hint="") for problem in problems]
-    counts = dict(sorted(catalogue.emotion_counts().items()))
-    found = Totals(len(catalogue.sequences), len(catalogue.subjects), n_frames, counts)
+    found = Totals.of(catalogue.sequences, n_frames)
     return Inspection(catalogue, found, expected, tuple(problems), tuple(notes))
 
 
 def _decode(sequence: LabelledSequence) -> tuple[int, list[Problem], list[str]]:
     """Number of decodable frames, problems of the others, and notes on images with wrong suffixes."""
     if sequence.clip:
-        decoded = 0
+        decoded, damage = 0, []
         try:
             for _ in frames_of(sequence):
                 decoded += 1
         except BadInput as error:
-            return decoded, [_damage(error, sequence.path, sequence)], []
-        return decoded, [], []
+            damage.append(_damage(error, sequence.path, sequence))
+        return decoded, damage, []
     sizes: list[tuple[int, ...]] = []
     problems: list[Problem] = []
     notes: list[str] = []
@@ -138,8 +142,7 @@ def _decode(sequence: LabelledSequence) -> tuple[int, list[Problem], list[str]]:
         except BadInput as error:
             problems.append(_damage(error, path, sequence))
             continue
-        note = _misnamed(path, data)
-        if note:
+        if note := _misnamed(path, data):
             notes.append(note)
     if len(set(sizes)) > 1:
         what = "its frames differ in size; one sequence must have one size"
@@ -149,8 +152,7 @@ def _decode(sequence: LabelledSequence) -> tuple[int, list[Problem], list[str]]:
 
 
 def _damage(error: BadInput, path: Path, sequence: LabelledSequence) -> Problem:
-    hint = f"restore {path} from where the data set came from"
-    return replace(Problem.of(error, path, sequence.name), hint=hint)
+    return Problem.of(error, path, sequence.name, f"restore {path} from where the data set came from")
 
 
 def _misnamed(path: Path, data: bytes) -> str | None:

@@ -3,18 +3,18 @@
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
-from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from data_prep.datasets.catalogue import Catalogue, Clip, LabelledSequence, require_name
 from data_prep.datasets.data_folder import DataFolder
-from data_prep.datasets.emotions import emotion_named
+from data_prep.datasets.emotions import SIX_EMOTIONS, emotion_named
 from data_prep.datasets.problems import Problem
 from data_prep.errors import BadInput
 from data_prep.media.images import read_bytes
 from data_prep.media.videos import count_frames
 
-EMOTION_OF_MMI_CODE = {1: "anger", 2: "disgust", 3: "fear", 4: "happiness", 5: "sadness", 6: "surprise"}
+EMOTION_OF_MMI_CODE = dict(enumerate(SIX_EMOTIONS, start=1))
 """Higher codes are other displays, such as boredom or sleepiness: unlabelled."""
 
 VIDEO_SUFFIXES = (".avi", ".mpg", ".mpeg", ".mp4", ".mov", ".wmv")
@@ -65,7 +65,7 @@ def read_mmi(root: Path, whole: bool = False) -> Catalogue:
             clip = Clip(video) if whole else _to_the_apex(documents, video)
         except BadInput as error:
             hint = f"download session {session.name} again, and put what it holds in place of {session}"
-            data.add(replace(Problem.of(error, session, name), hint=hint))
+            data.add(Problem.of(error, session, name, hint))
             continue
         sequences[name] = LabelledSequence(subject, name, emotion, (), clip)
     if profiles:
@@ -76,13 +76,9 @@ def read_mmi(root: Path, whole: bool = False) -> Catalogue:
 
 
 def _sessions(data: DataFolder) -> list[Path]:
-    level = [data.root]
-    for _ in range(DEEPEST):
-        found = [folder for folder in level if folder.name.casefold() == "sessions"]
-        level = [inner for outer in level for inner in data.folders(outer)]
-        found = found or [folder for folder in level if folder.name.casefold() == "sessions"]
-        if found:
-            return data.folders(found[0])
+    for folder in chain([data.root], chain.from_iterable(data.levels(DEEPEST))):
+        if folder.name.casefold() == "sessions":
+            return data.folders(folder)
     raise BadInput(f"{data.root}: not a copy of MMI: no folder Sessions; {_REMEDY}")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from data_prep.datasets.catalogue import Catalogue, LabelledSequence
 from data_prep.datasets.data_folder import DataFolder
+from data_prep.datasets.emotions import SIX_EMOTIONS
 from data_prep.datasets.problems import Problem
 from data_prep.errors import BadInput
 
@@ -12,10 +13,9 @@ LIGHTS = ("VL", "NI")
 STRENGTHS = ("Strong", "Weak", "Dark")
 DEFAULT_PART = "VL/Strong"
 SUBJECTS = 80
-EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
-"""Each of the 80 subjects shows each emotion once: 480 sequences for every camera and light."""
+"""Each of them shows each of the six emotions once: 480 sequences for every camera and light."""
 
-DEEPEST = 3
+DEEPEST = 4
 _SUBJECT = re.compile(r"P\d+", re.IGNORECASE)
 _REMEDY = "--root takes the folder that holds VL/Strong/P001, or a folder that wraps it"
 
@@ -50,14 +50,7 @@ def read_oulu_casia(root: Path, part: str = DEFAULT_PART) -> Catalogue:
         data.pass_over(folder, f"--part {folder.relative_to(root)} selects it")
     sequences: dict[str, LabelledSequence] = {}
     unlabelled = 0
-    for subject in data.entries(taken):
-        if not _SUBJECT.fullmatch(subject.name):
-            data.pass_over(subject, "no subject's folder")
-            continue
-        if not subject.is_dir():
-            what = "a file where the subject's folder should be; unpack the distribution again"
-            data.add(Problem(subject, what, hint=f"move {subject} away, and unpack the images of {subject.name} there"))
-            continue
+    for subject in data.subjects(taken, _SUBJECT):
         for folder in data.entries(subject):
             emotion = data.emotion_of(folder)
             if emotion is None:
@@ -65,11 +58,8 @@ def read_oulu_casia(root: Path, part: str = DEFAULT_PART) -> Catalogue:
             name = f"{subject.name.upper()}_{emotion}"
             frames = tuple(data.images(folder, name)) if folder.is_dir() else ()
             if not frames:
-                what, hint = (
-                    "holds no image named 000.jpeg or like it; unpack it again",
-                    f"put {name}'s images in {folder}",
-                )
-                data.add(Problem(folder, what, name, "missing", hint))
+                what = "holds no image named 000.jpeg or like it; unpack it again"
+                data.add(Problem(folder, what, name, "missing", f"put {name}'s images in {folder}"))
             elif emotion == "neutral":
                 unlabelled += 1
             elif name in sequences:
@@ -96,7 +86,7 @@ def missing_sequences(catalogue: Catalogue) -> list[Problem]:
             f"unpack {part / f'P{subject:03d}' / emotion.capitalize()} again",
         )
         for subject in range(1, SUBJECTS + 1)
-        for emotion in EMOTIONS
+        for emotion in SIX_EMOTIONS
         if f"P{subject:03d}_{emotion}" not in known
     ]
 
@@ -114,10 +104,7 @@ def _parse(part: str) -> tuple[str, str, str]:
 
 def _parts(data: DataFolder) -> list[Path]:
     """Every folder of subjects of one camera and light, original images first."""
-    level, parts = [data.root], []
-    for _ in range(DEEPEST + 1):
-        level = [inner for outer in level for inner in data.folders(outer) if not _SUBJECT.fullmatch(inner.name)]
-        parts += [folder for folder in level if any(_SUBJECT.fullmatch(inner.name) for inner in data.folders(folder))]
+    parts = [part for level in data.levels(DEEPEST, _SUBJECT) for part in data.holding(level, _SUBJECT)]
     known = [folder for folder in parts if _names_of(folder) is not None]
     return sorted(known, key=lambda folder: (_is_preprocessed(folder, data.root), str(folder)))
 

@@ -41,9 +41,9 @@ class Problem:
         return f"{self.path}: {self.what}"
 
     @classmethod
-    def of(cls, error: Exception, path: Path, sequence: str = "") -> "Problem":
+    def of(cls, error: Exception, path: Path, sequence: str = "", hint: str = "") -> "Problem":
         """Return an error about ``path`` as a problem, without the path at the beginning of its message."""
-        return cls(path, str(error).removeprefix(f"{path}: "), sequence)
+        return cls(path, str(error).removeprefix(f"{path}: "), sequence, hint=hint)
 
 
 def write_problems(path: Path, problems: Iterable[Problem]) -> None:

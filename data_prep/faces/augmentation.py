@@ -5,10 +5,9 @@ All frames of a sequence are transformed alike, so that the expression remains t
 
 import hashlib
 
+import albumentations
 import numpy as np
 from cv2 import BORDER_REPLICATE
-
-from data_prep.faces.variants import albumentations
 
 STEEPEST = 6
 """Largest rotation in degrees, in either direction."""

@@ -1,6 +1,6 @@
 """Square crops around a face: one per sequence, one per frame, or aligned by the eyes."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -63,34 +63,39 @@ def crops_of(track: FaceTrack, kind: CropKind = "per-sequence", margin: float = 
     Raises:
         BadInput: unknown kind, or the margin is out of range.
     """
-    if kind not in get_args(CropKind):
-        raise BadInput(f"--crop {kind}: must be one of {', '.join(get_args(CropKind))}")
-    if not 0 <= margin <= MAXIMUM_MARGIN:
-        raise BadInput(f"--margin {margin}: must be from 0 to {MAXIMUM_MARGIN}, as a share of the face's box")
+    require_crop(kind, margin)
     faces = track.usable_faces
+    if not faces:
+        return []
     if kind == "eyes":
-        return _eye_crops(np.array([face.landmarks[:2] for face in faces]).reshape(-1, 2, 2), margin)
+        return _eye_crops(np.array([face.landmarks[:2] for face in faces]), margin)
     if kind == "per-frame":
         return [sequence_crop([face.box], margin) for face in faces]
     return [sequence_crop([face.box for face in faces], margin)] * len(faces)
 
 
-def sequence_crop(boxes: Iterable[np.ndarray | None], margin: float = MARGIN) -> SquareCrop | None:
+def require_crop(kind: str, margin: float) -> None:
+    """Check the options of :func:`crops_of`.
+
+    Raises:
+        BadInput: unknown kind, or the margin is out of range.
+    """
+    if kind not in get_args(CropKind):
+        raise BadInput(f"--crop {kind}: must be one of {', '.join(get_args(CropKind))}")
+    if not 0 <= margin <= MAXIMUM_MARGIN:
+        raise BadInput(f"--margin {margin}: must be from 0 to {MAXIMUM_MARGIN}, as a share of the face's box")
+
+
+def sequence_crop(boxes: Sequence[np.ndarray], margin: float = MARGIN) -> SquareCrop:
     """Return the one square crop of a sequence: the median of the frames' boxes, plus a margin.
 
     The median keeps the detector's jitter, a few pixels from frame to frame, from looking like motion of the face.
 
     Args:
-        boxes: (left, top, right, bottom) of each frame's face in pixels; None for a frame without one.
+        boxes: (left, top, right, bottom) of each frame's face in pixels; at least one.
         margin: the square's side is the box's longer side times 1 + ``margin``.
-
-    Returns:
-        The crop, or None where no frame has a face.
     """
-    found = [box for box in boxes if box is not None]
-    if not found:
-        return None
-    left, top, right, bottom = np.median(found, axis=0)
+    left, top, right, bottom = np.median(boxes, axis=0)
     side = max(right - left, bottom - top) * (1 + margin)
     return SquareCrop(float(left + right) / 2, float(top + bottom) / 2, float(side))
 

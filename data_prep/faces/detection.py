@@ -125,7 +125,7 @@ class FaceDetector:
         found = self._cascade.detect(frames, smallest if thorough else max(shorter // QUICK_SHARE, smallest))
         return _by_frame(found, len(frames), "detected")
 
-    def check(self, frames: Sequence[np.ndarray], expected: Sequence[Sequence[Face]]) -> list[list[Face | None]]:
+    def refine(self, frames: Sequence[np.ndarray], expected: Sequence[Sequence[Face]]) -> list[list[Face | None]]:
         """Refine expected faces with the cascade's last two stages, at a fifth of the cost of a detection.
 
         Args:
@@ -140,11 +140,11 @@ class FaceDetector:
             return [[] for _ in frames]
         indices, boxes = zip(*places, strict=True)
         seen = _by_frame(self._cascade.judge(frames, np.stack(boxes), np.array(indices)), len(frames), "refined")
-        answers: list[list[Face | None]] = []
+        refined: list[list[Face | None]] = []
         for wanted, faces in zip(expected, seen, strict=True):
             pairs = pair(wanted, faces, JUMP)
-            answers.append([faces[pairs[i]] if i in pairs else None for i in range(len(wanted))])
-        return answers
+            refined.append([faces[pairs[i]] if i in pairs else None for i in range(len(wanted))])
+        return refined
 
     def quick_finds(self, faces: Sequence[Face], frame: np.ndarray) -> bool:
         """Whether the quick search reaches down to the size of all these faces."""

@@ -128,28 +128,28 @@ class Cascade:
 
     def _refine(self, octaves: "_Octaves", candidates: Candidates) -> Candidates:
         """Second stage: discards most candidates and refines the boxes of the others."""
-        (boxes, frames), (offsets, probabilities) = self._look(octaves, candidates, 24, self._rnet)
-        passed = probabilities[:, 1] > self._thresholds[1]
-        boxes, frames = torch.cat([boxes[passed, :4], probabilities[passed, 1:]], 1), frames[passed]
+        (boxes, frames), (offsets,) = self._accepted(octaves, candidates, 24, self._rnet, self._thresholds[1])
         picked = batched_nms(boxes[:, :4], boxes[:, 4], frames, OVERLAPS[2])
-        return Candidates(rerec(bbreg(boxes[picked], offsets[passed][picked])), frames[picked])
+        return Candidates(rerec(bbreg(boxes[picked], offsets[picked])), frames[picked])
 
     def _judge(self, octaves: "_Octaves", candidates: Candidates) -> Judged:
         """Third stage: the final probability, box and landmarks."""
-        (boxes, frames), (offsets, places, probabilities) = self._look(octaves, candidates, 48, self._onet)
-        passed = probabilities[:, 1] > self._thresholds[2]
-        boxes, frames = torch.cat([boxes[passed, :4], probabilities[passed, 1:]], 1), frames[passed]
-        shares = places[passed].view(-1, 2, 5).transpose(1, 2)  # (n, 5, 2), of the box
+        (boxes, frames), (offsets, landmarks) = self._accepted(octaves, candidates, 48, self._onet, self._thresholds[2])
+        shares = landmarks.view(-1, 2, 5).transpose(1, 2)  # (n, 5, 2), of the box
         landmarks = shares * (boxes[:, None, 2:4] - boxes[:, None, :2] + 1) + boxes[:, None, :2] - 1
-        boxes = bbreg(boxes, offsets[passed])
+        boxes = bbreg(boxes, offsets)
         picked = batched_nms_numpy(boxes[:, :4], boxes[:, 4], frames, 0.7, "Min")
         boxes, landmarks, frames = (part[picked].cpu().numpy() for part in (boxes, landmarks, frames))
         return Judged(boxes[:, :4].astype(float), boxes[:, 4].astype(float), landmarks.astype(float), frames)
 
-    def _look(
-        self, octaves: "_Octaves", candidates: Candidates, side: int, network: nn.Module
+    def _accepted(
+        self, octaves: "_Octaves", candidates: Candidates, side: int, network: nn.Module, threshold: float
     ) -> tuple[Candidates, list[torch.Tensor]]:
-        """Run a network on the crop of each candidate; candidates outside the frame are discarded."""
+        """Run a network on the crop of each candidate, and discard those outside the frame or below the threshold.
+
+        Returns:
+            The others, with the network's probability, and the network's further outputs for them.
+        """
         top, bottom, left, right = pad(candidates.boxes[:, :4].clone(), octaves.width, octaves.height)
         left, top = left - 1, top - 1
         inside = np.flatnonzero((bottom > top) & (right > left))
@@ -160,9 +160,14 @@ class Cascade:
             for k, frame in zip(inside, candidates.frames.tolist(), strict=True)
         ]
         if not patches:  # these networks accept no empty batch
-            return candidates, [output[:0] for output in network(torch.zeros(1, 3, side, side, device=self.device))]
-        outputs = [network(self._images(patches[i : i + PATCHES])) for i in range(0, len(patches), PATCHES)]
-        return candidates, [torch.cat(parts) for parts in zip(*outputs, strict=True)]
+            outputs = [output[:0] for output in network(torch.zeros(1, 3, side, side, device=self.device))]
+        else:
+            batches = [network(self._images(patches[i : i + PATCHES])) for i in range(0, len(patches), PATCHES)]
+            outputs = [torch.cat(parts) for parts in zip(*batches, strict=True)]
+        *others, probabilities = outputs
+        passed = probabilities[:, 1] > threshold
+        boxes = torch.cat([candidates.boxes[passed, :4], probabilities[passed, 1:]], 1)
+        return Candidates(boxes, candidates.frames[passed]), [output[passed] for output in others]
 
     def _images(self, images: list[np.ndarray]) -> torch.Tensor:
         """Bytes (height, width, 3) -> float32 (n, 3, height, width) from -1 to 1, channels last in memory."""

@@ -54,9 +54,9 @@ def _search(chunk: Sequence[np.ndarray], known: list[Face], detector: FaceDetect
         before, after = known if start < 0 else found[start], found[stop]
         for i in range(start + 1, stop):
             expected[i] = _expect(before, after, (i - start) / (stop - start))
-    checked = detector.check([chunk[i] for i in expected], list(expected.values()))
+    refined = detector.refine([chunk[i] for i in expected], list(expected.values()))
     quick, thorough = [], []
-    for i, faces in zip(expected, checked, strict=True):
+    for i, faces in zip(expected, refined, strict=True):
         if faces and None not in faces:
             found[i] = faces
         elif detector.quick_finds(expected[i], chunk[i]):

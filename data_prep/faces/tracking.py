@@ -48,7 +48,6 @@ class FaceFollower:
     Args:
         device: device of MTCNN's networks.
         every: see :func:`data_prep.faces.search.search`.
-        max_gap: longest gap in frames that is interpolated.
 
     Example:
         >>> from data_prep.faces.crops import crops_of
@@ -57,20 +56,19 @@ class FaceFollower:
         >>> crops = crops_of(track, "per-sequence")  # doctest: +SKIP
     """
 
-    def __init__(self, device: torch.device | str = "cpu", every: int = EVERY, max_gap: int = MAX_GAP) -> None:
+    def __init__(self, device: torch.device | str = "cpu", every: int = EVERY) -> None:
         self.detector = FaceDetector(device)
         self.every = every
-        self.max_gap = max_gap
 
     def follow(self, frames: Iterable[np.ndarray]) -> Iterator[Face | None]:
         """Track a person through a stream; see :func:`follow`.
 
         Args:
             frames: uint8 (height, width, 3), RGB, all of one size. Faces lag behind the frames read by at most
-                ``every`` times :data:`data_prep.faces.search.STRETCHES` plus ``max_gap`` frames; :func:`itertools.tee`
-                lets a caller iterate over frames and faces together.
+                ``every`` times :data:`data_prep.faces.search.STRETCHES` plus :data:`MAX_GAP` frames;
+                :func:`itertools.tee` lets a caller iterate over frames and faces together.
         """
-        return follow(search(frames, self.detector, self.every), self.max_gap)
+        return follow(search(frames, self.detector, self.every))
 
     def track(self, frames: Iterable[np.ndarray]) -> FaceTrack:
         """Track the person with the most presence in a whole recording; see :func:`track`.
@@ -78,7 +76,7 @@ class FaceFollower:
         Args:
             frames: as for :meth:`follow`; no more than there are held in memory.
         """
-        return track(search(frames, self.detector, self.every), self.max_gap)
+        return track(search(frames, self.detector, self.every))
 
 
 def track(faces: Iterable[Sequence[Face]], max_gap: int = MAX_GAP) -> FaceTrack:

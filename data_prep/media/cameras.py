@@ -28,15 +28,9 @@ def frames_of_camera(index: int) -> Iterator[Frame]:
     Raises:
         BadInput: there is no such camera, another program uses it, or it gives no picture.
     """
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the error raised below says it once
+    capture = cv2.VideoCapture(index)
     try:
-        capture = cv2.VideoCapture(index)
-    finally:
-        cv2.utils.logging.setLogLevel(level)
-    try:
-        first = capture.isOpened() and capture.read()[0]
-        if not first:
+        if not (capture.isOpened() and capture.read()[0]):
             raise BadInput(
                 f"camera {index}: there is none, another program uses it, or it gives no picture; "
                 "give another number, a video file or a folder of frames"

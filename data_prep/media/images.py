@@ -11,9 +11,6 @@ from data_prep.media.image_headers import DamagedImage, read_header
 PIXEL_LIMIT = 2**26
 """Largest number of pixels of an image: 8192 x 8192, twice a frame of 8K video, 192 MB when decoded."""
 
-# OpenCV would print its own lines about a damaged file; the error raised below says it once.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-
 
 def decode_image(data: bytes, path: Path) -> np.ndarray:
     """Decode an image file's bytes.

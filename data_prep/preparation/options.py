@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from data_prep.errors import BadInput
-from data_prep.faces.crops import MARGIN, MAXIMUM_MARGIN, CropKind
+from data_prep.faces.crops import MARGIN, CropKind, require_crop
 from data_prep.faces.variants import ROTATIONS, Variant, variants_of
 
 Faces = Literal["mtcnn", "given"]
@@ -47,11 +47,9 @@ class PrepareOptions:
 
     def __post_init__(self) -> None:
         variants_of(self.rotations, self.flip)
-        if not 0 <= self.margin <= MAXIMUM_MARGIN:
-            raise BadInput(f"--margin {self.margin}: must be from 0 to {MAXIMUM_MARGIN}, as a share of the face's box")
-        for option, value, known in (("--crop", self.crop, CropKind), ("--faces", self.faces, Faces)):
-            if value not in get_args(known):
-                raise BadInput(f"{option} {value}: must be one of {', '.join(get_args(known))}")
+        require_crop(self.crop, self.margin)
+        if self.faces not in get_args(Faces):
+            raise BadInput(f"--faces {self.faces}: must be one of {', '.join(get_args(Faces))}")
         if self.faces == "given" and (self.crop, self.margin) != ("per-sequence", MARGIN):
             raise BadInput("--faces given: the images are the crops; omit --crop and --margin")
         if self.pixels is not None and not SMALLEST <= self.pixels <= LARGEST:

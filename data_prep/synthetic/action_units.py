@@ -74,17 +74,8 @@ ACTION_UNITS = (
     ActionUnit(
         15,
         "lip corner depressor",
-        {
-            48: (3, 14),
-            60: (2, 13),
-            49: (1, 6),
-            50: (0, 1),
-            59: (3, 10),
-            58: (1, 3),
-            57: (0, -1),
-            61: (0, 1),
-            67: (0, 1),
-        },
+        {48: (3, 14), 60: (2, 13), 49: (1, 6), 50: (0, 1), 59: (3, 10), 58: (1, 3), 57: (0, -1), 61: (0, 1)}
+        | {67: (0, 1)},
     ),
     ActionUnit(
         16,
@@ -112,17 +103,8 @@ ACTION_UNITS = (
     ActionUnit(
         25,
         "lips part",
-        {
-            66: (0, 7),
-            67: (0, 6),
-            57: (0, 6),
-            58: (0, 5),
-            59: (0, 2),
-            61: (0, -2),
-            62: (0, -2),
-            50: (0, -2),
-            51: (0, -2),
-        },
+        {66: (0, 7), 67: (0, 6), 57: (0, 6), 58: (0, 5), 59: (0, 2), 61: (0, -2), 62: (0, -2), 50: (0, -2)}
+        | {51: (0, -2)},
     ),
     ActionUnit(
         26,
@@ -140,7 +122,6 @@ ACTION_UNITS = (
 )
 """Every unit that the face knows."""
 
-UNIT_NUMBERS = tuple(unit.number for unit in ACTION_UNITS)
 ROW_OF_UNIT = {unit.number: row for row, unit in enumerate(ACTION_UNITS)}
 
 LIP_PARTERS = np.array([unit.number in (16, 25, 26, 27) for unit in ACTION_UNITS])
@@ -149,31 +130,18 @@ SIDES = ("R", "L")
 """The subject's right half (left in the image), then the subject's left half."""
 
 
-def parse_unit(unit: str | int) -> tuple[int, tuple[int, ...]]:
-    """Read a unit's name such as ``"12"`` (both halves of the face), ``"L14"`` or ``"R14"`` (one half).
-
-    Returns:
-        The row in :data:`ACTION_UNITS`, and the sides: ``(0, 1)``, ``(1,)`` or ``(0,)``.
-
-    Raises:
-        KeyError: the face has no such unit.
-    """
-    text = str(unit)
-    sides = (SIDES.index(text[0]),) if text[:1] in SIDES else (0, 1)
-    digits = text.lstrip("RL")
-    if not digits.isdigit() or int(digits) not in ROW_OF_UNIT:
-        raise KeyError(f"no action unit {text!r}; the face knows {', '.join(map(str, UNIT_NUMBERS))}")
-    return ROW_OF_UNIT[int(digits)], sides
-
-
 def activation(units: Mapping[str | int, float]) -> np.ndarray:
     """Turn named strengths into the array that the face is drawn from.
 
     Args:
-        units: name -> strength, where 1 is a full, clear movement: ``{"6": 0.8, "12": 1.0, "L14": 0.3}``.
+        units: name -> strength, where 1 is a full, clear movement: ``{"6": 0.8, "12": 1.0, "L14": 0.3}``. A letter in
+            front, R or L, moves one half of the face.
 
     Returns:
         (units, 2) float64, rows as in :data:`ACTION_UNITS`, columns as in :data:`SIDES`.
+
+    Raises:
+        KeyError: the face has no such unit.
 
     Example:
         >>> activation({"L14": 0.5})[ROW_OF_UNIT[14]].tolist()
@@ -181,8 +149,12 @@ def activation(units: Mapping[str | int, float]) -> np.ndarray:
     """
     strengths = np.zeros((len(ACTION_UNITS), 2))
     for unit, strength in units.items():
-        row, sides = parse_unit(unit)
-        strengths[row, list(sides)] += strength
+        text = str(unit)
+        sides = SIDES.index(text[0]) if text[:1] in SIDES else slice(None)
+        digits = text.lstrip("RL")
+        if not digits.isdigit() or int(digits) not in ROW_OF_UNIT:
+            raise KeyError(f"no action unit {text!r}; the face knows {', '.join(map(str, ROW_OF_UNIT))}")
+        strengths[ROW_OF_UNIT[int(digits)], sides] += strength
     return strengths
 
 

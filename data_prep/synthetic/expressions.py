@@ -62,13 +62,11 @@ class Expression:
     """An expression that unfolds from neutral to its apex.
 
     Attributes:
-        emotion: what it shows.
         apex: (units, 2) strengths at the end, by half of the face.
         onset, end: (units,) fractions of the sequence at which each unit starts to move and is at its apex.
         shape: (units,) exponent of the time course; above 1 a slow start.
     """
 
-    emotion: str
     apex: np.ndarray
     onset: np.ndarray
     end: np.ndarray
@@ -123,4 +121,4 @@ def sample_expression(emotion: str, rng: np.random.Generator) -> Expression:
     start, stop = rng.uniform(0.0, 0.25), rng.uniform(0.75, 1.0)
     onset = np.clip(start + rng.normal(0, 0.06, count), 0.0, 0.45)
     end = np.clip(stop + rng.normal(0, 0.06, count), onset + 0.25, 1.0)
-    return Expression(emotion, apex, onset, end, np.exp(rng.normal(0, 0.2, count)))
+    return Expression(apex, onset, end, np.exp(rng.normal(0, 0.2, count)))

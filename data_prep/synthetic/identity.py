@@ -4,10 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.synthetic.action_units import ACTION_UNITS, activation
-
-RESTING_SCALE = 1.0
-"""How far resting faces lie from neutral; the data set's hardness was set with this number."""
+from data_prep.synthetic.action_units import ACTION_UNITS, LIP_PARTERS, activation
 
 _RESTING_HABITS = (
     {"1": 0.9, "2": 0.9, "5": 0.3},
@@ -116,15 +113,18 @@ PROPORTIONS = {
 """Name -> mean and standard deviation: factors around 1, lengths in template units around 0."""
 
 
-def resting_expression(rng: np.random.Generator, scale: float = RESTING_SCALE) -> np.ndarray:
+def resting_expression(rng: np.random.Generator, scale: float = 1.0) -> np.ndarray:
     """Sample what a face shows at rest: a few habits, each of a strength comparable with an expression's own.
+
+    Args:
+        rng: where the randomness comes from.
+        scale: factor on all strengths; the hardness of the data set was set with 1.
 
     Returns:
         (units, 2) strengths.
     """
     resting = rng.normal(0.0, 0.08, (len(ACTION_UNITS), 1)) + rng.normal(0.0, 0.04, (len(ACTION_UNITS), 2))
-    # Opening the mouth has no opposite, so noise on it would only part the lips of half of all faces.
-    resting[[unit.number in (25, 26, 27, 16) for unit in ACTION_UNITS]] = 0.0
+    resting[LIP_PARTERS] = 0.0
     chosen = rng.choice(len(_RESTING_HABITS), size=int(rng.integers(2, 5)), replace=False)
     for habit in chosen:
         resting += rng.uniform(0.3, 1.0) * activation(_RESTING_HABITS[habit])

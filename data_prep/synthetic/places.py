@@ -11,8 +11,7 @@ import numpy as np
 from data_prep.faces.crops import MARGIN
 from data_prep.synthetic.action_units import activation
 from data_prep.synthetic.expressions import PROTOTYPES
-from data_prep.synthetic.face import moved_landmarks
-from data_prep.synthetic.shape import TEMPLATE, expressed
+from data_prep.synthetic.shape import TEMPLATE, expressed, moved_landmarks
 
 BOX_SIDE = 282.0
 """Longer side of MTCNN's box around a drawn face, in template units: its mean over 74 drawn sequences."""

@@ -1,6 +1,5 @@
 """The frames of a synthetic sequence: an expression that unfolds on a face, with a real recording's disturbances."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -50,9 +49,6 @@ class Sequence:
         strengths = self.resting_change + self.expression.at(time)
         noise = np.random.default_rng([self.noise_seed, frame])
         return draw_face(self.identity, strengths, self.views[frame], noise)
-
-    def __iter__(self) -> Iterator[Drawing]:
-        return (self.draw(frame) for frame in range(len(self.views)))
 
 
 def _wander(rng: np.random.Generator, frames: int, spread: float) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.synthetic.action_units import DISPLACEMENTS, MIRROR, saturate
+from data_prep.synthetic.action_units import DISPLACEMENTS, MIRROR, activation, saturate
 from data_prep.synthetic.identity import Identity
 
 _HALF = {
@@ -34,6 +34,9 @@ def _template() -> np.ndarray:
 
 TEMPLATE = _template()
 """(68, 3): the mean face."""
+
+MOVED_FROM = 0.25
+"""Share of an action unit's largest displacement from which a landmark counts as moved."""
 
 _BROWS, _EYES = (range(17, 22), range(22, 27)), (range(36, 42), range(42, 48))
 _LOWER_FACE = np.clip((TEMPLATE[:, 1] - 40) / 100, 0, 1)
@@ -125,6 +128,24 @@ def expressed(points: np.ndarray, strengths: np.ndarray, blink: float = 0.0) -> 
     for outer, inner in _LOWER_LIP.items():
         moved[outer, 1] = max(moved[outer, 1], moved[inner, 1] + 3.0)
     return moved
+
+
+def moved_landmarks(unit: str | int) -> tuple[int, ...]:
+    """Return the landmarks that an action unit moves on the mean face, by :data:`MOVED_FROM` or more.
+
+    Args:
+        unit: for example ``12`` or ``"L14"``.
+
+    Returns:
+        Landmarks in ascending order, 0 to 67.
+
+    Example:
+        >>> moved_landmarks("L14")
+        (53, 54, 55, 64)
+    """
+    at_rest, shown = (expressed(TEMPLATE, activation({unit: strength}))[:, :2] for strength in (0.0, 1.0))
+    distance = np.linalg.norm(shown - at_rest, axis=1)
+    return tuple(np.flatnonzero(distance > MOVED_FROM * distance.max()).tolist())
 
 
 @dataclass(frozen=True)

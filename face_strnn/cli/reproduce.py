@@ -25,7 +25,7 @@ def reproduce(
     out: Path,
     only: list[str] | None = None,
     seeds: int = 1,
-    spread: bool = False,
+    with_std: bool = False,
     protocol: Literal["interleaved", "contiguous", "leave-one-subject-out", "given"] = "interleaved",
     folds: int = 10,
     classes: list[str] | None = None,
@@ -46,7 +46,7 @@ def reproduce(
         only: experiments to run besides the STRNN: srnn, trnn, non-sparse, sigmoid (relu), no-rotation, svm, logistic,
             lstm, cnn; all by default.
         seeds: number of times that every network is trained, with seeds from --seed upwards.
-        spread: add a column to the LaTeX table: standard deviation over seeds; needs --seeds 2 or more.
+        with_std: add a column to the LaTeX table: standard deviation over seeds; needs --seeds 2 or more.
         protocol: how subjects are assigned to folds; given: the data set's own folds (a manifest's column fold).
         folds: number of folds of the protocols interleaved and contiguous.
         classes: classes to distinguish: six (without contempt), seven, or names such as anger fear; by default all.
@@ -66,8 +66,8 @@ def reproduce(
     from face_strnn.experiments.results import results_of
     from face_strnn.report.reproduction_page import write_reproduction
 
-    if spread and seeds < 2:
-        raise BadInput(f"--spread: --seeds {seeds} has no standard deviation over seeds; give --seeds 2 or more")
+    if with_std and seeds < 2:
+        raise BadInput(f"--with-std: --seeds {seeds} has no standard deviation over seeds; give --seeds 2 or more")
     if epochs is not None:
         training = replace(training, epochs=epochs)
     plan = Plan(
@@ -92,7 +92,7 @@ def reproduce(
             )
         _run_cells(whole)
         table = results_of(whole)
-        written = write_reproduction(whole, table, spread)
+        written = write_reproduction(whole, table, with_std)
     print_results(table, unfolded())
     for path in written:
         console.print(f"{path.name}: [b]{escape(str(path.resolve()))}[/b]", soft_wrap=True)

@@ -79,8 +79,8 @@ def print_saliency(explanation: dict[str, Any]) -> None:
     console.print(sparsity)
     completeness = explanation["completeness"]
     console.print(
-        f"Completeness: mean |logit difference| {completeness['mean_absolute_rise']:.2f}, mean |residual| "
-        f"{completeness['mean_absolute_residue']:.3f}, max {completeness['largest_absolute_residue']:.3f}.",
+        f"Completeness: mean |logit difference| {completeness['mean_absolute_logit_difference']:.2f}, mean |residual| "
+        f"{completeness['mean_absolute_residual']:.3f}, max {completeness['largest_absolute_residual']:.3f}.",
         highlight=False,
     )
     if explanation["localisation"] is None:

@@ -6,7 +6,6 @@ channels are scaled by the training subjects' mean and standard deviation; setti
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import ClassVar
@@ -190,20 +189,19 @@ def pooled_network(
     config: Config,
     seed: int,
     device: torch.device | str = "cpu",
-    settings: Sequence[Setting] | None = None,
 ) -> FoldPredictions:
     """Return a network on maps pooled over the face and brought to the L time steps of the STRNN.
 
     Args:
-        kind: :class:`LSTMClassifier` or :class:`CNNClassifier`.
+        kind: :class:`LSTMClassifier` or :class:`CNNClassifier`; its ``settings`` are chosen from inside the training
+            folds.
         samples: those for training and testing.
         config: of the STRNN: its time steps, epochs and batches.
         seed, device: see :class:`NetworkClassifier`.
-        settings: to choose from inside the training folds; by default those of ``kind``.
     """
     steps = np.stack([_pooled_steps(maps, config.network.length, config.training.interpolation) for maps in samples])
     classifier = kind(config.training, len(samples.class_names), seed, device)
-    return lambda train, test: nested_predictions(classifier, settings or kind.settings, steps, samples, train, test)
+    return lambda train, test: nested_predictions(classifier, kind.settings, steps, samples, train, test)
 
 
 def _pooled_steps(maps: Tensor, length: int, how: str) -> np.ndarray:

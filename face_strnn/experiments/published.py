@@ -7,12 +7,10 @@ state all four.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from data_prep.datasets.emotions import EMOTIONS
+from data_prep.datasets.emotions import EMOTIONS, SIX_EMOTIONS
 
 _ZHANG_2019 = "Zhang et al., IEEE Trans. Cybernetics 49(3), 2019, arXiv:1705.04515"
 _YU_2018 = "Yu et al., Neurocomputing 317, 2018"
-_TEN_FOLDS = "10 folds"
-_FORTY_TRIALS = "10 folds, 4 times"
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,6 @@ class PublishedResult:
         accuracy: in per cent.
         protocol: how it was measured, as far as the source says.
         citation: where the method was published.
-        quoted_in: the paper whose table the figure is taken from.
         std: standard deviation in percentage points, where the source gives one.
         class_recalls: recall of each class in per cent, where the source gives them.
     """
@@ -33,7 +30,6 @@ class PublishedResult:
     accuracy: float
     protocol: str
     citation: str
-    quoted_in: str
     std: float | None = None
     class_recalls: dict[str, float] | None = None
 
@@ -61,11 +57,11 @@ labelled ones (97.73 % of 45 anger sequences is 43.98), so the paper's test sequ
 def _seven(
     method: str, accuracy: float, citation: str, class_recalls: dict[str, float] | None = None
 ) -> PublishedResult:
-    return PublishedResult(method, accuracy, _TEN_FOLDS, citation, _ZHANG_2019, class_recalls=class_recalls)
+    return PublishedResult(method, accuracy, "10 folds", citation, class_recalls=class_recalls)
 
 
 def _six(method: str, accuracy: float, citation: str = _YU_2018, std: float | None = None) -> PublishedResult:
-    return PublishedResult(method, accuracy, _FORTY_TRIALS, citation, _YU_2018, std)
+    return PublishedResult(method, accuracy, "10 folds, 4 times", citation, std)
 
 
 STRNN_SEVEN_CLASSES = _seven("STRNN", 95.4, _ZHANG_2019, STRNN_CLASS_RECALLS)
@@ -133,8 +129,5 @@ def published_for(data: str, classes: Sequence[str]) -> tuple[PublishedResult, .
     """
     if data not in ("CK+", "synthetic"):
         return ()
-    if set(classes) == set(EMOTIONS):
-        return SEVEN_CLASSES
-    if set(classes) == set(EMOTIONS) - {"contempt"}:
-        return SIX_CLASSES
-    return ()
+    tables = {frozenset(EMOTIONS): SEVEN_CLASSES, frozenset(SIX_EMOTIONS): SIX_CLASSES}
+    return tables.get(frozenset(classes), ())

@@ -92,8 +92,6 @@ def _row(
 ) -> dict[str, object]:
     experiment = cells[0].experiment
     intervals = subject_bootstrap(predictions, classes)
-    accuracy_low, accuracy_high = intervals["accuracy_interval"] or (None, None)
-    uar_low, uar_high = intervals["mean_class_recall_interval"] or (None, None)
     deviations = standard_deviations(predictions)
     row = {
         "method": experiment.name,
@@ -102,11 +100,9 @@ def _row(
         "seed": seed,
         "seeds": len(cells),
         "accuracy": accuracy(predictions),
-        "accuracy_low": accuracy_low,
-        "accuracy_high": accuracy_high,
+        **_bounds("accuracy", intervals["accuracy_interval"]),
         "uar": mean_class_recall(confusion_matrix(predictions, classes)),
-        "uar_low": uar_low,
-        "uar_high": uar_high,
+        **_bounds("uar", intervals["mean_class_recall_interval"]),
         "mean_over_folds": float(np.mean(fold_accuracies(predictions))),
         "std_over_folds": deviations.std_over_folds,
         "std_over_seeds": deviations.std_over_seeds,
@@ -117,15 +113,18 @@ def _row(
     }
     if experiment.name != REFERENCE:
         paired = paired_difference(reference, predictions)
-        low, high = paired.interval or (None, None)
         row |= {
             "difference": paired.accuracy,
-            "difference_low": low,
-            "difference_high": high,
+            **_bounds("difference", paired.interval),
             "mcnemar_p": paired.mcnemar_p,
             "permutation_p": paired.permutation_p,
         }
     return row
+
+
+def _bounds(name: str, interval: tuple[float, float] | None) -> dict[str, float | None]:
+    low, high = interval or (None, None)
+    return {f"{name}_low": low, f"{name}_high": high}
 
 
 def _seconds(cell: Cell) -> float:

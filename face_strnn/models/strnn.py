@@ -164,6 +164,12 @@ def initial_parameters(
     return parameters
 
 
+def _require_shape(maps: Tensor, first: str, others: tuple[int, ...]) -> None:
+    """Check all dimensions but the first, which the error calls ``first``."""
+    if tuple(maps.shape[1:]) != others:
+        raise BadInput(f"maps of shape {tuple(maps.shape)} where the network takes ({first}, {str(others)[1:]}")
+
+
 class _Parameters(nn.Module):
     """A layer's parameters, named as in the equations."""
 
@@ -212,18 +218,10 @@ class STRNN(nn.Module):
     ) -> None:
         super().__init__()
         self.scan = scan or Scan.of({"grid": grid})
+        spatial_sizes = (spatial_hidden, spatial_output, spatial_projection)
+        temporal_sizes = (temporal_hidden, length, temporal_projection)
         self.config = NetworkConfig(
-            input_size,
-            self.scan.shape,
-            spatial_hidden,
-            spatial_output,
-            spatial_projection,
-            temporal_hidden,
-            length,
-            temporal_projection,
-            n_classes,
-            activation,
-            variant,
+            input_size, self.scan.shape, *spatial_sizes, *temporal_sizes, n_classes, activation, variant
         )
         self.facts: dict[str, str] = {}
         self.spatial, self.temporal = _Parameters(), _Parameters()
@@ -248,9 +246,7 @@ class STRNN(nn.Module):
             BadInput: the maps have other sizes than the network.
         """
         config = self.config
-        expected = (config.length, *self.scan.shape, config.input_size)
-        if tuple(maps.shape[1:]) != expected:
-            raise BadInput(f"maps of shape {tuple(maps.shape)} where the network takes (batch, {str(expected)[1:]}")
+        _require_shape(maps, "batch", (config.length, *self.scan.shape, config.input_size))
         every_step = torch.eye(config.length, device=maps.device)
         return self._logits(MapBatch(maps.flatten(0, 1).flatten(1, -2), [every_step] * len(maps)))
 
@@ -267,12 +263,8 @@ class STRNN(nn.Module):
         Raises:
             BadInput: the maps have other sizes than the network.
         """
-        expected = (*self.scan.shape, self.config.input_size)
         for maps in sequences:
-            if tuple(maps.shape[1:]) != expected:
-                raise BadInput(
-                    f"maps of shape {tuple(maps.shape)} where the network takes (frames, {str(expected)[1:]}"
-                )
+            _require_shape(maps, "frames", (*self.scan.shape, self.config.input_size))
         return self._logits(MapBatch.of(sequences, self.config.length, how))
 
     def _logits(self, batch: MapBatch) -> Tensor:

@@ -34,13 +34,14 @@ class Attribution:
     Attributes:
         per_node: (frames, h, w) what each node of each real frame adds to the logit, summed over its channels; negative
             where it speaks against the class.
-        rise: the logit of the sequence minus that of its baseline. ``per_node`` sums to it, but for ``residue``.
-        residue: the residual of the finite number of points: the sum of ``per_node`` minus ``rise``.
+        logit_difference: the logit of the sequence minus that of its baseline. ``per_node`` sums to it, but for
+            ``residual``.
+        residual: the error of the finite number of points: the sum of ``per_node`` minus ``logit_difference``.
     """
 
     per_node: Tensor
-    rise: float
-    residue: float
+    logit_difference: float
+    residual: float
 
 
 def baseline_of(maps: Tensor, baseline: Baseline = "first-frame") -> Tensor:
@@ -87,8 +88,9 @@ def integrated_gradients(
     start = baseline_of(maps, baseline)
     points_at_once = max(1, FRAMES_AT_ONCE // len(maps))
 
-    def of_network(network: STRNN) -> Attribution:
-        shares, gap = IntegratedGradients(_logits_of(network, interpolation)).attribute(
+    maps_of_networks, residuals = [], []
+    for network in networks:
+        attributions, residual = IntegratedGradients(_logits_of(network, interpolation)).attribute(
             maps[None],
             start[None],
             target=target,
@@ -97,11 +99,10 @@ def integrated_gradients(
             internal_batch_size=points_at_once,
             return_convergence_delta=True,
         )
-        per_node = shares[0].double().sum(-1)
-        residue = float(gap)
-        return Attribution(per_node, float(per_node.sum()) - residue, residue)
-
-    return _mean([of_network(network) for network in networks])
+        maps_of_networks.append(attributions[0].double().sum(-1))
+        residuals.append(float(residual))
+    per_node, residual = torch.stack(maps_of_networks).mean(0), sum(residuals) / len(residuals)
+    return Attribution(per_node, float(per_node.sum()) - residual, residual)
 
 
 def gradient_times_change(
@@ -110,26 +111,23 @@ def gradient_times_change(
     target: int,
     interpolation: Interpolation = "linear",
     baseline: Baseline = "first-frame",
-) -> Attribution:
+) -> Tensor:
     """Attribute by the gradient at the sequence alone, times its difference from the baseline.
 
-    One point instead of a path: cheaper, but not complete; the more the network is curved, the larger the residue.
+    One point instead of a path: cheaper, but not complete; the more the network is curved, the larger the residual.
     Arguments are those of :func:`integrated_gradients`.
+
+    Returns:
+        (frames, h, w), as the ``per_node`` of an :class:`Attribution`.
     """
     maps = maps.float()
-    start = baseline_of(maps, baseline)
-
-    def of_network(network: STRNN) -> Attribution:
-        forward = _logits_of(network, interpolation)
+    change = maps - baseline_of(maps, baseline)
+    maps_of_networks = []
+    for network in networks:
         at = maps[None].clone().requires_grad_()
-        logit = forward(at)[0, target]
-        (gradient,) = torch.autograd.grad(logit, at)
-        per_node = (gradient[0] * (maps - start)).double().sum(-1)
-        with torch.no_grad():
-            rise = float(logit) - float(forward(start[None])[0, target])
-        return Attribution(per_node, rise, float(per_node.sum()) - rise)
-
-    return _mean([of_network(network) for network in networks])
+        (gradient,) = torch.autograd.grad(_logits_of(network, interpolation)(at)[0, target], at)
+        maps_of_networks.append((gradient[0] * change).double().sum(-1))
+    return torch.stack(maps_of_networks).mean(0)
 
 
 def _logits_of(network: STRNN, interpolation: Interpolation) -> Callable[[Tensor], Tensor]:
@@ -137,11 +135,3 @@ def _logits_of(network: STRNN, interpolation: Interpolation) -> Callable[[Tensor
         return network.logits_of_sequences(maps.unbind(0), interpolation)
 
     return logits
-
-
-def _mean(attributions: Sequence[Attribution]) -> Attribution:
-    return Attribution(
-        torch.stack([one.per_node for one in attributions]).mean(0),
-        sum(one.rise for one in attributions) / len(attributions),
-        sum(one.residue for one in attributions) / len(attributions),
-    )

@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from data_prep.faces.crops import MARGIN
 from face_strnn.drawing import BLUE, GREY, ORANGE, FigureSource, entitle
 from face_strnn.saliency.face_outline import draw_outline
-from face_strnn.saliency.projections import DIRECTIONS, WAYS, KeptSteps, Saliency
+from face_strnn.saliency.projections import DIRECTIONS, WAYS, KeptSteps, Saliency, sample_std
 
 _PIXELS = 280
 """Side of a smooth map: forty pixels for each of seven nodes."""
@@ -43,7 +43,7 @@ def draw_saliency(saliency: Saliency, source: FigureSource, margin: float = MARG
         source: for the title.
         margin: the crop's.
     """
-    n_networks, height, width = saliency.per_fold.shape
+    n_networks, height, width = saliency.per_network.shape
     figure = Figure(figsize=(9.6, 5.6), layout="constrained")
     face, nodes = figure.subplots(1, 2, width_ratios=(1.55, 1))
 
@@ -167,7 +167,7 @@ def draw_emotions(
     figure = Figure(figsize=(12, 4.6 * rows + 0.4), layout="constrained")
     figure.get_layout_engine().set(h_pad=0.12)  # inches, between the time under one face and the title of the next
     axes = figure.subplots(2 * rows, columns, height_ratios=[3.1, 1] * rows, squeeze=False)
-    means = {emotion: (course.mean(axis=0), _std(course)) for emotion, course in courses.items()}
+    means = {emotion: (course.mean(axis=0), sample_std(course)) for emotion, course in courses.items()}
     lowest = min(float((mean - std).min()) for mean, std in means.values())
     highest = max(float((mean + std).max()) for mean, std in means.values())
     for cell in range(len(maps), rows * columns):
@@ -314,10 +314,6 @@ def _draw_course(axes: Axes, mean: np.ndarray, std: np.ndarray) -> None:
         label.set_horizontalalignment(side)
     axes.tick_params(axis="y", labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _std(course: np.ndarray) -> np.ndarray:
-    return course.std(axis=0, ddof=1) if len(course) > 1 else np.zeros(course.shape[1])
 
 
 def _mark(axes: Axes, truth: np.ndarray) -> None:

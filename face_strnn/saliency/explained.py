@@ -23,24 +23,24 @@ class Explained:
     """One held-out sequence, attributed to the logit of its true emotion.
 
     Attributes:
-        sequence, subject, emotion, fold: which one.
-        rise, residue: see :class:`face_strnn.saliency.attribution.Attribution`; means over the fold's networks.
+        sequence, emotion, fold: which one.
+        logit_difference, residual: see :class:`face_strnn.saliency.attribution.Attribution`; means over the fold's
+            networks.
         per_node: (h, w) integrated gradients, summed over time.
-        sizes: (h, w) their absolute values, summed over time.
+        absolute: (h, w) their absolute values, summed over time.
         course: (:data:`PARTS`,) sum over each part of the sequence.
         gradient: (h, w) absolute gradient times change, summed over time.
-        untrained: (h, w) as ``sizes``, of the same networks before training.
+        untrained: (h, w) as ``absolute``, of the same networks before training.
         change: (h, w) absolute difference of the maps from the baseline's, summed over time and channels: no network.
     """
 
     sequence: str
-    subject: str
     emotion: str
     fold: int
-    rise: float
-    residue: float
+    logit_difference: float
+    residual: float
     per_node: np.ndarray
-    sizes: np.ndarray
+    absolute: np.ndarray
     course: np.ndarray
     gradient: np.ndarray
     untrained: np.ndarray
@@ -85,23 +85,22 @@ def explain(
         steps: see :func:`face_strnn.saliency.attribution.integrated_gradients`.
     """
     networks, maps = sequence.networks, sequence.maps.float()
-    target, how = held_out.classes.index(sequence.emotion), held_out.interpolation
+    target, how = held_out.classes.index(sequence.entry.emotion), held_out.interpolation
     attribution = integrated_gradients(networks, maps, target, how, baseline, steps)
     untrained = before_training.networks(sequence.fold, networks[0].config)
     # A map needs fewer steps than a complete sum.
     control = integrated_gradients(untrained, maps, target, how, baseline, max(1, steps // 4))
     gradient = gradient_times_change(networks, maps, target, how, baseline)
     return Explained(
-        sequence.name,
-        sequence.subject,
-        sequence.emotion,
+        sequence.entry.sequence,
+        sequence.entry.emotion,
         sequence.fold,
-        attribution.rise,
-        attribution.residue,
+        attribution.logit_difference,
+        attribution.residual,
         attribution.per_node.sum(0).numpy(),
         attribution.per_node.abs().sum(0).numpy(),
         by_parts(attribution.per_node),
-        gradient.per_node.abs().sum(0).numpy(),
+        gradient.abs().sum(0).numpy(),
         control.per_node.abs().sum(0).numpy(),
         (maps - baseline_of(maps, baseline)).abs().sum((0, 3)).numpy(),
     )

@@ -22,11 +22,12 @@ from face_strnn.saliency.localisation import localisation
 from face_strnn.saliency.projection_figures import crop_margin, write_projection_figures
 from face_strnn.saliency.projections import (
     DIRECTIONS,
+    TEMPORAL,
     WAYS,
     has_projection,
-    has_temporal_projection,
     kept_steps,
     projection_saliency,
+    sample_std,
     sparsity,
 )
 from face_strnn.saliency.saliency_file import SALIENCY_FILE
@@ -65,7 +66,7 @@ def explain_run(
         if progress:
             progress(name)
     by_emotion = {emotion: [one for one in explained if one.emotion == emotion] for emotion in held_out.classes}
-    by_emotion = {emotion: ones for emotion, ones in by_emotion.items() if ones}
+    by_emotion = {emotion: sequences for emotion, sequences in by_emotion.items() if sequences}
     truth = None
     if summary.data == "synthetic":
         truth = {emotion: emotion_cells(emotion, explained[0].per_node.shape, margin) for emotion in by_emotion}
@@ -78,7 +79,7 @@ def explain_run(
         "steps": steps,
         **_projections_as_json(checkpoints),
         "completeness": _completeness(explained),
-        "emotions": {emotion: _emotion_as_json(ones) for emotion, ones in by_emotion.items()},
+        "emotions": {emotion: _emotion_as_json(sequences) for emotion, sequences in by_emotion.items()},
         "truth": truth and {emotion: moved.astype(int).tolist() for emotion, moved in truth.items()},
         "localisation": truth and localisation(explained, checkpoints, truth),
         "sequences": [_sequence_as_json(one) for one in explained],
@@ -86,8 +87,8 @@ def explain_run(
     write_text_whole(run.folder / SALIENCY_FILE, json.dumps(_rounded(explanation)) + "\n")
     write_projection_figures(run)
     figure = draw_emotions(
-        {emotion: mean_map(ones, "per_node") for emotion, ones in by_emotion.items()},
-        {emotion: np.stack([one.course for one in ones]) for emotion, ones in by_emotion.items()},
+        {emotion: mean_map(sequences, "per_node") for emotion, sequences in by_emotion.items()},
+        {emotion: np.stack([one.course for one in sequences]) for emotion, sequences in by_emotion.items()},
         truth,
         BASELINES_IN_WORDS[baseline],
         FigureSource(summary.data, summary.selection),
@@ -101,23 +102,15 @@ def _projections_as_json(checkpoints: list[Path]) -> dict[str, Any]:
     found: dict[str, Any] = {"n_networks": len(checkpoints), "projection": None, "time_steps": None}
     if has_projection(checkpoints[0]):
         saliency = projection_saliency(checkpoints)
+        directions = zip(DIRECTIONS, saliency.per_direction.swapaxes(0, 1), strict=True)
         found["projection"] = {
-            "mean": saliency.mean.tolist(),
-            "std": saliency.std.tolist(),
-            "directions": {
-                name: {"mean": mean.tolist(), "std": std.tolist()}
-                for name, mean, std in zip(
-                    DIRECTIONS, saliency.per_direction.mean(axis=0), saliency.std_per_direction, strict=True
-                )
-            },
-            "networks": saliency.per_fold.tolist(),
+            **_mean_and_std(saliency.per_network),
+            "directions": {name: _mean_and_std(maps) for name, maps in directions},
+            "networks": saliency.per_network.tolist(),
         }
-    if has_temporal_projection(checkpoints[0]):
-        steps = kept_steps(checkpoints)
-        found["time_steps"] = {
-            way: {"mean": mean.tolist(), "std": std.tolist()}
-            for way, mean, std in zip(WAYS, steps.mean, steps.std, strict=True)
-        }
+    if has_projection(checkpoints[0], TEMPORAL):
+        steps = zip(WAYS, kept_steps(checkpoints).per_network.swapaxes(0, 1), strict=True)
+        found["time_steps"] = {way: _mean_and_std(weights) for way, weights in steps}
     found["sparsity"] = {
         name: {"mean": float(shares.mean()), "std": float(shares.std(ddof=1)) if len(shares) > 1 else None}
         for name, shares in sparsity(checkpoints).items()
@@ -125,31 +118,34 @@ def _projections_as_json(checkpoints: list[Path]) -> dict[str, Any]:
     return found
 
 
+def _mean_and_std(values: np.ndarray) -> dict[str, list]:
+    """Over the first dimension: networks, or sequences."""
+    return {"mean": values.mean(axis=0).tolist(), "std": sample_std(values).tolist()}
+
+
 def _completeness(explained: list[Explained]) -> dict[str, float]:
     """How far the attributions sum to the logits' differences."""
-    rises = np.array([one.rise for one in explained])
-    residues = np.array([one.residue for one in explained])
+    differences = np.abs([one.logit_difference for one in explained])
+    residuals = np.abs([one.residual for one in explained])
     return {
-        "mean_absolute_rise": float(np.abs(rises).mean()),
-        "mean_absolute_residue": float(np.abs(residues).mean()),
-        "largest_absolute_residue": float(np.abs(residues).max()),
+        "mean_absolute_logit_difference": float(differences.mean()),
+        "mean_absolute_residual": float(residuals.mean()),
+        "largest_absolute_residual": float(residuals.max()),
     }
 
 
 def _sequence_as_json(one: Explained) -> dict[str, Any]:
-    written = ("sequence", "emotion", "fold", "rise", "residue")
-    maps = {"places": one.per_node.tolist(), "course": one.course.tolist()}
+    written = ("sequence", "emotion", "fold", "logit_difference", "residual")
+    maps = {"per_node": one.per_node.tolist(), "course": one.course.tolist()}
     return {name: getattr(one, name) for name in written} | maps
 
 
-def _emotion_as_json(ones: list[Explained]) -> dict[str, Any]:
-    maps, courses = np.stack([one.per_node for one in ones]), np.stack([one.course for one in ones])
+def _emotion_as_json(sequences: list[Explained]) -> dict[str, Any]:
     return {
-        "n_sequences": len(ones),
-        "mean": maps.mean(axis=0).tolist(),
-        "std": (maps.std(axis=0, ddof=1) if len(ones) > 1 else np.zeros_like(maps[0])).tolist(),
-        "absolute": mean_map(ones, "sizes").tolist(),
-        "course": courses.mean(axis=0).tolist(),
+        "n_sequences": len(sequences),
+        **_mean_and_std(np.stack([one.per_node for one in sequences])),
+        "absolute": mean_map(sequences, "absolute").tolist(),
+        "course": mean_map(sequences, "course").tolist(),
     }
 
 

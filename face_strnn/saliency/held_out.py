@@ -16,15 +16,13 @@ class HeldOutSequence:
     """A test sequence with the networks of the fold that held its subject out.
 
     Attributes:
-        name, subject, emotion: from the data set.
+        entry: the store's, with its name, subject and emotion.
         fold: its fold, from 1.
         maps: (frames, h, w, C), as stored.
         networks: the fold's, one per seed.
     """
 
-    name: str
-    subject: str
-    emotion: str
+    entry: StoredSequence
     fold: int
     maps: Tensor = field(repr=False)
     networks: tuple[STRNN, ...] = field(repr=False)
@@ -83,12 +81,7 @@ class HeldOut:
                 f"see {folder / 'predictions.csv'}"
             )
         number, fold = self._number_of[name], self._fold_of[name]
-        entry = self.samples.entries[number]
-        return HeldOutSequence(name, entry.subject, entry.emotion, fold, self.samples[number], self._networks_of(fold))
-
-    def entry(self, name: str) -> StoredSequence:
-        """Return the store's entry of a test sequence."""
-        return self.samples.entries[self._number_of[name]]
+        return HeldOutSequence(self.samples.entries[number], fold, self.samples[number], self._networks_of(fold))
 
     def training_samples(self, fold: int) -> list[int]:
         """Numbers of the samples that a fold's networks were trained on."""

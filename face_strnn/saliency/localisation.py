@@ -59,12 +59,12 @@ def localisation(
         for direction, mean in zip(DIRECTIONS, projected.per_direction.mean(axis=0), strict=True):
             add(f"|G| from the {direction}", "network", dict.fromkeys(emotions, (mean,)))
     add("integrated gradients", "network", attributed("per_node"))
-    sizes = attributed("sizes")
-    add("integrated gradients, absolute", "network", sizes)
+    absolute = attributed("absolute")
+    add("integrated gradients, absolute", "network", absolute)
     add("gradient x change, absolute", "network", attributed("gradient"))
     if len(emotions) > 1:
         others = {
-            emotion: [one for other in emotions if other != emotion for one in sizes[other]] for emotion in emotions
+            emotion: [one for other in emotions if other != emotion for one in absolute[other]] for emotion in emotions
         }
         add("absolute, of the other emotions", "control", others)
     add("absolute, untrained networks", "control", attributed("untrained"))

@@ -7,7 +7,7 @@ from face_strnn.drawing import FigureSource, save_figures
 from face_strnn.evaluation.run import Run
 from face_strnn.evaluation.summary import Summary
 from face_strnn.saliency.drawings import draw_columns, draw_directions, draw_kept_steps
-from face_strnn.saliency.projections import has_projection, has_temporal_projection, kept_steps, projection_saliency
+from face_strnn.saliency.projections import TEMPORAL, has_projection, kept_steps, projection_saliency
 
 
 def write_projection_figures(run: Run) -> list[Path]:
@@ -30,7 +30,7 @@ def write_projection_figures(run: Run) -> list[Path]:
         saliency, margin = projection_saliency(checkpoints), crop_margin(summary)
         drawn["saliency-directions"] = draw_directions(saliency, source, margin)
         drawn["saliency-columns"] = draw_columns(saliency, source, margin)
-    if has_temporal_projection(checkpoints[0]):
+    if has_projection(checkpoints[0], TEMPORAL):
         drawn["saliency-steps"] = draw_kept_steps(kept_steps(checkpoints), source)
     return save_figures(
         run.folder / "figures", drawn, optional={"saliency-directions", "saliency-columns", "saliency-steps"}

@@ -8,8 +8,11 @@ sequence. For that see :mod:`face_strnn.saliency.attribution`.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from operator import index
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +30,8 @@ NEAR_ZERO = 0.01
 """Share of a matrix's largest entry below which an entry counts as switched off."""
 
 _REMEDY = "delete it and run `face-strnn cv` again with the same --out: it resumes"
-_SPATIAL, _TEMPORAL = "spatial.G", "temporal.G"
+SPATIAL, TEMPORAL = "spatial.G", "temporal.G"
+"""Names of the projections over space and over time in a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -51,24 +55,24 @@ class Saliency:
         return self.weights.mean(axis=2)
 
     @cached_property
-    def per_fold(self) -> np.ndarray:
+    def per_network(self) -> np.ndarray:
         """(networks, h, w): mean over columns and directions, the paper's map of each network."""
         return self.weights.mean(axis=(1, 2))
 
     @cached_property
     def mean(self) -> np.ndarray:
         """(h, w) mean over networks."""
-        return self.per_fold.mean(axis=0)
+        return self.per_network.mean(axis=0)
 
     @property
     def std(self) -> np.ndarray:
         """(h, w) standard deviation over networks (n - 1); zeros with one network."""
-        return _std(self.per_fold)
+        return sample_std(self.per_network)
 
     @property
     def std_per_direction(self) -> np.ndarray:
         """(D, h, w) standard deviation of :attr:`per_direction` over networks (n - 1); zeros with one network."""
-        return _std(self.per_direction)
+        return sample_std(self.per_direction)
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ class KeptSteps:
     @property
     def std(self) -> np.ndarray:
         """(2, L) standard deviation over networks (n - 1); zeros with one network."""
-        return _std(self.per_network)
+        return sample_std(self.per_network)
 
 
 def projection_saliency(checkpoints: list[Path]) -> Saliency:
@@ -128,7 +132,7 @@ def kept_steps(checkpoints: list[Path]) -> KeptSteps:
     """
     steps = []
     for path in _at_least_one(checkpoints):
-        weight = np.abs(_read(path, _TEMPORAL)[0]).mean(axis=2)  # (2, L)
+        weight = np.abs(_read(path, TEMPORAL)[0]).mean(axis=2)  # (2, L)
         total = weight.sum(axis=1, keepdims=True)
         steps.append(np.divide(weight, total, out=np.zeros_like(weight), where=total > 0))
         if steps[-1].shape != steps[0].shape:
@@ -154,34 +158,31 @@ def sparsity(checkpoints: list[Path]) -> dict[str, np.ndarray]:
     """
     shares: dict[str, list[float]] = {}
     for path in _at_least_one(checkpoints):
-        for tensor, names in ((_SPATIAL, DIRECTIONS), (_TEMPORAL, WAYS)):
-            if _has(path, tensor):
+        for tensor, names in ((SPATIAL, DIRECTIONS), (TEMPORAL, WAYS)):
+            if has_projection(path, tensor):
                 for name, matrix in zip(names, np.abs(_read(path, tensor)[0]), strict=True):
                     off = matrix < NEAR_ZERO * matrix.max() if matrix.any() else np.ones(matrix.shape, bool)
                     shares.setdefault(f"G {name}", []).append(float(off.mean()))
     return {name: np.array(values) for name, values in shares.items()}
 
 
-def has_projection(checkpoint: Path) -> bool:
-    """Whether a checkpoint's network projects over space; the ablation without a spatial layer does not.
+def has_projection(checkpoint: Path, name: str = SPATIAL) -> bool:
+    """Whether a checkpoint's network has a projection; the ablation without that layer does not.
+
+    Args:
+        checkpoint: a safetensors file.
+        name: :data:`SPATIAL` or :data:`TEMPORAL`.
 
     Raises:
         BadInput: the file cannot be read.
     """
-    return _has(checkpoint, _SPATIAL)
+    with _opened(checkpoint) as tensors:
+        return name in tensors.keys()  # noqa: SIM118 (a handle of safetensors is no mapping)
 
 
-def has_temporal_projection(checkpoint: Path) -> bool:
-    """Whether a checkpoint's network projects over time; the ablation without a temporal layer does not.
-
-    Raises:
-        BadInput: the file cannot be read.
-    """
-    return _has(checkpoint, _TEMPORAL)
-
-
-def _std(per_network: np.ndarray) -> np.ndarray:
-    return per_network.std(axis=0, ddof=1) if len(per_network) > 1 else np.zeros(per_network.shape[1:])
+def sample_std(values: np.ndarray) -> np.ndarray:
+    """Return the standard deviation (n - 1) over the first dimension; zeros where that has one element."""
+    return values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1:])
 
 
 def _at_least_one(checkpoints: list[Path]) -> list[Path]:
@@ -195,51 +196,44 @@ def _at_least_one(checkpoints: list[Path]) -> list[Path]:
 
 def _fold_weights(checkpoint: Path) -> np.ndarray:
     """Return one network's (D, Kp, h, w) weights, or 0 everywhere when the sparsity term emptied G."""
-    projection, grid = _read(checkpoint, _SPATIAL)
-    if not isinstance(grid, list | tuple) or len(grid) != 2:
-        raise BadInput(f"{checkpoint}: its metadata does not give the network's grid; {_REMEDY}")
-    height, width = grid
+    projection, header = _read(checkpoint, SPATIAL)
+    try:
+        height, width = map(index, json.loads(header["config"])["grid"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInput(f"{checkpoint}: its metadata does not give the network's grid; {_REMEDY}") from error
     if projection.shape[1] != height * width:
         raise BadInput(
-            f"{checkpoint}: {_SPATIAL} of shape {projection.shape} does not fit a grid of {height} x {width}; {_REMEDY}"
+            f"{checkpoint}: {SPATIAL} of shape {projection.shape} does not fit a grid of {height} x {width}; {_REMEDY}"
         )
     weights = np.abs(projection).transpose(0, 2, 1)  # (D, Kp, h * w)
     total = weights.mean(axis=(0, 1)).sum()
     return (weights / total if total else weights).reshape(*weights.shape[:2], height, width)
 
 
-def _has(checkpoint: Path, name: str) -> bool:
-    try:
-        with safe_open(checkpoint, framework="numpy") as tensors:
-            return name in tensors.keys()  # noqa: SIM118 (a handle of safetensors is no mapping)
-    except (OSError, SafetensorError) as error:
-        raise _unreadable(checkpoint, error) from error
-
-
-def _read(checkpoint: Path, name: str) -> tuple[np.ndarray, object]:
-    """Return a projection, float64 (D, rows, columns), and the grid that the header states, reading nothing else."""
-    try:
-        with safe_open(checkpoint, framework="numpy") as tensors:
-            if name not in tensors.keys():  # noqa: SIM118
-                layer = name.split(".")[0]
-                raise BadInput(
-                    f"{checkpoint}: has no {name}, so there is no saliency to draw; "
-                    f"use a run whose network has the {layer} recurrent layer"
-                )
-            metadata = tensors.metadata() or {}
-            projection = tensors.get_tensor(name).astype(np.float64)
-    except (OSError, SafetensorError) as error:
-        raise _unreadable(checkpoint, error) from error
+def _read(checkpoint: Path, name: str) -> tuple[np.ndarray, dict[str, str]]:
+    """Return a projection, float64 (D, rows, columns), and the file's header, reading nothing else."""
+    with _opened(checkpoint) as tensors:
+        if name not in tensors.keys():  # noqa: SIM118
+            layer = name.split(".")[0]
+            raise BadInput(
+                f"{checkpoint}: has no {name}, so there is no saliency to draw; "
+                f"use a run whose network has the {layer} recurrent layer"
+            )
+        header = tensors.metadata() or {}
+        projection = tensors.get_tensor(name).astype(np.float64)
     if projection.ndim != 3:
         raise BadInput(f"{checkpoint}: {name} has the shape {projection.shape}, not three dimensions; {_REMEDY}")
     if not np.isfinite(projection).all():
         raise BadInput(f"{checkpoint}: {name} is not finite: training diverged; lower the learning rate")
+    return projection, header
+
+
+@contextmanager
+def _opened(checkpoint: Path) -> Iterator[safe_open]:
     try:
-        return projection, json.loads(metadata.get("config", "{}")).get("grid")
-    except (AttributeError, ValueError) as error:
-        raise BadInput(f"{checkpoint}: its metadata does not give the network's grid; {_REMEDY}") from error
-
-
-def _unreadable(checkpoint: Path, error: Exception) -> BadInput:
-    reason = "does not exist" if isinstance(error, FileNotFoundError) else f"is not a whole safetensors file ({error})"
-    return BadInput(f"{checkpoint}: {reason}; {_REMEDY}")
+        with safe_open(checkpoint, framework="numpy") as tensors:
+            yield tensors
+    except FileNotFoundError as error:
+        raise BadInput(f"{checkpoint}: does not exist; {_REMEDY}") from error
+    except (OSError, SafetensorError) as error:
+        raise BadInput(f"{checkpoint}: is not a whole safetensors file ({error}); {_REMEDY}") from error

@@ -52,30 +52,29 @@ def explain_sequence(
     """
     held_out = HeldOut(run, store)
     sequence, summary = held_out.sequence(name), held_out.summary
-    faces = None
-    if faces_from is not None:
-        faces = _faces(faces_from, held_out.entry(name), crop_margin(summary), len(sequence.maps))
+    emotion, margin = sequence.entry.emotion, crop_margin(summary)
+    faces = None if faces_from is None else _faces(faces_from, sequence.entry, margin, len(sequence.maps))
     each = [probabilities(network, [sequence.maps], held_out.interpolation)[0] for network in sequence.networks]
     prediction = held_out.classes[int(np.mean(each, axis=0).argmax())]
     attributions = {
-        emotion: integrated_gradients(
+        name_of_class: integrated_gradients(
             sequence.networks, sequence.maps, number, held_out.interpolation, baseline, steps
         ).per_node.numpy()
-        for number, emotion in enumerate(held_out.classes)
+        for number, name_of_class in enumerate(held_out.classes)
     }
-    result = "recognised" if prediction == sequence.emotion else f"predicted as {prediction}"
-    title = f"{name}: {sequence.emotion}, {result} by fold {sequence.fold}, whose networks never saw its subject"
+    result = "recognised" if prediction == emotion else f"predicted as {prediction}"
+    title = f"{name}: {emotion}, {result} by fold {sequence.fold}, whose networks never saw its subject"
     if faces is not None:
         synthetic = summary.data == "synthetic"
         title += "\nshows a synthetic face" if synthetic else "\nSHOWS THE SUBJECT'S FACE: not to be passed on"
     figure = draw_sequence(
         title,
-        attributions[sequence.emotion],
-        {emotion: per_node.sum((1, 2)) for emotion, per_node in attributions.items()},
-        sequence.emotion,
+        attributions[emotion],
+        {name_of_class: per_node.sum((1, 2)) for name_of_class, per_node in attributions.items()},
+        emotion,
         faces,
         FigureSource(summary.data, summary.selection),
-        crop_margin(summary),
+        margin,
     )
     folder, file = (run.folder / "figures", f"sequence-{name}") if faces is None else (run.folder / FACES_FOLDER, name)
     folder.mkdir(exist_ok=True)

@@ -6,25 +6,11 @@ import pytest
 from facenet_pytorch import MTCNN
 from skimage.data import astronaut
 
-from data_prep.datasets.ckplus import read_ckplus
 from data_prep.errors import BadInput
 from data_prep.faces.crops import SquareCrop, crops_of, extract_crop, sequence_crop
 from data_prep.faces.detection import Face
-from data_prep.faces.tracking import FaceFollower, FaceTrack
+from data_prep.faces.tracking import FaceTrack
 from data_prep.faces.variants import ROTATION_BORDER
-from data_prep.media.images import read_image
-
-
-@pytest.fixture(scope="module")
-def frames(synthetic):
-    """A drawn sequence of five frames."""
-    sequence = next(one for one in read_ckplus(synthetic).sequences if len(one.frames) == 5)
-    return [read_image(path) for path in sequence.frames]
-
-
-@pytest.fixture(scope="module")
-def follower():
-    return FaceFollower()
 
 
 def noise(height, width, seed=0):
@@ -38,7 +24,6 @@ def face(box, eyes=((0, 0), (1, 0))):
 def test_the_crop_is_the_median_box_and_a_margin():
     boxes = [
         np.array([100.0, 50.0, 200.0, 170.0]),
-        None,
         np.array([104.0, 52.0, 206.0, 168.0]),
         np.array([300.0, 10.0, 500.0, 400.0]),  # a wrong detection moves a median little
     ]
@@ -46,10 +31,9 @@ def test_the_crop_is_the_median_box_and_a_margin():
     assert sequence_crop(boxes, margin=0.2) == SquareCrop(155.0, 110.0, pytest.approx(144.0))
     assert sequence_crop(boxes, margin=0.0) == SquareCrop(155.0, 110.0, 120.0)
     assert sequence_crop(boxes[:1], margin=0.5) == SquareCrop(150.0, 110.0, 180.0)
-    assert sequence_crop([None, None]) is None
 
 
-def test_a_cut_of_equal_size_is_a_slice():
+def test_a_crop_of_equal_size_is_a_slice():
     frame = noise(90, 120)
     assert np.array_equal(extract_crop(frame, SquareCrop(60, 40, 32), 32), frame[24:56, 44:76])
     assert np.array_equal(extract_crop(frame, SquareCrop(16, 16, 32), 32), frame[:32, :32])
@@ -71,7 +55,7 @@ def test_shrinking_averages_areas():
 
 
 @pytest.mark.parametrize("pixels", [31, 32, 112, 224])
-def test_room_widens_the_cut_around_the_same_middle(pixels):
+def test_a_rotation_border_widens_the_crop_around_the_same_middle(pixels):
     frame = noise(600, 700)
     crop = SquareCrop(350, 300, pixels) if pixels % 2 == 0 else SquareCrop(350.5, 300.5, pixels)
     wide = extract_crop(frame, crop, pixels, ROTATION_BORDER)
@@ -80,15 +64,15 @@ def test_room_widens_the_cut_around_the_same_middle(pixels):
     assert np.array_equal(wide[extra : extra + pixels, extra : extra + pixels], extract_crop(frame, crop, pixels))
 
 
-def test_one_crop_serves_a_whole_sequence(frames, follower):
-    track = follower.track(frames)
+def test_one_crop_serves_a_whole_sequence(drawn, follower):
+    track = follower.track(drawn)
     crop = sequence_crop([face.box for face in track.faces], 0.2)
     assert crops_of(track) == [crop] * 5
 
 
 @pytest.mark.parametrize("kind", ["per-sequence", "per-frame", "eyes"])
-def test_the_margin_makes_the_face_smaller(kind, frames, follower):
-    track = follower.track(frames)
+def test_the_margin_makes_the_face_smaller(kind, drawn, follower):
+    track = follower.track(drawn)
     for narrow, wide in zip(crops_of(track, kind, 0.2), crops_of(track, kind, 0.5), strict=True):
         assert wide.side == pytest.approx(1.25 * narrow.side) and wide.tilt == narrow.tilt
 

@@ -17,13 +17,6 @@ from data_prep.media.images import read_image
 
 
 @pytest.fixture(scope="module")
-def drawn(synthetic):
-    """A drawn sequence of five frames."""
-    sequence = next(one for one in read_ckplus(synthetic).sequences if len(one.frames) == 5)
-    return [read_image(path) for path in sequence.frames]
-
-
-@pytest.fixture(scope="module")
 def detector():
     return FaceDetector()
 
@@ -77,7 +70,7 @@ def test_a_photographed_face_is_where_plain_mtcnn_finds_it(detector, plain):
 
 
 @pytest.mark.parametrize("every", [1, 2, 4, 7])
-def test_searching_some_frames_and_checking_the_others_finds_every_face(every, detector, plain):
+def test_searching_some_frames_and_refining_the_others_finds_every_face(every, detector, plain):
     frames = walk(23)
     found = list(search(frames, detector, every))
     assert [len(faces) for faces in found] == [1] * 23
@@ -86,14 +79,14 @@ def test_searching_some_frames_and_checking_the_others_finds_every_face(every, d
         assert_same_face(face, frame, plain)
 
 
-def test_the_drawn_faces_are_found_by_checks_too(drawn, detector, plain):
+def test_the_drawn_faces_are_found_by_refinement_too(drawn, detector, plain):
     found = list(search(drawn, detector))
     assert [faces[0].how for faces in found] == ["detected", "refined", "refined", "refined", "detected"]
     for frame, faces in zip(drawn, found, strict=True):
         assert_same_face(faces[0], frame, plain)
 
 
-def test_where_a_check_fails_the_whole_frame_is_searched(detector, plain):
+def test_where_a_refinement_fails_the_whole_frame_is_searched(detector, plain):
     # Between the searched frames 0 and 4 the face jumps by 200 pixels: far from any place between.
     start, jumped = walk(2, 200)
     frames = [start, start, jumped, jumped, jumped]
@@ -136,12 +129,12 @@ def test_a_face_too_small_for_the_quick_search_is_found_by_the_thorough_one(draw
         assert 300 < x < 300 + small.shape[1] and 500 < y < 500 + small.shape[0]
 
 
-def test_faces_that_a_check_expects_elsewhere_are_not_taken_for_them(detector):
+def test_faces_that_are_expected_elsewhere_are_not_taken_for_them(detector):
     (photograph,) = walk(1)
     ((face,),) = detector.detect([photograph])
     beside = Face(face.box + np.array([80, 0, 80, 0]), 1.0, face.landmarks, "detected")
     near = Face(face.box + np.array([8, -5, 8, -5]), 1.0, face.landmarks, "detected")
-    ((found, none),) = detector.check([photograph], [[near, beside]])
+    ((found, none),) = detector.refine([photograph], [[near, beside]])
     assert none is None and iou(found.box, face.box) > 0.8 and found.how == "refined"
 
 

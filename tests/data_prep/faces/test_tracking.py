@@ -11,14 +11,9 @@ from skimage.data import astronaut
 
 from data_prep.datasets.ckplus import read_ckplus
 from data_prep.faces.detection import Face
-from data_prep.faces.tracking import FaceFollower, FaceTrack, follow, track
+from data_prep.faces.tracking import FaceTrack, follow, track
 from data_prep.media.frames import frames_at
 from data_prep.media.images import read_image
-
-
-@pytest.fixture(scope="module")
-def follower():
-    return FaceFollower()
 
 
 def face(x, side=100.0):

@@ -16,10 +16,10 @@ from data_prep.synthetic import dataset
 from data_prep.synthetic.action_units import ACTION_UNITS, DISPLACEMENTS, MIRROR, activation, saturate
 from data_prep.synthetic.dataset import sequence_files, write_synthetic
 from data_prep.synthetic.expressions import PROTOTYPES, sample_expression
-from data_prep.synthetic.face import HEIGHT, WIDTH, draw_face, moved_landmarks
+from data_prep.synthetic.face import HEIGHT, WIDTH, draw_face
 from data_prep.synthetic.identity import sample_identity
 from data_prep.synthetic.sequences import sample_sequence
-from data_prep.synthetic.shape import TEMPLATE, View, expressed
+from data_prep.synthetic.shape import TEMPLATE, View, expressed, moved_landmarks
 
 
 def contents(root: Path) -> dict[str, bytes]:

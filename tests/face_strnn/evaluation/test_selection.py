@@ -1,13 +1,14 @@
 """Which epoch counts, several seeds, and the precision of the arithmetic: on random maps and a tiny network."""
 
 import io
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import variants_store
 from rich.console import Console
 from runs import cross_validated
 
@@ -25,16 +26,7 @@ from face_strnn.training.gpu_memory import bytes_of_network, networks_that_fit
 from face_strnn.training.samples import Samples
 
 SUBJECTS = 8
-NETWORK = NetworkConfig(
-    input_size=4,
-    grid=(2, 2),
-    spatial_hidden=4,
-    spatial_output=3,
-    spatial_projection=2,
-    temporal_hidden=5,
-    length=5,
-    n_classes=7,
-)
+NETWORK = replace(variants_store.NETWORK, length=5)
 CONFIG = Config(NETWORK, TrainingConfig(epochs=6, batch_size=6, learning_rate=0.02))
 
 

@@ -66,8 +66,8 @@ def first_fold(samples):
 
 def small_network(kind, samples, config=CONFIG, seed=0):
     size = {LSTMClassifier: ("hidden", (3, 5)), CNNClassifier: ("kernel", (1, 3))}[kind]
-    settings = [{size[0]: value, "learning_rate": 0.02} for value in size[1]]
-    return pooled_network(kind, samples, config, seed, settings=settings)
+    settings = tuple({size[0]: value, "learning_rate": 0.02} for value in size[1])
+    return pooled_network(type(kind.__name__, (kind,), {"settings": settings}), samples, config, seed)
 
 
 BASELINES = {

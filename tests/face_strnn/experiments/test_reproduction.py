@@ -75,7 +75,7 @@ def options(store, out, *more):
 def done(store, tmp_path_factory):
     """All experiments with two seeds, through the program."""
     out = tmp_path_factory.mktemp("reproduction") / "paper"
-    assert main(options(store, out, "--seeds", "2", "--spread")) == 0
+    assert main(options(store, out, "--seeds", "2", "--with-std")) == 0
     return out
 
 
@@ -298,7 +298,7 @@ def test_the_page_is_one_file_that_says_what_it_shows(done):
     page = (done / "report.html").read_text(encoding="utf-8")
     assert "Synthetic data" in page and "data:image/png;base64," in page
     assert "://" not in re.sub(r"data:image/png;base64,[^\"]+", "", page)
-    assert "face-strnn reproduce --features" in page and "--seeds 2 --spread" in page
+    assert "face-strnn reproduce --features" in page and "--seeds 2 --with-std" in page
     assert page.count("14 of 14 checks passed") == 6 * 2 and "tested on the sequences and folds of strnn" in page
     assert "85.9" in page and "SEED (EEG)" in page and "std over seeds" in page
     assert all((done / "figures" / f"accuracy.{ending}").is_file() for ending in ("png", "pdf", "svg"))
@@ -325,7 +325,7 @@ def test_what_the_features_or_the_options_do_not_allow_is_refused_before_anythin
     for features, more, complaint in (
         (original_numbers, ["--only", "no-rotation"], "hold no rotated copies"),
         (store, ["--only", "gru"], "no experiment of that name; there are strnn, srnn"),
-        (store, ["--spread"], "--seeds 1 has no standard deviation"),
+        (store, ["--with-std"], "--seeds 1 has no standard deviation"),
         (store, ["--seeds", "0"], "at least once"),
         (store, ["--folds", "9"], "fewer than 9 folds"),
     ):

@@ -45,9 +45,10 @@ def test_attributions_sum_to_the_difference_of_the_logits(baseline, activation):
         difference = (network.logits_of_sequences([maps]) - network.logits_of_sequences([start]))[0]
     for target in range(3):
         attribution = integrated_gradients([network], maps, target, baseline=baseline, steps=300)
-        assert attribution.rise == pytest.approx(float(difference[target]), abs=1e-5)
+        assert attribution.logit_difference == pytest.approx(float(difference[target]), abs=1e-5)
         assert float(attribution.per_node.sum()) == pytest.approx(float(difference[target]), abs=5e-3)
-        assert attribution.residue == pytest.approx(float(attribution.per_node.sum()) - attribution.rise, abs=1e-6)
+        residual = float(attribution.per_node.sum()) - attribution.logit_difference
+        assert attribution.residual == pytest.approx(residual, abs=1e-6)
 
 
 def test_only_the_node_that_the_network_reads_gets_credit():
@@ -94,9 +95,9 @@ def test_where_no_unit_switches_gradient_times_change_and_integrated_gradients_a
         network.temporal.b.fill_(1e6)
         network.temporal.W.zero_()
     network, maps = network.double(), random_maps()
-    exact = gradient_times_change([network], maps, 2)
-    assert exact.residue == pytest.approx(0, abs=1e-4 * abs(exact.rise))
-    np.testing.assert_allclose(integrated_gradients([network], maps, 2, steps=3).per_node, exact.per_node, rtol=1e-3)
+    exact, complete = gradient_times_change([network], maps, 2), integrated_gradients([network], maps, 2, steps=3)
+    assert float(exact.sum()) == pytest.approx(complete.logit_difference, rel=1e-4)
+    np.testing.assert_allclose(complete.per_node, exact, rtol=1e-3)
 
 
 def test_several_networks_are_averaged():

@@ -59,7 +59,7 @@ def test_each_test_sequence_goes_to_the_networks_that_never_saw_its_subject(run,
     for name in held_out.sequences:
         sequence = held_out.sequence(name)
         train_mask = roles[(roles["fold"] == sequence.fold) & (roles["role"] == "train")]
-        assert sequence.subject not in set(train_mask["subject"])
+        assert sequence.entry.subject not in set(train_mask["subject"])
         with torch.no_grad():
             probabilities = sequence.networks[0].logits_of_sequences([sequence.maps])[0].double().softmax(0)
         expected = predictions.loc[name, [f"p_{emotion}" for emotion in held_out.classes]].to_numpy(float)
@@ -100,13 +100,13 @@ def test_the_command_writes_maps_attributions_truth_and_scores(explained):
     for emotion, of_emotion in found["emotions"].items():
         ones = [row for row in found["sequences"] if row["emotion"] == emotion]
         assert of_emotion["n_sequences"] == len(ones) == (predictions["truth"] == emotion).sum()
-        np.testing.assert_allclose(of_emotion["mean"], np.mean([row["places"] for row in ones], axis=0), atol=1e-5)
+        np.testing.assert_allclose(of_emotion["mean"], np.mean([row["per_node"] for row in ones], axis=0), atol=1e-5)
 
 
 def test_attributions_in_the_file_sum_to_the_difference_of_each_sequences_own_logit(explained):
     for row in json.loads((explained / "saliency.json").read_text())["sequences"]:
-        assert np.sum(row["places"]) == pytest.approx(row["rise"] + row["residue"], abs=1e-4)
-        assert np.sum(row["course"]) == pytest.approx(np.sum(row["places"]), abs=1e-4)
+        assert np.sum(row["per_node"]) == pytest.approx(row["logit_difference"] + row["residual"], abs=1e-4)
+        assert np.sum(row["course"]) == pytest.approx(np.sum(row["per_node"]), abs=1e-4)
 
 
 def test_scores_name_every_kind_of_map_and_its_controls(explained):

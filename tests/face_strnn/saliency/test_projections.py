@@ -44,11 +44,11 @@ def test_folds_count_alike_however_large_their_weights(tmp_path):
         for n, projection in enumerate((first, second), start=1)
     ]
     saliency = projection_saliency(paths)
-    assert saliency.per_fold.shape == (2, 7, 7)
+    assert saliency.per_network.shape == (2, 7, 7)
     assert saliency.mean[0, 0] == pytest.approx(0.5)
     assert saliency.mean[6, 6] == pytest.approx(0.5)
     assert saliency.std[0, 0] == pytest.approx(np.sqrt(0.5))
-    np.testing.assert_allclose(saliency.per_fold.sum(axis=(1, 2)), 1)
+    np.testing.assert_allclose(saliency.per_network.sum(axis=(1, 2)), 1)
 
 
 def test_a_projection_emptied_by_sparsity_is_dark_everywhere_and_can_be_drawn(tmp_path):
