@@ -135,6 +135,11 @@ def reason_unavailable(hidden: int) -> str | None:
     return None
 
 
+def kernel_build(hidden: int) -> str:
+    """Return the name of the kernel's build: another source, compiler or processor gives another one."""
+    return _compiled(hidden).stem
+
+
 def _compiler() -> str | None:
     return shutil.which("g++") or shutil.which("clang++")
 
