@@ -9,7 +9,7 @@ from data_prep.store.store import FeatureStore, StoredSequence
 
 
 def write_ckplus_store(folder, sequences=None):
-    """Write two random frames of 1 x 2 nodes and three channels for each (name, subject, emotion), by default all 327."""
+    """Write two random frames of 1 x 2 nodes and 3 channels for each (name, subject, emotion), by default all 327."""
     rng = np.random.default_rng(0)
     recipe = {"data": "CK+", "nodes": {"grid": [1, 2]}, "classes": list(EMOTIONS)}
     store = FeatureStore.create(folder, "ckplus", recipe)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from planted import (
     CONFIG,
-    FOLDS,
     DECLARED,
+    FOLDS,
     NEED_FEATURES,
     count_again,
     edit_json,

@@ -18,11 +18,13 @@ from planted import (
     options_of,
     relabel,
 )
+from runs import cross_validated
 from safetensors import safe_open
 
 from data_prep.datasets.ckplus_list import ckplus_sequences
 from face_strnn.audit.audit import audit_run, write_audit
 from face_strnn.cli.program import main
+from face_strnn.config import Config, TrainingConfig
 from face_strnn.evaluation.run import Run
 from face_strnn.training.step import StackStep
 
@@ -70,38 +72,43 @@ def published():
 
 
 @pytest.fixture
-def run_over(tmp_path, audited, capsys):
-    """Runner of ``cv`` and ``audit`` over a store named CK+: what ``cv`` says, and the audit's status and checks."""
+def audit_of(tmp_path, audited):
+    """Runner of a cross-validation over a store named CK+ and of its audit: status and checks."""
 
-    def run(sequences):
+    def audit(sequences):
         store, out = write_ckplus_store(tmp_path / "features", sequences), tmp_path / "run"
-        status = main(["cv", "--features", str(store.folder), "--out", str(out), *SMALL])
-        said = capsys.readouterr()
-        return (status, said.out + said.err), audited(out)
+        network = replace(CONFIG.network, grid=(1, 2), input_size=3)
+        settings = Config(network, TrainingConfig(epochs=1, batch_size=64))
+        cross_validated(store, out, settings, folds=2)
+        return audited(out)
 
-    return run
-
-
-def test_one_person_under_several_subject_ids_is_found(published, run_over):
-    (status, said), (audit_status, checks) = run_over([(name, name, emotion) for name, _, emotion in published])
-    assert status == audit_status == 2 and failing(checks) == {"published list"}
-    assert "0 of 327 published sequences" in said and "327 under another subject than published" in said
-    assert "327 under another subject than published: S005_001, " in checks["published list"]["findings"][0]
+    return audit
 
 
-def test_labels_changed_before_the_run_are_found(published, run_over):
+def test_one_person_under_several_subject_ids_is_found(published, tmp_path, audited, capsys):
+    store = write_ckplus_store(tmp_path / "features", [(name, name, emotion) for name, _, emotion in published])
+    assert main(["cv", "--features", str(store.folder), "--out", str(tmp_path / "run"), *SMALL]) == 2
+    said = capsys.readouterr()
+    assert "0 of 327 published sequences\n327 under another subject than published: S005_001, " in said.out
+    assert "failed: published list" in said.err
+    page = " ".join((tmp_path / "run" / "report.html").read_text().split())
+    assert "<strong>Not CK+ as published:</strong> 327 under another subject than published: S005_001, " in page
+    status, checks = audited(tmp_path / "run")
+    assert status == 2 and failing(checks) == {"published list"}
+
+
+def test_labels_changed_before_the_run_are_found(published, audit_of):
     changed = [(name, subject, "anger" if emotion == "contempt" else emotion) for name, subject, emotion in published]
-    (status, said), (audit_status, checks) = run_over(changed)
-    assert status == audit_status == 2 and failing(checks) == {"published list"}
-    assert "309 of 327 published sequences" in said
+    status, checks = audit_of(changed)
+    assert status == 2 and failing(checks) == {"published list"}
     assert "18 with another emotion than published: " in checks["published list"]["findings"][0]
+    assert checks["published list"]["remarks"] == ["309 of 327 published sequences"]
 
 
-def test_sequences_dropped_before_the_run_are_found(published, run_over):
-    (status, said), (audit_status, checks) = run_over(published[:-3])
-    assert status == audit_status == 2 and failing(checks) == {"published list"}
+def test_sequences_dropped_before_the_run_are_found(published, audit_of):
+    status, checks = audit_of(published[:-3])
+    assert status == 2 and failing(checks) == {"published list"}
     names = ", ".join(name for name, _, _ in published[-3:])
-    assert "324 of 327 published sequences" in said and f"3 missing: {names}" in " ".join(said.split())
     assert checks["published list"]["findings"] == [f"3 of the published sequences missing: {names} (folds.csv)"]
 
 

@@ -16,7 +16,6 @@ from planted import (
     failed,
     findings,
     kept_epoch,
-    outcomes,
     relabel,
 )
 from runs import cross_validated, plan_of

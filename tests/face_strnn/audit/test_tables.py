@@ -15,6 +15,7 @@ from planted import (
     failed,
     findings,
     make_right,
+    outcomes,
 )
 
 from data_prep.datasets.emotions import EMOTIONS

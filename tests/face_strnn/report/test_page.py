@@ -197,7 +197,7 @@ def test_the_page_says_what_the_audit_could_not_find_in_order(run):
     page = (run / "report.html").read_text()
     heading = re.search(r"<h2>(Audit: [^<]*)</h2>", page)[1]
     assert "failed: files" in heading, "the checkpoints of this run are none"
-    assert "config.yaml: data, features, folds, network, protocol" in page
+    assert "config.yaml: classes, data, ensemble, features, folds, " in page
     assert "No subject is on both sides of a fold." in page
 
 
