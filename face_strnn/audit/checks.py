@@ -1,12 +1,14 @@
 """What an audit checks.
 
-Each check is a function that yields what it finds wrong, one line each. If what it needs is missing, it raises
-:class:`face_strnn.audit.run_files.NotCheckable`: that is neither passed nor failed.
+Each check is a function that yields what it finds wrong, one line each, and remarks
+(:class:`face_strnn.audit.findings.Remark`). It may end in one of the exceptions of :mod:`face_strnn.audit.run_files`:
+:class:`NotCheckable`, :class:`Declared`, :class:`NotApplicable`.
 """
 
 from collections.abc import Callable, Iterator
 
 from face_strnn.audit import network_checks, store_checks, table_checks
+from face_strnn.audit.published_list import published_list
 from face_strnn.audit.run_files import RunFiles
 
 CHECKS: tuple[tuple[str, str, Callable[[RunFiles], Iterator[str]]], ...] = (
@@ -16,7 +18,16 @@ CHECKS: tuple[tuple[str, str, Callable[[RunFiles], Iterator[str]]], ...] = (
         "config.yaml, summary.json and the checkpoints name the same settings.",
         network_checks.settings,
     ),
-    ("classes", "All name the same classes in the same order.", table_checks.classes),
+    (
+        "classes",
+        "All name the same classes in the same order, and the summary warns of each that a fold was not trained on.",
+        table_checks.classes,
+    ),
+    (
+        "published list",
+        "Sequences, subjects and labels are those of the published list of CK+.",
+        published_list,
+    ),
     ("subjects", "No subject is on both sides of a fold.", table_checks.subjects),
     ("folds", "folds.csv is the protocol's own split, made anew.", table_checks.folds),
     (
@@ -45,7 +56,7 @@ CHECKS: tuple[tuple[str, str, Callable[[RunFiles], Iterator[str]]], ...] = (
     ("baselines", "The baselines have the figures of summary.json under the same folds.", store_checks.baselines),
     (
         "recomputed",
-        "The checkpoints give the predictions, and the validation accuracy of a chosen epoch.",
+        "The checkpoints give the predictions, accuracies in training, and a chosen epoch's validation accuracy.",
         store_checks.recomputed,
     ),
 )

@@ -8,6 +8,10 @@ from typing import Any
 LONGEST_LIST = 6
 
 
+class Remark(str):
+    """What a check has to say that is not wrong; stands among what is wrong."""
+
+
 def equal(found: Any, wanted: Any) -> bool:  # noqa: ANN401
     """Whether two values of a summary are the same, numbers but for the rounding of other versions of the libraries."""
     if isinstance(wanted, dict):
@@ -24,6 +28,14 @@ def short(value: Any) -> str:  # noqa: ANN401
     """Write a value as in a file, shortened to fit a line."""
     text = json.dumps(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """List whole numbers: ``"1 to 4, 7"``."""
+    ordered = sorted(set(numbers))
+    starts = [number for number in ordered if number - 1 not in ordered]
+    ends = [number for number in ordered if number + 1 not in ordered]
+    return ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in zip(starts, ends, strict=True))
 
 
 def some(names: Iterable[str]) -> str:

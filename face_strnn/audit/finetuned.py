@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
 
-from data_prep.errors import BadInput
 from data_prep.faces.variants import ORIGINAL
-from face_strnn.audit.run_files import NotCheckable, RunFiles
+from face_strnn.audit.run_files import RunFiles
 from face_strnn.evaluation.checkpoints import FOLDER, TrainedNetwork, backbone_file
 from face_strnn.evaluation.run import FROZEN
 from face_strnn.evaluation.significance import beside_frozen
@@ -18,13 +17,10 @@ def figures_beside_frozen(files: RunFiles) -> dict[str, Any]:
     """Return the figures of the frozen networks that the summary should have.
 
     Raises:
-        NotCheckable: the frozen run is not there.
+        BadInput: the frozen run is not there.
     """
     frozen = files.run.frozen()
-    try:
-        return beside_frozen(frozen.summary.classes, frozen.members, files.predictions)
-    except BadInput as error:
-        raise NotCheckable(f"the frozen networks' run: {error}") from error
+    return beside_frozen(frozen.summary.classes, frozen.members, files.predictions)
 
 
 def read_in_finetuning(files: RunFiles, network: TrainedNetwork) -> Iterator[str]:
@@ -37,5 +33,7 @@ def read_in_finetuning(files: RunFiles, network: TrainedNetwork) -> Iterator[str
     if facts.get("read_sha256") != names_sha256((name, ORIGINAL) for name in sequences):
         yield f"{backbone.name}: other crops were read than those of its fold's training subjects"
     start = files.run.folder / FROZEN / FOLDER / network.name
-    if start.is_file() and facts.get("start_sha256") != sha256(start.read_bytes()).hexdigest():
+    if not start.is_file():
+        yield f"{FROZEN}/{FOLDER}/{start.name} is missing, the network from which {backbone.name} was fine-tuned"
+    elif facts.get("start_sha256") != sha256(start.read_bytes()).hexdigest():
         yield f"{backbone.name}: was fine-tuned from another network than {FROZEN}/{FOLDER}/{start.name}"

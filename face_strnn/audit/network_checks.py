@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from face_strnn.audit.finetuned import read_in_finetuning
-from face_strnn.audit.run_files import RunFiles
+from face_strnn.audit.repetition import repeated
+from face_strnn.audit.run_files import Declared, RunFiles
 from face_strnn.evaluation.predictions import tested_words
 from face_strnn.evaluation.protocols import NOT_COMPARABLE
 from face_strnn.training.samples import names_sha256
@@ -56,7 +57,11 @@ def _variants_tested(files: RunFiles) -> int:
 
 
 def trained_on(files: RunFiles) -> Iterator[str]:
-    """Yield which networks were trained on other samples than their fold's."""
+    """Yield which networks were trained on other samples than their fold's, by their headers and by training again.
+
+    Raises:
+        Declared: no fold is to be trained again, which alone shows it.
+    """
     for network in files.networks:
         facts = network.model.facts
         if (int(facts["fold"]), int(facts["seed"])) != (network.fold, network.seed):
@@ -65,6 +70,9 @@ def trained_on(files: RunFiles) -> Iterator[str]:
             yield f"{network.name}: its network was trained on other samples than the protocol gives to its fold"
         if files.settings.is_finetuned:
             yield from read_in_finetuning(files, network)
+    if not files.repetition.folds:
+        raise Declared("the checkpoints' headers say so; to show it, --repeat-fold trains a fold again")
+    yield from repeated(files)
 
 
 def selection(files: RunFiles) -> Iterator[str]:

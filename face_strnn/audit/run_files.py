@@ -1,16 +1,20 @@
 """What an audit reads: a run, the features that it was made from where they are at hand, and the folds split anew."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 
 from data_prep.errors import BadInput
-from data_prep.faces.variants import Variant
+from data_prep.faces.variants import ORIGINAL, Variant
 from data_prep.store.store import FeatureStore
 from face_strnn.evaluation.checkpoints import TrainedNetwork, load_networks
-from face_strnn.evaluation.folds import FOLD_COLUMNS
+from face_strnn.evaluation.crossval import learner_of
+from face_strnn.evaluation.folds import FOLD_COLUMNS, Fold
+from face_strnn.evaluation.learners.learner import Learner, Progress
 from face_strnn.evaluation.predictions import MEMBERS_FILE, PREDICTIONS_FILE
 from face_strnn.evaluation.protocols import splitter
 from face_strnn.evaluation.run import Run
@@ -22,24 +26,58 @@ Part = TypeVar("Part")
 
 
 class NotCheckable(Exception):
-    """Something cannot be checked because what it takes is not there; the message says what."""
+    """A check takes what the user did not hand over, features or weights; the message says what.
+
+    What a run must have and lacks is another matter: the check that needs it fails.
+    """
+
+
+class Declared(Exception):
+    """The files say what the check is about, and nothing at hand can derive it; the message says who says it."""
+
+
+class NotApplicable(Exception):
+    """The check is about other runs."""
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """Training again: the proof of what a network was trained on.
+
+    Attributes:
+        folds: numbers of the folds whose networks are trained again.
+        progress: called after every epoch.
+    """
+
+    folds: tuple[int, ...] = ()
+    progress: Progress | None = None
+
+
+NO_REPETITION = Repetition()
 
 
 class RunFiles:
-    """A run as an audit reads it: what is missing or damaged is a problem, and what needs it is not checkable.
+    """A run as an audit reads it: what is missing or damaged is a problem, and so is every check that needs it.
 
     Args:
         run: the run.
         store: the features, where they are at hand.
         weights: of a fine-tuned run: file of the backbone's weights, where they came from a local file.
+        repetition: the folds to train again.
 
     Attributes:
-        run, store, weights: the same.
+        run, store, weights, repetition: the same.
         problems: what is missing or damaged, file by file.
     """
 
-    def __init__(self, run: Run, store: FeatureStore | None = None, weights: str | None = None) -> None:
-        self.run, self.store, self.weights = run, store, weights
+    def __init__(
+        self,
+        run: Run,
+        store: FeatureStore | None = None,
+        weights: str | None = None,
+        repetition: Repetition = NO_REPETITION,
+    ) -> None:
+        self.run, self.store, self.weights, self.repetition = run, store, weights, repetition
         self.problems: list[str] = []
         self._settings = self._read(lambda: run.settings)
         self._summary = self._read(lambda: run.summary)
@@ -57,7 +95,7 @@ class RunFiles:
 
     @property
     def settings(self) -> RunSettings:
-        """The contents of ``config.yaml``. As the others below, raises :class:`NotCheckable` where it is not there."""
+        """The contents of ``config.yaml``. As the others below, raises :class:`BadInput` where it is not there."""
         return _there(self._settings, "config.yaml")
 
     @property
@@ -92,7 +130,7 @@ class RunFiles:
 
     @property
     def networks(self) -> list[TrainedNetwork]:
-        """The networks, one for each fold and seed; of use only where all are there."""
+        """The networks, one for each fold and seed. Raises :class:`BadInput` unless all are there and whole."""
         return _there(self._networks, "a checkpoint")
 
     @cached_property
@@ -145,6 +183,41 @@ class RunFiles:
         """Those that the run may test: the originals, or all variants. Raises as :attr:`samples`."""
         own = self.samples  # refuses features that are not the run's
         return self.stored if self.settings.test_average else own.originals()
+
+    @cached_property
+    def sample_folds(self) -> list[Fold]:
+        """The folds as numbers of :attr:`samples`, from the protocol and not from the code that trains.
+
+        ``test`` and ``validation`` are original samples. Raises as :attr:`samples` and :attr:`roles`.
+        """
+        number_of = {name: number for number, name in enumerate(self.samples.names())}
+        choosing = {"last": None, "inner": "validation", "oracle": "test"}[self.settings.selection]
+
+        def numbers(fold: int, role: str, original: bool) -> np.ndarray:
+            names = [name for name in self.names(fold, role) if name[1] == ORIGINAL or not original]
+            return np.array([number_of[name] for name in names], int)
+
+        return [
+            Fold(
+                number,
+                numbers(number, "train", original=False),
+                numbers(number, choosing, original=True) if choosing else None,
+                numbers(number, "test", original=True),
+            )
+            for number in range(1, self.settings.folds + 1)
+        ]
+
+    def learner(self, device: str = "cpu") -> Learner:
+        """Return what trains the run's networks and predicts with them. Raises as :attr:`samples`.
+
+        Raises:
+            NotCheckable: the features have no crops, or the backbone's weights are not at hand.
+        """
+        samples = self.samples
+        try:
+            return learner_of(self.settings, samples, device, self.weights)
+        except BadInput as error:
+            raise NotCheckable(str(error)) from error
 
     @cached_property
     def catalogue(self) -> pd.DataFrame:
@@ -220,5 +293,5 @@ class RunFiles:
 
 def _there(part: Part | None, what: str) -> Part:
     if part is None:
-        raise NotCheckable(f"{what} is missing or damaged")
+        raise BadInput(f"cannot be shown: {what} is missing or damaged")
     return part

@@ -7,14 +7,13 @@ import numpy as np
 import pandas as pd
 
 from data_prep.datasets.problems import PROBLEMS_FILE, read_damaged
-from data_prep.errors import BadInput
 from face_strnn.audit.findings import short, some
-from face_strnn.audit.run_files import NotCheckable, RunFiles
+from face_strnn.audit.run_files import RunFiles
 from face_strnn.evaluation.baselines import BASELINES, baseline_predictions
-from face_strnn.evaluation.crossval import learner_of
 from face_strnn.evaluation.learners.learner import Learner
 from face_strnn.evaluation.metrics import summarise
 from face_strnn.evaluation.predictions import prediction_table, probability_columns, tested_words
+from face_strnn.evaluation.training_accuracy import seen_samples, training_accuracy
 from face_strnn.training.samples import Samples
 
 PROBABILITY_TOLERANCE = 1e-3
@@ -62,7 +61,7 @@ def _damages(samples: Samples) -> Iterator[str]:
 def recomputed(files: RunFiles) -> Iterator[str]:
     """Yield where a recomputed network gives other probabilities or predictions than the tables have."""
     samples, members, file = files.tested_samples, files.members, files.members_file
-    learner, numbers_of = _learner(files), _numbers_by_sequence(samples)
+    learner, numbers_of = files.learner(), _numbers_by_sequence(samples)
     for network in files.networks:
         rows = members[(members["fold"] == network.fold) & (members["seed"] == network.seed)]
         rows = rows[rows["sequence"].isin(list(numbers_of))]
@@ -85,6 +84,7 @@ def recomputed(files: RunFiles) -> Iterator[str]:
         if other.any():
             names = some(rows.loc[other, "sequence"])
             yield f"{network.name} gives other predictions for {other.sum()} of {len(rows)} sequences: {names}"
+    yield from _trained_anew(files, learner)
     if files.settings.selection == "inner":
         yield from _validated_anew(files, learner)
 
@@ -96,11 +96,20 @@ def _numbers_by_sequence(samples: Samples) -> dict[str, list[int]]:
     return numbers
 
 
-def _learner(files: RunFiles) -> Learner:
-    try:
-        return learner_of(files.settings, files.samples, weights=files.weights)
-    except BadInput as error:  # no crops, or no weights of the backbone
-        raise NotCheckable(str(error)) from error
+def _trained_anew(files: RunFiles, learner: Learner) -> Iterator[str]:
+    claimed = {(one.fold, one.seed): one for one in files.summary.networks}
+    seen = seen_samples(files.samples, files.sample_folds, files.samples, files.settings.is_finetuned)
+    for network in files.networks:
+        one, samples = claimed.get((network.fold, network.seed)), seen[network.fold]
+        if one is None:
+            continue  # the check of the figures names it
+        found = training_accuracy(learner, network, samples)
+        # One prediction may flip by rounding alone.
+        if one.training_sequences != len(samples) or abs(found - one.training_accuracy) * len(samples) > 1.5:
+            yield (
+                f"summary.json has training_accuracy {one.training_accuracy:.4f} on {one.training_sequences} sequences "
+                f"for {network.name}, which gives {found:.4f} on {len(samples)}"
+            )
 
 
 def _validated_anew(files: RunFiles, learner: Learner) -> Iterator[str]:
@@ -137,3 +146,6 @@ def baselines(files: RunFiles) -> Iterator[str]:
         for key, most in slack.items():
             if not abs(getattr(claimed[name], key) - found[key]) <= most + 1e-9:
                 yield f"summary.json has {key} {getattr(claimed[name], key)} for {name}, tested anew it is {found[key]}"
+        ends, interval = claimed[name].accuracy_interval or [], found["accuracy_interval"] or []
+        if len(ends) != len(interval) or any(abs(a - b) > 2 / len(tested) for a, b in zip(ends, interval, strict=True)):
+            yield f"summary.json has accuracy_interval {ends} for {name}, tested anew it is {interval}"

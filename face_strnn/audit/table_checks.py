@@ -7,11 +7,12 @@ import pandas as pd
 
 from face_strnn.audit.findings import equal, short, some
 from face_strnn.audit.finetuned import figures_beside_frozen
-from face_strnn.audit.run_files import NotCheckable, RunFiles
-from face_strnn.evaluation.folds import FOLD_COLUMNS
+from face_strnn.audit.run_files import RunFiles
+from face_strnn.evaluation.folds import FOLD_COLUMNS, NOT_TRAINED_ON, missing_classes
 from face_strnn.evaluation.metrics import accuracy, summarise
 from face_strnn.evaluation.predictions import ensemble_predictions, member_scores, probability_columns
 from face_strnn.evaluation.run import FROZEN
+from face_strnn.evaluation.training_accuracy import held_out_accuracies
 
 PROBABILITY_TOLERANCE = 1e-3
 """How far probabilities may be from a sum of 1."""
@@ -29,6 +30,11 @@ def classes(files: RunFiles) -> Iterator[str]:
     for network in files.networks:
         if network.classes != wanted:
             yield f"{network.name} has classes {', '.join(network.classes)}, summary.json {', '.join(wanted)}"
+    trained = files.folds[files.folds["role"] == "train"].groupby("fold")["emotion"].agg(set)
+    due = missing_classes(trained.to_dict(), wanted)
+    found = [warning for warning in files.summary.warnings if NOT_TRAINED_ON in warning]
+    if found != due:
+        yield f"summary.json has the warnings {short(found)}, folds.csv gives {short(due)}"
 
 
 def subjects(files: RunFiles) -> Iterator[str]:
@@ -126,7 +132,8 @@ def _differences_of_ensemble(files: RunFiles) -> Iterator[str]:
 
 def _predictions_of(file: str, predictions: pd.DataFrame, classes: list[str]) -> Iterator[str]:
     if lacking := [name for name in classes if f"p_{name}" not in predictions]:
-        raise NotCheckable(f"{file} has no probabilities of {', '.join(lacking)}")
+        yield f"{file} has no probabilities of {', '.join(lacking)}"
+        return
     probabilities = predictions[probability_columns(classes)].apply(pd.to_numeric, errors="coerce").to_numpy()
     wrong_sum = ~(np.abs(probabilities.sum(1) - 1) < PROBABILITY_TOLERANCE)  # holds for NaN too
     if wrong_sum.any():
@@ -152,6 +159,17 @@ def figures(files: RunFiles) -> Iterator[str]:
     for name, value in counted.items():
         if not equal(claimed[name], value):
             yield f"summary.json has {name} {short(claimed[name])}, predictions.csv gives {short(value)}"
+    held_out = held_out_accuracies(files.members)
+    claims = {(one.fold, one.seed): (one.held_out_sequences, one.held_out_accuracy) for one in summary.networks}
+    if claims.keys() != held_out.keys() or len(claims) < len(summary.networks):
+        yield f"summary.json has networks of other folds and seeds than {files.members_file}"
+    for fold, seed in sorted(claims.keys() & held_out.keys()):
+        if not equal(list(claims[fold, seed]), held_out[fold, seed]):
+            count, share = claims[fold, seed]
+            yield (
+                f"summary.json has held_out_accuracy {share} on {count} sequences for fold {fold}, seed {seed}, "
+                f"{files.members_file} gives {held_out[fold, seed][1]} on {held_out[fold, seed][0]}"
+            )
     if files.settings.is_finetuned:
         value = figures_beside_frozen(files)
         if not equal(claimed[FROZEN], value):

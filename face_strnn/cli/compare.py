@@ -40,12 +40,13 @@ def print_comparison(compared: Sequence["ComparedRun"]) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for one in compared:
         table.add_row(
-            escape("\n".join(filter(None, (one.run, one.averaging)))),
+            escape("\n".join(filter(None, (one.run, one.averaging, one.mark)))),
             f"{percent(one.accuracy)}\n{interval(one.accuracy_interval)}",
             f"{percent(one.difference, '+.1f')}\n{interval(one.difference_interval, '+.1f')}",
             f"{p_value(one.mcnemar_p)}\n{p_value(one.mcnemar_holm)}",
             f"{p_value(one.permutation_p)}\n{p_value(one.permutation_holm)}",
             end_section=True,
+            style="bold red" if one.mark else None,
         )
     wide = unfolded()
     wide.print(table)

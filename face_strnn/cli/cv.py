@@ -99,6 +99,7 @@ def cv(
         raise BadInput("--finetune: draws no curves; omit --tensorboard")
     store, where = FeatureStore.open(features), compute_device(device)
     console.print(f"scan: {scan_backend(plan.config, where)}", highlight=False)
+    _print_published_list(store, plan.classes)
     with _progress(out / "tensorboard" if tensorboard else None, selection) as (progress, complete):
         run = cross_validate(store, out, plan, where, weights_file, command, progress)
         complete(run)
@@ -108,6 +109,21 @@ def cv(
     broken = [check for check in audited.failed if (check.name, selection) != ("selection", "oracle")]
     if broken:
         raise BadInput(f"{out}: {audited.verdict}; `face-strnn audit {out} --features {features}` says what is wrong")
+
+
+def _print_published_list(store: "FeatureStore", classes: Sequence[str] | None) -> None:
+    """Print how features of CK+ compare with the published list of its sequences; nothing of other data."""
+    from data_prep.datasets.ckplus_list import DATA, compare_with_list
+    from face_strnn.training.samples import Samples
+
+    if store.recipe["data"] != DATA:
+        return
+    samples = Samples.of(store, classes)
+    rows = ((entry.sequence, entry.subject, entry.emotion) for entry in samples.entries)
+    compared = compare_with_list(rows, samples.class_names)
+    console.print(compared.in_words, highlight=False)
+    for what, names in {**compared.differences, **({"missing": compared.missing} if compared.missing else {})}.items():
+        console.print(f"{len(names)} {what}: {', '.join(names)}", style="bold yellow", markup=False, soft_wrap=True)
 
 
 def _audited(run: "Run", store: "FeatureStore", weights_file: str | None) -> "Audit":

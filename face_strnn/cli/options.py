@@ -122,7 +122,8 @@ def _options(command: Command) -> ArgumentParser:
         what = f"YAML file with any of these options, or one that is shipped: {known}"
         options.add_argument("--config", action="config", help=what)
     for name in command.listed:
-        options.add_argument(f"--{name}", nargs="+", metavar="NAME", help=command.help_of(name))
+        text = command.help_of(name)
+        options.add_argument(f"--{name.replace('_', '-')}", nargs="+", action="extend", metavar="NAME", help=text)
     for name in sorted(name for name, given in parameters.items() if given.annotation is bool):
         # `--json` alone, where the signature would ask for `--json true`
         options.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=command.help_of(name))

@@ -45,7 +45,12 @@ COMMANDS = (
         listed=("only", "classes"),
     ),
     Command(report, "face-strnn report runs/first", positional="run"),
-    Command(audit, "face-strnn audit runs/first --features features", positional="run"),
+    Command(
+        audit,
+        "face-strnn audit runs/first --features features --repeat-fold all",
+        positional="run",
+        listed=("repeat_fold",),
+    ),
     Command(compare, "face-strnn compare runs/paper runs/best", positional="runs"),
     Command(
         predict, "face-strnn predict --run runs/first --annotate smile-annotated.mp4 smile.mp4", positional="source"

@@ -49,7 +49,7 @@ def print_summary(summary: "Summary", console: Console) -> None:
         summary: the run's.
         console: to print on.
     """
-    from face_strnn.report.tables import beside_frozen_in_words, result_rows
+    from face_strnn.report.tables import beside_frozen_in_words, result_rows, training_in_words
 
     table = Table(
         title=f"{escape(summary.data)}, {summary.n_sequences} sequences of {summary.n_subjects} subjects, "
@@ -79,6 +79,7 @@ def print_summary(summary: "Summary", console: Console) -> None:
         + ". Intervals: bootstrap over subjects. UAR: mean class recall.",
         highlight=False,
     )
+    console.print(training_in_words(summary), highlight=False)
     if summary.frozen:
         console.print(beside_frozen_in_words(summary), highlight=False)
     for warning in summary.warnings:

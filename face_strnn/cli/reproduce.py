@@ -61,6 +61,7 @@ def reproduce(
     """
     from data_prep.device import compute_device
     from data_prep.store.store import FeatureStore
+    from face_strnn.audit.audit import AUDIT_FAILED
     from face_strnn.evaluation.settings import Plan
     from face_strnn.experiments.reproduction import Reproduction
     from face_strnn.experiments.results import results_of
@@ -96,8 +97,9 @@ def reproduce(
     print_results(table, unfolded())
     for path in written:
         console.print(f"{path.name}: [b]{escape(str(path.resolve()))}[/b]", soft_wrap=True)
-    if broken := sorted(set(table.loc[table["audit"].str.contains("failed"), "label"])):
-        raise BadInput(f"{out}: the audit of {', '.join(broken)} failed; `face-strnn audit` on its folder says what")
+    broken = table["label"].str.endswith(f" ({AUDIT_FAILED})")
+    if names := sorted(set(table.loc[broken, "label"].str.removesuffix(f" ({AUDIT_FAILED})"))):
+        raise BadInput(f"{out}: the audit of {', '.join(names)} failed; `face-strnn audit` on its folder says what")
 
 
 def _run_cells(whole: "Reproduction") -> None:

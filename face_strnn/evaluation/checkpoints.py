@@ -10,12 +10,13 @@ from data_prep.errors import BadInput
 from face_strnn.evaluation.settings import RunSettings
 from face_strnn.evaluation.summary import RESUME
 from face_strnn.models.strnn import STRNN
+from face_strnn.training.machine import Machine
 
 FOLDER = "checkpoints"
 
 FACTS = frozenset({
     "fold", "seed", "selection", "epoch", "train_sha256", "validation_sha256", "samples_sha256", "history", "classes",
-    "features", "data", "interpolation",
+    "features", "data", "interpolation", "stack", "machines",
 })  # fmt: skip
 """The facts in the header of every network, beside its sizes."""
 
@@ -58,6 +59,9 @@ class TrainedNetwork:
         model: the network; the header's facts are in ``model.facts``.
         history: one row per epoch, from the header.
         classes: the class names in the order of the network's outputs.
+        stack: (fold, seed) of the networks that were trained together, itself among them.
+        machines: the kinds of machine that trained it, see :func:`face_strnn.training.machine.kind_of_machine`; several
+            where an interrupted training was resumed elsewhere.
     """
 
     path: Path
@@ -66,6 +70,8 @@ class TrainedNetwork:
     model: STRNN
     history: pd.DataFrame
     classes: list[str]
+    stack: list[tuple[int, int]]
+    machines: list[Machine]
 
     @classmethod
     def load(cls, path: Path, fold: int, seed: int) -> "TrainedNetwork":
@@ -81,13 +87,19 @@ class TrainedNetwork:
             history = pd.DataFrame(json.loads(model.facts["history"]))
             classes = json.loads(model.facts["classes"])
             history[["fold", "seed", "epoch", "validation_accuracy"]]
-        except (KeyError, TypeError, ValueError) as error:
-            raise BadInput(f"{path}: its header has no history or classes ({error}); the file was edited") from error
+            stack = [(int(fold), int(seed)) for fold, seed in json.loads(model.facts["stack"])]
+            machines = [
+                {str(key): str(value) for key, value in one.items()} for one in json.loads(model.facts["machines"])
+            ]
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise BadInput(
+                f"{path}: its header has no history, classes, stack or machines ({error}); the file was edited"
+            ) from error
         if len(classes) != model.config.n_classes:
             raise BadInput(
                 f"{path}: names {len(classes)} classes and has {model.config.n_classes}; the file was edited"
             )
-        return cls(path, fold, seed, model, history, classes)
+        return cls(path, fold, seed, model, history, classes, stack, machines)
 
     @property
     def name(self) -> str:

@@ -17,7 +17,7 @@ from data_prep.errors import BadInput, DataWarning
 from data_prep.store.store import FeatureStore
 from face_strnn.evaluation.baselines import BASELINES, baseline_predictions
 from face_strnn.evaluation.checkpoints import FOLDER, TrainedNetwork, checkpoint_paths, load_networks
-from face_strnn.evaluation.folds import Fold, fold_table, make_folds, missing_classes
+from face_strnn.evaluation.folds import Fold, fold_table, make_folds, missing_classes, trained_classes
 from face_strnn.evaluation.learners.fold_on_crops import FoldOnCrops
 from face_strnn.evaluation.learners.learner import Learner, Progress
 from face_strnn.evaluation.learners.stacked_on_maps import StackedOnMaps
@@ -37,6 +37,7 @@ from face_strnn.evaluation.run_folder import writing_in
 from face_strnn.evaluation.settings import Plan, RunSettings
 from face_strnn.evaluation.significance import beside_frozen
 from face_strnn.evaluation.summary import SUMMARY_FILE, BaselineScore, FrozenScore, Summary
+from face_strnn.evaluation.training_accuracy import network_scores, seen_samples
 from face_strnn.models.spatial import scan_backend
 from face_strnn.training.optimisation import OTHER_FOLDER
 from face_strnn.training.samples import Samples
@@ -92,7 +93,7 @@ def cross_validate(
         (out / FOLDER).mkdir(exist_ok=True)
         if _is_finished(out, settings, learner):
             return Run(out)
-        warned = missing_classes(folds, samples)
+        warned = missing_classes(trained_classes(folds, samples), samples.class_names)
         for one in () if plan.is_finetuned else warned:  # the frozen run has warned already
             warnings.warn(one, DataWarning, stacklevel=2)
         _write_table(out / "folds.csv", fold_table(folds, samples, tested, plan.selection))
@@ -107,6 +108,9 @@ def cross_validate(
         _write_table(out / PREDICTIONS_FILE, predictions)
         scores = {
             "tested": tested_words(tested.n_variants),
+            "networks": network_scores(
+                learner, networks, seen_samples(samples, folds, tested, plan.is_finetuned), members
+            ),
             **_scores(members, predictions, samples, plan),
             **_beside_frozen(settings, out, samples, predictions),
         }

@@ -1,6 +1,6 @@
 """The folds of a cross-validation: the training, validation and test samples of each fold."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,9 @@ from face_strnn.training.samples import Samples
 
 FOLD_COLUMNS = ["fold", "sequence", "subject", "emotion", "rotation", "flip", "role"]
 """Of ``folds.csv``; ``flip`` is omitted if no variant is flipped."""
+
+NOT_TRAINED_ON = "no training sequence shows"
+"""In the warnings of :func:`missing_classes`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,18 +105,24 @@ def _row(fold: int, entry: StoredSequence, role: str) -> tuple[object, ...]:
     return fold, entry.sequence, entry.subject, entry.emotion, entry.rotation, entry.flip, role
 
 
-def missing_classes(folds: Sequence[Fold], samples: Samples) -> list[str]:
-    """Return a warning for each fold that has no training sample of some class."""
-    labels = samples.labels.numpy()
-    names = {
-        fold.number: [name for label, name in enumerate(samples.class_names) if label not in labels[fold.train]]
-        for fold in folds
-    }
+def trained_classes(folds: Sequence[Fold], samples: Samples) -> dict[int, set[str]]:
+    """Return the classes of the training samples of each fold, by its number."""
+    return {fold.number: {samples.entries[n].emotion for n in fold.train} for fold in folds}
+
+
+def missing_classes(trained: Mapping[int, Collection[str]], classes: Sequence[str]) -> list[str]:
+    """Return a warning for each fold that has no training sample of some class.
+
+    Args:
+        trained: the classes of the training samples of each fold, by its number.
+        classes: all class names.
+    """
+    missing = {fold: [name for name in classes if name not in names] for fold, names in trained.items()}
     warnings = {
-        number: f"no training sequence shows {', '.join(missing)}; its network cannot learn it"
-        for number, missing in names.items()
-        if missing
+        fold: f"{NOT_TRAINED_ON} {', '.join(names)}; its network cannot learn it"
+        for fold, names in missing.items()
+        if names
     }
-    if len(warnings) == len(folds) and len(set(warnings.values())) == 1:
+    if len(warnings) == len(trained) and len(set(warnings.values())) == 1:
         return [f"all folds: {next(iter(warnings.values()))}"]
-    return [f"fold {number}: {warning}" for number, warning in warnings.items()]
+    return [f"fold {fold}: {warning}" for fold, warning in warnings.items()]

@@ -149,7 +149,11 @@ class RunSettings(Plan):
             raise BadInput(f"{path}: is not readable as YAML ({' '.join(str(error).split())}); {RESTART}") from error
         if not isinstance(found, dict):
             raise BadInput(f"{path}: holds no settings; {RESTART}")
-        lacking = {"protocol", "folds", "selection", "seed", "seeds", "network", "training"} - found.keys()
+        # Without a key its default would stand in for what the run was made with.
+        lacking = {field.name for field in fields(cls)} - {"finetune", "finetuning"} - found.keys()
+        for part, kind in (("network", NetworkConfig), ("training", TrainingConfig), ("finetuning", FinetuningConfig)):
+            if isinstance(found.get(part), dict):
+                lacking |= {f"{part}.{field.name}" for field in fields(kind) if field.name not in found[part]}
         try:
             settings = _ADAPTER.validate_python(found)
         except ValidationError as error:

@@ -58,6 +58,24 @@ class MemberScores(_Part):
     std: Fraction | None
 
 
+class NetworkScore(_Part):
+    """A single network on sequences that it was trained on and on those that were held out from it.
+
+    Attributes:
+        fold, seed: which network.
+        training_sequences: number of original sequences of its training that it was asked again.
+        training_accuracy: on these.
+        held_out_sequences, held_out_accuracy: the same for its test sequences.
+    """
+
+    fold: PositiveInt
+    seed: Count
+    training_sequences: PositiveInt
+    training_accuracy: Fraction
+    held_out_sequences: PositiveInt
+    held_out_accuracy: Fraction
+
+
 class Summary(_Part):
     """The figures of a run and what they were measured on. Fractions are from 0 to 1.
 
@@ -76,6 +94,7 @@ class Summary(_Part):
         confusion_matrix: counts, rows truth.
         n_sequences, n_subjects: tested; ``n_samples``: variants that were learned from or tested on as originals.
         seed_accuracies: one per seed; ``members`` of an ensemble.
+        networks: every network's accuracy in training and in test.
         left_out, damaged: sequences without a face, and unreadable ones.
         warnings: classes that a fold's network was never trained on.
         baselines: under the same folds.
@@ -111,6 +130,7 @@ class Summary(_Part):
     n_subjects: Count
     seed_accuracies: list[Fraction]
     members: MemberScores | None = None
+    networks: list[NetworkScore]
     n_samples: Count
     left_out: list[str]
     damaged: list[str]
@@ -133,6 +153,7 @@ class Summary(_Part):
             "class_recalls": set(self.class_recalls) == set(self.classes),
             "seed_accuracies": len(self.seed_accuracies) == self.seeds,
             "members": (self.members is None) == (self.ensemble is None),
+            "networks": bool(self.networks),
             "frozen": (self.frozen is None) == (self.finetune == "none"),
         }
         if wrong := [name for name, fits in agree.items() if not fits]:
@@ -175,6 +196,18 @@ class Summary(_Part):
         """What of the features there was, such as ``"18 of 24 sequences"``; empty if they were complete."""
         sequences = self.features.get("sequences")
         return f"{sequences['held']} of {sequences['expected']} sequences" if sequences else ""
+
+    @property
+    def training_accuracy(self) -> float:
+        """Accuracy of the single networks on sequences of their own training, pooled."""
+        right = sum(one.training_accuracy * one.training_sequences for one in self.networks)
+        return right / sum(one.training_sequences for one in self.networks)
+
+    @property
+    def held_out_accuracy(self) -> float:
+        """Accuracy of the single networks on their test sequences, pooled."""
+        right = sum(one.held_out_accuracy * one.held_out_sequences for one in self.networks)
+        return right / sum(one.held_out_sequences for one in self.networks)
 
     @property
     def n_folds(self) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from data_prep.errors import BadInput
-from face_strnn.audit.audit import standing_audit
+from face_strnn.audit.audit import AUDIT_FAILED, standing_audit
 from face_strnn.evaluation.metrics import accuracy, subject_bootstrap
 from face_strnn.evaluation.predictions import averaging_words
 from face_strnn.evaluation.protocols import NOT_COMPARABLE
@@ -26,6 +26,8 @@ class ComparedRun:
         accuracy: over all test sequences, and all seeds.
         accuracy_interval: 95 %, bootstrap over subjects; None with one subject.
         standard_deviations: over seeds, and over folds within a seed.
+        audit: the verdict of its audit, see :func:`face_strnn.audit.audit.standing_audit`.
+        mark: ``"not comparable"``, ``"audit failed"``, both, or empty where nothing is wrong.
         warning: why its figures should not be relied on; empty where nothing is wrong.
         averaging: what its predictions are averaged over, such as "ensemble of 5"; empty for nothing.
         difference: its accuracy minus that of the first run; this and the following are None for the first run.
@@ -40,6 +42,8 @@ class ComparedRun:
     accuracy: float
     accuracy_interval: tuple[float, float] | None
     standard_deviations: StandardDeviations
+    audit: str
+    mark: str = ""
     warning: str = ""
     averaging: str = ""
     difference: float | None = None
@@ -125,18 +129,23 @@ def require_same_test(first_run: Path, first: pd.DataFrame, run: Path, predictio
 
 def _alone(run: Run, predictions: pd.DataFrame) -> ComparedRun:
     summary, audit = run.summary, standing_audit(run)
-    warning = ""
+    marks, warnings = [], []
     if summary.selection == "oracle":
-        warning = f"its epochs were chosen by test accuracy (oracle): {NOT_COMPARABLE}"
-    elif not audit.passed:
-        warning = f"its audit: {audit.verdict}"
+        marks.append(NOT_COMPARABLE)
+        warnings.append(f"its epochs were chosen by test accuracy (oracle): {NOT_COMPARABLE}")
+    # The check of the selection fails for every oracle run.
+    if any((check.name, summary.selection) != ("selection", "oracle") for check in audit.failed):
+        marks.append(AUDIT_FAILED)
+        warnings.append(f"its audit: {audit.verdict}")
     return ComparedRun(
         str(run.folder),
         int(predictions["seed"].nunique()),
         accuracy(predictions),
         subject_bootstrap(predictions, summary.classes)["accuracy_interval"],
         standard_deviations(predictions),
-        warning,
+        audit.verdict,
+        ", ".join(marks),
+        "; ".join(warnings),
         averaging_words(summary),
     )
 

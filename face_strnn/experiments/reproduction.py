@@ -225,8 +225,9 @@ class Reproduction:
         return table.assign(setting=json.dumps(setting))
 
 
-def audit_state(cell: Cell) -> str:
-    """Return the verdict of a run's audit; a baseline is only checked to be tested as the reference was."""
+def audit_state(cell: Cell) -> tuple[bool, str]:
+    """Return whether a run's audit passes, and its verdict; a baseline is only tested on the reference's sequences."""
     if cell.experiment.baseline:
-        return f"tested on the sequences and folds of {REFERENCE}"
-    return standing_audit(Run(cell.folder)).verdict
+        return True, f"tested on the sequences and folds of {REFERENCE}"
+    audit = standing_audit(Run(cell.folder))
+    return audit.passed, audit.verdict

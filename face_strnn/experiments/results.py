@@ -11,6 +11,7 @@ import pandas as pd
 
 from data_prep.atomic_files import write_text_whole
 from data_prep.errors import BadInput
+from face_strnn.audit.audit import AUDIT_FAILED
 from face_strnn.evaluation.metrics import (
     accuracy,
     confusion_matrix,
@@ -38,6 +39,8 @@ COLUMNS = (
 
 def results_of(reproduction: Reproduction) -> pd.DataFrame:
     """Return the table over all experiments that are finished, columns :data:`COLUMNS`.
+
+    A method with a run whose audit fails says so in its label, and so wherever the table is shown.
 
     Differences are to the reference: those of a seed to its run with the same seed, those of the mean to its mean, a
     sequence counting by the share of seeds that are right. Holm's method adjusts the permutation test of the means for
@@ -92,10 +95,11 @@ def _row(
 ) -> dict[str, object]:
     experiment = cells[0].experiment
     intervals = subject_bootstrap(predictions, classes)
-    deviations = standard_deviations(predictions)
+    deviations, states = standard_deviations(predictions), [audit_state(cell) for cell in cells]
+    is_sound = all(passed for passed, _ in states)
     row = {
         "method": experiment.name,
-        "label": experiment.label,
+        "label": experiment.label if is_sound else f"{experiment.label} ({AUDIT_FAILED})",
         "group": experiment.group,
         "seed": seed,
         "seeds": len(cells),
@@ -109,7 +113,7 @@ def _row(
         "n_sequences": predictions["sequence"].nunique(),
         "n_subjects": predictions["subject"].nunique(),
         "seconds": sum(_seconds(cell) for cell in cells),
-        "audit": "; ".join(dict.fromkeys(audit_state(cell) for cell in cells)),
+        "audit": "; ".join(dict.fromkeys(verdict for _, verdict in states)),
     }
     if experiment.name != REFERENCE:
         paired = paired_difference(reference, predictions)

@@ -12,6 +12,9 @@ from face_strnn.models.kernels.portable import PortableStates
 from face_strnn.models.scan import Scan
 from face_strnn.models.time_steps import Taps
 
+COMPILED = "kernel compiled for this processor"
+"""What :func:`scan_backend` returns where the kernel computes the scan."""
+
 
 def projected_states(
     frames: Tensor,
@@ -63,7 +66,7 @@ def scan_backend(config: Config, device: torch.device | str = "cpu") -> str:
     if config.training.precision != "float32":
         return f"PyTorch's operations, because precision is {config.training.precision}"
     reason = reason_unavailable(config.network.spatial_hidden)
-    return "kernel compiled for this processor" if reason is None else f"PyTorch's operations, because {reason}"
+    return COMPILED if reason is None else f"PyTorch's operations, because {reason}"
 
 
 def _two_taps(steps: Sequence[Tensor]) -> tuple[Tensor, Tensor] | None:

@@ -18,6 +18,7 @@ from face_strnn.report.tables import (
     saliency_figures,
     seed_std,
     sequence_rows,
+    training_in_words,
 )
 from face_strnn.saliency.saliency_file import read_saliency
 
@@ -54,6 +55,7 @@ def render_report(run: Run, audit: Audit | None = None) -> Path:
     write_figures(run)
     figures = run.folder / "figures"
     captions = saliency_figures(figures)
+    audit = audit or standing_audit(run)
     rows = sequence_rows(run.predictions, summary.classes)
     page = (
         page_templates()
@@ -65,10 +67,11 @@ def render_report(run: Run, audit: Audit | None = None) -> Path:
             protocol_meaning=PROTOCOLS.get(summary.protocol),
             selection_meaning=SELECTIONS.get(summary.selection, summary.selection),
             result_rows=result_rows(summary),
+            training=training_in_words(summary),
             beside_frozen=beside_frozen_in_words(summary) if summary.frozen else None,
             class_rows=class_rows(summary),
-            folds=group_accuracies(run.predictions, "fold", summary.classes),
-            seeds=group_accuracies(run.members, "seed", summary.classes) if summary.seeds > 1 else [],
+            folds=group_accuracies(run.predictions, "fold", summary),
+            seeds=group_accuracies(run.members, "seed", summary) if summary.seeds > 1 else [],
             ensemble=summary.ensemble,
             averaging=averaging_words(summary),
             tested=summary.tested,
@@ -76,7 +79,8 @@ def render_report(run: Run, audit: Audit | None = None) -> Path:
             seed_std=seed_std(summary),
             sequences=rows,
             n_errors=sum(not row["right"] for row in rows),
-            audit=audit or standing_audit(run),
+            audit=audit,
+            published=audit.check("published list"),
             changed=changed_files(run),
             captions=captions,
             localisation=saliency.localisation if saliency and summary.data == "synthetic" else None,

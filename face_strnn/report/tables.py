@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -101,6 +102,12 @@ def beside_frozen_in_words(summary: Summary) -> str:
     )
 
 
+def training_in_words(summary: Summary) -> str:
+    """Return one sentence on the single networks' accuracy in training and in test."""
+    training, held_out = percent(summary.training_accuracy), percent(summary.held_out_accuracy)
+    return f"Single networks: training {training} %, held-out {held_out} %."
+
+
 @dataclass(frozen=True)
 class GroupAccuracy:
     """The accuracy of a part of the test, such as a fold. Numbers are fractions from 0 to 1.
@@ -112,6 +119,7 @@ class GroupAccuracy:
         right: number of correct predictions.
         accuracy: their share.
         interval: (low, high) 95 % bootstrap interval over the part's subjects; None with one subject.
+        training: accuracy of the part's single networks on sequences of their training.
     """
 
     name: str
@@ -120,16 +128,23 @@ class GroupAccuracy:
     right: int
     accuracy: float
     interval: tuple[float, float] | None
+    training: float | None
 
 
-def group_accuracies(predictions: pd.DataFrame, column: str, classes: list[str]) -> list[GroupAccuracy]:
+def group_accuracies(
+    predictions: pd.DataFrame, column: Literal["fold", "seed"], summary: Summary
+) -> list[GroupAccuracy]:
     """Return the accuracy of each fold or each seed.
 
     Args:
         predictions: columns ``sequence``, ``subject``, ``truth``, ``prediction`` and the one named.
-        column: ``"fold"`` or ``"seed"``.
-        classes: the class names.
+        column: by which they are grouped.
+        summary: the run's, with the networks' accuracies in training.
     """
+    networks = pd.DataFrame([one.model_dump() for one in summary.networks])
+    n_seen = networks["training_sequences"].groupby(networks[column]).sum()
+    right = (networks["training_accuracy"] * networks["training_sequences"]).groupby(networks[column]).sum()
+    training = (right / n_seen).to_dict()
     return [
         GroupAccuracy(
             name=str(name),
@@ -137,7 +152,8 @@ def group_accuracies(predictions: pd.DataFrame, column: str, classes: list[str])
             sequences=len(rows),
             right=int((rows["truth"] == rows["prediction"]).sum()),
             accuracy=accuracy(rows),
-            interval=subject_bootstrap(rows, classes)["accuracy_interval"],
+            interval=subject_bootstrap(rows, summary.classes)["accuracy_interval"],
+            training=training.get(name),
         )
         for name, rows in predictions.groupby(column)
     ]

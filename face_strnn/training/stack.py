@@ -22,6 +22,7 @@ from face_strnn.config import Config
 from face_strnn.models.scan import Scan
 from face_strnn.models.strnn import STRNN, MapBatch, initial_parameters, logits
 from face_strnn.training.gpu_maps import GpuMaps
+from face_strnn.training.machine import Machine, kind_of_machine
 from face_strnn.training.optimisation import (
     LOWER_RATE,
     OTHER_FOLDER,
@@ -113,6 +114,7 @@ class Stack:
         epochs_done: number of epochs so far.
         best: parameters of each network with validation samples at its best epoch.
         best_scores: per network (accuracy, minus cross entropy) there; the first of equals counts.
+        machines: the kinds of machine that trained them so far: several where a training was resumed elsewhere.
     """
 
     networks: Sequence[StackedNetwork]
@@ -124,6 +126,7 @@ class Stack:
     epochs_done: int = 0
     best: dict[str, Tensor] = field(default_factory=dict)
     best_scores: list[tuple[float, float]] = field(default_factory=list)
+    machines: list[Machine] = field(default_factory=list)
 
     @property
     def chooses_epoch(self) -> bool:
@@ -179,6 +182,8 @@ def train(
     optimiser = optimiser_of(stack.parameters, settings)
     if state_file is not None and state_file.is_file():
         _resume(stack, optimiser, state_file)
+    if (machine := kind_of_machine(config, device)) not in stack.machines:
+        stack.machines.append(machine)
     train_mask = torch.from_numpy(np.stack([network.train for network in networks]))
     sums = torch.zeros(4, len(networks), dtype=torch.float64, device=device)
     stack_step = StackStep(config, stack.parameters, stack.standardisation, optimiser, scan)
@@ -330,6 +335,7 @@ def _save(stack: Stack, optimiser: torch.optim.Optimizer, path: Path) -> None:
         best_scores=stack.best_scores,
         history=[asdict(epoch) for epoch in stack.history],
         epochs_done=stack.epochs_done,
+        machines=stack.machines,
     )
 
 
@@ -341,3 +347,4 @@ def _resume(stack: Stack, optimiser: torch.optim.Optimizer, path: Path) -> None:
         stack.best_scores = state["best_scores"]
         stack.history = [Epoch(**epoch) for epoch in state["history"]]
         stack.epochs_done = state["epochs_done"]
+        stack.machines = state["machines"]

@@ -70,6 +70,17 @@ def write_run(run: Path, data: str = "synthetic", selection: str = "last") -> Pa
         **summarise(predictions, EMOTIONS),
         "classes": list(EMOTIONS),
         "n_samples": 1635,
+        "networks": [
+            {
+                "fold": int(fold),
+                "seed": 0,
+                "training_sequences": len(predictions) - len(rows),
+                "training_accuracy": 0.99,
+                "held_out_sequences": len(rows),
+                "held_out_accuracy": float((rows["truth"] == rows["prediction"]).mean()),
+            }
+            for fold, rows in predictions.groupby("fold")
+        ],
         "protocol": "interleaved",
         "selection": selection,
         "seed": 0,

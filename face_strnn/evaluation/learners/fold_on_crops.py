@@ -16,7 +16,7 @@ from data_prep.backbones.recorded import recorded_backbone
 from data_prep.errors import BadInput
 from data_prep.faces.variants import ORIGINAL
 from data_prep.store.crops import require_crops
-from face_strnn.evaluation.checkpoints import TrainedNetwork, backbone_file, checkpoint_paths
+from face_strnn.evaluation.checkpoints import FOLDER, TrainedNetwork, backbone_file, checkpoint_paths
 from face_strnn.evaluation.folds import Fold
 from face_strnn.evaluation.learners.learner import Progress
 from face_strnn.evaluation.run import FROZEN
@@ -68,8 +68,23 @@ class FoldOnCrops:
             if path.is_file() and backbone_file(path).is_file():
                 continue
             clips = clips or self._clips(out)
-            self._finetune(by_number[number], seed, path, clips, progress)
+            self._finetune((by_number[number], seed), _start_of(out, path), path, clips, progress)
         shutil.rmtree(out / SCRATCH, ignore_errors=True)
+
+    def repeat(
+        self,
+        folds: Sequence[Fold],
+        stack: Sequence[tuple[int, int]],
+        run: Path,
+        out: Path,
+        progress: Progress | None = None,
+    ) -> None:
+        """See :class:`face_strnn.evaluation.learners.learner.Learner`; starts from the run's own frozen networks."""
+        by_number, clips = {fold.number: fold for fold in folds}, self._clips(out)
+        paths = checkpoint_paths(out, self._settings)
+        for number, seed in stack:
+            path = paths[number, seed]
+            self._finetune((by_number[number], seed), _start_of(run, path), path, clips, progress)
 
     def is_fitted(self, network: TrainedNetwork) -> bool:
         """A network is two files: the STRNN, which was loaded whole, and its backbone's trained weights."""
@@ -84,9 +99,15 @@ class FoldOnCrops:
         maps = [maps_of_crops(samples.store, entry, backbone) for entry in samples.entries]
         return probabilities(network.model, maps, self._settings.training.interpolation)
 
-    def _finetune(self, fold: Fold, seed: int, path: Path, clips: AugmentedClips, progress: Progress | None) -> None:
-        settings, samples = self._settings, self._samples
-        start_file = path.parent.parent / FROZEN / path.parent.name / path.name
+    def _finetune(
+        self,
+        fold_and_seed: tuple[Fold, int],
+        start_file: Path,
+        path: Path,
+        clips: AugmentedClips,
+        progress: Progress | None,
+    ) -> None:
+        settings, samples, (fold, seed) = self._settings, self._samples, fold_and_seed
         start = STRNN.load(start_file)
         network = JointNetwork(start, self._standardisation(fold), self._split, settings.config, settings.finetuning)
         originals = samples.subset(fold.train).originals()
@@ -117,8 +138,9 @@ class FoldOnCrops:
             read_sha256=names_sha256((name, ORIGINAL) for name in done.read),
             start_sha256=sha256(start_file.read_bytes()).hexdigest(),
         )
-        history = json.dumps([asdict(epoch) for epoch in done.history])
-        network.model().save(path, **start.facts | {"epoch": str(done.epochs_done), "history": history})
+        own = {"history": [asdict(epoch) for epoch in done.history], "stack": [(fold.number, seed)]}
+        own = {name: json.dumps(value) for name, value in (own | {"machines": done.machines}).items()}
+        network.model().save(path, **start.facts | {"epoch": str(done.epochs_done), **own})
         state_file.unlink(missing_ok=True)
 
     @cached_property
@@ -135,3 +157,8 @@ class FoldOnCrops:
         finetuning = self._settings.finetuning
         scratch = out / SCRATCH if finetuning.variants else None
         return AugmentedClips(self._samples.store, self._split, finetuning.frames, scratch)
+
+
+def _start_of(run: Path, path: Path) -> Path:
+    """The checkpoint of a run's frozen network from which the one of this name starts."""
+    return run / FROZEN / FOLDER / path.name

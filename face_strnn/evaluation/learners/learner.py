@@ -44,6 +44,27 @@ class Learner(Protocol):
             BadInput: damaged features or files.
         """
 
+    def repeat(
+        self,
+        folds: Sequence[Fold],
+        stack: Sequence[tuple[int, int]],
+        run: Path,
+        out: Path,
+        progress: Progress | None = None,
+    ) -> None:
+        """Train networks of a run again from the start, together as it did, and write them to ``out/checkpoints``.
+
+        Args:
+            folds: all folds of the run.
+            stack: (fold, seed) of the networks that were trained together.
+            run: the run folder, which is only read.
+            out: another folder, with an empty ``checkpoints``.
+            progress: called after every epoch.
+
+        Raises:
+            BadInput: damaged features or files.
+        """
+
     def is_fitted(self, network: TrainedNetwork) -> bool:
         """Whether all files of a network are there and whole."""
 

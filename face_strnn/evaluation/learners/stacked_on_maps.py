@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -41,28 +42,27 @@ class StackedOnMaps:
         settings, folder = self._settings, out / FOLDER
         networks = [self._network(fold, seed) for seed in settings.all_seeds for fold in folds]
         paths = list(checkpoint_paths(out, settings).values())
-        sequences = self._samples.sequence_numbers if settings.learn_from == "one" else None
         # The samples of an epoch are drawn by seed: networks of another seed would read other maps.
-        apart = len(networks) if sequences is None else len(folds)
-        moments: Tensor | None = None
+        apart = len(folds) if settings.learn_from == "one" else len(networks)
         for first, last in assign_to_stacks(len(networks), self._stack_size(), folder, apart):
             if all(path.is_file() for path in paths[first:last]):
                 continue
-            moments = channel_moments(self._samples) if moments is None else moments
             state_file = folder / f"networks-{first + 1:02d}-{last:02d}.training"
-            folder_of_maps = str(self._samples.store.folder)
-            stack = train(
-                networks[first:last],
-                TrainingSamples(self._samples, self._samples.labels, moments, sequences, folder_of_maps),
-                settings.config,
-                state_file,
-                _on_stacks(progress),
-                self._device,
-                self._scan(),
-            )
-            for path, network, model in zip(paths[first:last], stack.networks, stack.models(), strict=True):
-                self._save(path, network, model, stack.history)
+            self._train(networks[first:last], paths[first:last], state_file, progress)
             state_file.unlink()
+
+    def repeat(
+        self,
+        folds: Sequence[Fold],
+        stack: Sequence[tuple[int, int]],
+        run: Path,
+        out: Path,
+        progress: Progress | None = None,
+    ) -> None:
+        """See :class:`face_strnn.evaluation.learners.learner.Learner`; these networks need nothing of the run."""
+        by_number, paths = {fold.number: fold for fold in folds}, checkpoint_paths(out, self._settings)
+        networks = [self._network(by_number[fold], seed) for fold, seed in stack]
+        self._train(networks, [paths[one] for one in stack], None, progress)
 
     def is_fitted(self, network: TrainedNetwork) -> bool:
         """A network is one file, which was loaded whole."""
@@ -71,6 +71,32 @@ class StackedOnMaps:
     def probabilities(self, network: TrainedNetwork, samples: Samples) -> np.ndarray:
         """See :class:`face_strnn.evaluation.learners.learner.Learner`."""
         return probabilities(network.model, samples, self._settings.training.interpolation)
+
+    def _train(
+        self,
+        networks: Sequence[StackedNetwork],
+        paths: Sequence[Path],
+        state_file: Path | None,
+        progress: Progress | None,
+    ) -> None:
+        """Train networks together and write their checkpoints."""
+        samples, settings = self._samples, self._settings
+        sequences = samples.sequence_numbers if settings.learn_from == "one" else None
+        stack = train(
+            networks,
+            TrainingSamples(samples, samples.labels, self._moments, sequences, str(samples.store.folder)),
+            settings.config,
+            state_file,
+            _on_stacks(progress),
+            self._device,
+            self._scan(),
+        )
+        for path, network, model in zip(paths, networks, stack.models(), strict=True):
+            self._save(path, network, model, stack)
+
+    @cached_property
+    def _moments(self) -> Tensor:
+        return channel_moments(self._samples)
 
     def _scan(self) -> Scan | None:
         """The scan of the store's nodes; None for a grid, whose scan follows from the configuration."""
@@ -93,9 +119,9 @@ class StackedOnMaps:
         longest = sorted(entry.frames for entry in self._samples.entries)[-config.training.batch_size :]
         return networks_that_fit(config, sum(longest), torch.cuda.mem_get_info(self._device)[0])
 
-    def _save(self, path: Path, network: StackedNetwork, model: STRNN, history: Sequence[Epoch]) -> None:
+    def _save(self, path: Path, network: StackedNetwork, model: STRNN, stack: Stack) -> None:
         settings, samples = self._settings, self._samples
-        history = [epoch for epoch in history if (epoch.fold, epoch.seed) == (network.fold, network.seed)]
+        history = [epoch for epoch in stack.history if (epoch.fold, epoch.seed) == (network.fold, network.seed)]
         validation = () if network.validation is None else samples.subset(np.flatnonzero(network.validation)).names()
         model.save(
             path,
@@ -112,6 +138,9 @@ class StackedOnMaps:
             features=settings.features["fingerprint"],
             data=settings.data,
             interpolation=settings.training.interpolation,
+            # What a repetition of the training needs: sums are rounded by stack and machine.
+            stack=json.dumps([(one.fold, one.seed) for one in stack.networks]),
+            machines=json.dumps(stack.machines),
         )
 
 

@@ -156,6 +156,11 @@ def _kernel_or_reason(hidden: int) -> ScanKernel | str:
         return reason
 
 
+def kernel_build(hidden: int) -> str:
+    """Return the name of the kernel's build: another source, compiler or processor gives another one."""
+    return _compiled(hidden).stem
+
+
 def _compiler() -> str | None:
     return shutil.which("g++") or shutil.which("clang++")
 

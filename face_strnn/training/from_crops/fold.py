@@ -13,6 +13,7 @@ from data_prep.store.store import StoredSequence
 from data_prep.training_state import resumed_state, save_state
 from face_strnn.training.from_crops.augmented import AugmentedClips
 from face_strnn.training.from_crops.joint import JointNetwork
+from face_strnn.training.machine import Machine, kind_of_machine
 from face_strnn.training.optimisation import OTHER_FOLDER, dropout_factors, warmup_cosine
 from face_strnn.training.stack import Epoch
 
@@ -26,6 +27,7 @@ class FoldProgress:
         epochs_done: number of epochs so far.
         history: one entry per epoch so far.
         read: names of the sequences whose crops have been read.
+        machines: the kinds of machine that fine-tuned it so far.
     """
 
     fold: int
@@ -33,6 +35,7 @@ class FoldProgress:
     epochs_done: int = 0
     history: list[Epoch] = field(default_factory=list)
     read: set[str] = field(default_factory=set)
+    machines: list[Machine] = field(default_factory=list)
 
 
 def finetune_fold(
@@ -65,6 +68,8 @@ def finetune_fold(
     if state_file.is_file():
         _resume(network, done, state_file)
     device = network.backbone.whole.device
+    if (machine := kind_of_machine(network.config, device)) not in done.machines:
+        done.machines.append(machine)
     n_features = network.config.network.n_temporal_features
     per_epoch = math.ceil(len(sequences) / settings.batch_size)
     while done.epochs_done < settings.epochs:
@@ -97,6 +102,7 @@ def finetune_fold(
             tensors={name: tensor.detach() for name, tensor in network.named()},
             history=[asdict(epoch) for epoch in done.history],
             read=sorted(done.read),
+            machines=done.machines,
         )
         if progress:
             progress(done)
@@ -111,3 +117,4 @@ def _resume(network: JointNetwork, done: FoldProgress, path: Path) -> None:
         done.history = [Epoch(**epoch) for epoch in state["history"]]
         done.epochs_done = len(done.history)
         done.read = set(state["read"])
+        done.machines = state["machines"]

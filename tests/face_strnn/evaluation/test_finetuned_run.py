@@ -45,7 +45,8 @@ def copied(finetuned_run, tmp_path):
 def test_every_check_of_its_audit_is_carried_out_and_passes(audited, finetuned_run):
     status, checks = audited(finetuned_run)
     assert status == 0
-    assert {check["outcome"] for check in checks.values()} == {"passed"}, checks
+    assert {name for name, check in checks.items() if check["outcome"] != "passed"} == {"trained on"}, checks
+    assert checks["trained on"]["outcome"] == "declared"
 
 
 def test_the_summary_holds_the_frozen_networks_beside_the_finetuned_ones(finetuned_run):
@@ -205,6 +206,6 @@ def test_what_explains_maps_as_stored_refuses_it_and_names_the_frozen_networks(f
 
 def test_the_frozen_run_is_a_run_of_its_own(finetuned_run, audited):
     status, checks = audited(finetuned_run / "frozen")
-    assert status == 0 and {check["outcome"] for check in checks.values()} == {"passed"}
+    assert status == 0 and {name for name, check in checks.items() if check["outcome"] != "passed"} == {"trained on"}
     with safe_open(finetuned_run / "frozen" / "checkpoints" / "fold-01.safetensors", framework="pt") as file:
         assert "spatial.U" in file.keys()  # noqa: SIM118

@@ -130,16 +130,17 @@ def test_counts_stand_beside_their_per_cent_of_the_true_class(run):
 
 
 def test_a_fold_has_the_accuracy_of_its_rows_and_an_interval_over_its_subjects(run):
-    predictions = pd.read_csv(run / "predictions.csv")
+    predictions, summary = Run(run).predictions, Run(run).summary
     for part, (fold, rows) in zip(
-        group_accuracies(predictions, "fold", EMOTIONS), predictions.groupby("fold"), strict=True
+        group_accuracies(predictions, "fold", summary), predictions.groupby("fold"), strict=True
     ):
         right = rows["truth"] == rows["prediction"]
         assert (part.name, part.subjects, part.sequences) == (str(fold), rows["subject"].nunique(), len(rows))
         assert (part.right, part.accuracy) == (right.sum(), pytest.approx(right.mean()))
+        assert part.training == pytest.approx(0.99)
         assert part.interval[0] <= part.accuracy <= part.interval[1]
     alone = predictions[predictions["subject"] == predictions["subject"].iloc[0]]
-    assert group_accuracies(alone, "fold", EMOTIONS)[0].interval is None
+    assert group_accuracies(alone, "fold", summary)[0].interval is None
 
 
 def test_every_saliency_figure_that_a_run_has_is_on_its_page(run, tmp_path):
@@ -196,7 +197,7 @@ def test_the_page_says_what_the_audit_could_not_find_in_order(run):
     page = (run / "report.html").read_text()
     heading = re.search(r"<h2>(Audit: [^<]*)</h2>", page)[1]
     assert "failed: files" in heading, "the checkpoints of this run are none"
-    assert "config.yaml: data, features, folds, network, protocol" in page
+    assert "config.yaml: classes, data, ensemble, features, folds, " in page
     assert "No subject is on both sides of a fold." in page
 
 
