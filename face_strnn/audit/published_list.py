@@ -20,9 +20,12 @@ def published_list(files: RunFiles) -> Iterator[str]:
     for what, names in compared.differences.items():
         yield f"{len(names)} {what}: {some(names)} (folds.csv)"
     explained = _explained(files)
-    if unexplained := [name for name in compared.missing if name not in explained]:
+    unexplained = [name for name in compared.missing if name not in explained]
+    if unexplained and not files.summary.partial:
         yield f"{len(unexplained)} of the published sequences missing: {some(unexplained)} (folds.csv)"
     yield Remark(compared.in_words)
+    if unexplained and files.summary.partial:
+        yield Remark(f"{len(unexplained)} missing, because the features were partial: {files.summary.partial}")
     if names := [name for name in compared.missing if name in explained]:
         yield Remark(f"missing: {', '.join(f'{name} ({explained[name]})' for name in names)}")
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from data_prep.datasets.problems import PROBLEMS_FILE, read_damaged
+from data_prep.errors import BadInput
 from face_strnn.audit.findings import short, some
 from face_strnn.audit.run_files import RunFiles
 from face_strnn.evaluation.baselines import BASELINES, baseline_predictions

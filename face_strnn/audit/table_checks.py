@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from face_strnn.audit.findings import equal, short, some
+from face_strnn.audit.findings import Remark, equal, short, some
 from face_strnn.audit.finetuned import figures_beside_frozen
 from face_strnn.audit.run_files import RunFiles
 from face_strnn.evaluation.folds import FOLD_COLUMNS, NOT_TRAINED_ON, missing_classes
@@ -84,6 +84,8 @@ def _variant_words(rotation: float, flip: bool) -> str:
 
 def tested_once(files: RunFiles) -> Iterator[str]:
     """Yield sequences that were not tested exactly once per seed, or in another fold."""
+    if files.summary.partial:
+        yield Remark(f"the features were partial: {files.summary.partial}")
     wanted = files.roles[files.roles["role"] == "test"].drop_duplicates("sequence").set_index("sequence")
     table, name = files.members, files.members_file
     if strange := set(table["seed"]) - set(files.settings.all_seeds):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from face_strnn.audit.audit import Audit
     from face_strnn.evaluation.learners.learner import Progress, Stage
     from face_strnn.evaluation.run import Run
+    from face_strnn.evaluation.settings import Plan
     from face_strnn.training.stack import Epoch
 
 
@@ -99,7 +100,7 @@ def cv(
         raise BadInput("--finetune: draws no curves; omit --tensorboard")
     store, where = FeatureStore.open(features), compute_device(device)
     console.print(f"scan: {scan_backend(plan.config, where)}", highlight=False)
-    _print_published_list(store, plan.classes)
+    _print_published_list(store, plan)
     with _progress(out / "tensorboard" if tensorboard else None, selection) as (progress, complete):
         run = cross_validate(store, out, plan, where, weights_file, command, progress)
         complete(run)
@@ -111,14 +112,14 @@ def cv(
         raise BadInput(f"{out}: {audited.verdict}; `face-strnn audit {out} --features {features}` says what is wrong")
 
 
-def _print_published_list(store: "FeatureStore", classes: Sequence[str] | None) -> None:
+def _print_published_list(store: "FeatureStore", plan: "Plan") -> None:
     """Print how features of CK+ compare with the published list of its sequences; nothing of other data."""
     from data_prep.datasets.ckplus_list import DATA, compare_with_list
     from face_strnn.training.samples import Samples
 
     if store.recipe["data"] != DATA:
         return
-    samples = Samples.of(store, classes)
+    samples = Samples.of(store, plan.classes, plan.partial)
     rows = ((entry.sequence, entry.subject, entry.emotion) for entry in samples.entries)
     compared = compare_with_list(rows, samples.class_names)
     console.print(compared.in_words, highlight=False)
