@@ -170,11 +170,12 @@ class RunFiles:
         Raises:
             NotCheckable: the features are not at hand, are damaged, or are not those that the run names.
         """
+        settings = self.settings
         try:
             given = self.given_features
         except BadInput as error:  # which the check of the features reports
             raise NotCheckable("the features given cannot be read") from error
-        if any(value != self.settings.features.get(name) for name, value in given.items()):
+        if any(value != settings.features.get(name) for name, value in given.items()):
             raise NotCheckable("the features given are not those that config.yaml names")
         return self.given_samples
 

@@ -33,10 +33,10 @@ def test_each_difference_is_named():
     }
 
 
-def files(rows, data="CK+", left_out=(), damaged=()):
+def files(rows, data="CK+", left_out=(), damaged=(), partial=""):
     return SimpleNamespace(
         settings=SimpleNamespace(data=data, classes=EMOTIONS),
-        summary=SimpleNamespace(left_out=left_out, damaged=damaged),
+        summary=SimpleNamespace(left_out=left_out, damaged=damaged, partial=partial),
         folds=pd.DataFrame(rows, columns=["sequence", "subject", "emotion"]),
     )
 
@@ -55,3 +55,9 @@ def test_other_data_have_no_such_list():
 
 def test_numbers_are_listed_in_ranges():
     assert ranges([3, 1, 2, 7, 9, 10]) == "1 to 3, 7, 9 to 10"
+
+
+def test_of_partial_features_what_is_missing_is_counted_and_no_fault():
+    texts = list(published_list(files(LISTED[2:], partial="325 of 327 sequences")))
+    assert all(isinstance(text, Remark) for text in texts)
+    assert texts[1] == "2 missing, because the features were partial: 325 of 327 sequences"

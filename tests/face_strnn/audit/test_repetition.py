@@ -70,14 +70,12 @@ def test_an_interrupted_and_resumed_training_comes_out_too(store, check, tmp_pat
 
 def test_portable_operations_give_the_compiled_kernels_training_within_the_tolerance(made, check, monkeypatch):
     monkeypatch.setenv("FACE_STRNN_PORTABLE", "1")
-    for cached in (build.scan_kernel, build.reason_unavailable):
-        cached.cache_clear()
+    build._kernel_or_reason.cache_clear()
     try:
         findings, remarks = check(made())
     finally:
         monkeypatch.undo()
-        for cached in (build.scan_kernel, build.reason_unavailable):
-            cached.cache_clear()
+        build._kernel_or_reason.cache_clear()
     assert not findings and "on another kind of machine" in remarks[0]
     assert "here PyTorch's operations, because FACE_STRNN_PORTABLE is set" in remarks[0]
 
