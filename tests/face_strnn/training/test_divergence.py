@@ -132,7 +132,7 @@ def test_the_classifier_says_that_it_diverged():
     wild = STRNNClassifier(**sizes, random_state=3, learning_rate=1e30, gradient_clip=math.inf)
     with pytest.raises(BadInput, match=r"seed 3, epoch 1: .* diverged at training.learning_rate 1e\+30"):
         wild.fit(*random_sequences())
-    with pytest.raises(BadInput, match="^X: every channel of the maps is constant"):
+    with pytest.raises(BadInput, match=r"^X: every channel of the maps is constant"):
         STRNNClassifier(**sizes).fit([np.full((40, 9, 9, 3), 0.1) for _ in range(8)], ["fear", "anger"] * 4)
     sound = STRNNClassifier(**sizes, random_state=3).fit(*random_sequences())
     with torch.no_grad():
