@@ -258,11 +258,12 @@ def _begin(
     parameters = {name: torch.stack([one[name] for one in drawn]).to(device).requires_grad_() for name in drawn[0]}
     train_mask = torch.from_numpy(np.stack([network.train for network in networks]))
     standardisation = Standardisation.fit(samples.moments, train_mask)
-    for number in standardisation.is_constant.nonzero().flatten().tolist():
+    constant = zip(networks, standardisation.is_constant.tolist(), strict=True)
+    if folds := dict.fromkeys(str(network.fold) for network, is_constant in constant if is_constant):
         raise BadInput(
             f"{samples.source}: every channel of the maps is constant over the training samples of fold "
-            f"{networks[number].fold}, so that nothing can be learned; check the images and the weights, and make the "
-            "maps again"
+            f"{', '.join(folds)}, so that nothing can be learned; check the images and the weights, and make the maps "
+            "again"
         )
     stack = Stack(networks, config, standardisation.to(device), parameters, scan)
     if stack.chooses_epoch:
