@@ -2,17 +2,21 @@
 
 import functools
 import shutil
+from collections import Counter
+from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from data_prep.datasets.emotions import EMOTIONS
-from data_prep.faces.variants import Variant
-from data_prep.store.store import FeatureStore, StoredSequence
-from face_strnn.cli import program
+from data_prep.backbones.architectures import feature_layers
+from data_prep.backbones.own_files import write_backbone
+from data_prep.backbones.preprocessing import PREPROCESSINGS
+from data_prep.datasets.ckplus_list import ckplus_sequences
+from data_prep.store.store import FeatureStore
+from data_prep.synthetic import dataset
+from face_strnn.cli import cv, program
 from face_strnn.config import NetworkConfig, TrainingConfig
 from face_strnn.evaluation import crossval
 from face_strnn.evaluation.settings import Plan
@@ -22,7 +26,6 @@ SIZES = {
     "spatial_hidden": 2, "spatial_output": 2, "spatial_projection": 1, "temporal_hidden": 3, "length": 3,
     "temporal_projection": 1,
 }  # fmt: skip
-SEQUENCES = frozenset(f"S{subject}_{number}" for subject in range(6) for number in range(2))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,32 +42,65 @@ def _quick():
         yield
 
 
-def write_store(folder, variants):
-    """Six subjects of two sequences of random maps."""
-    rng = np.random.default_rng(0)
-    crop = {"detector": "given", "margin": 0.2, "pixels": 16}
-    store = FeatureStore.create(folder, "random", {"data": "synthetic", "crop": crop})
-    for subject in range(6):
-        for number in range(2):
-            for variant in variants:
-                facts = (EMOTIONS[(subject + number) % 7], variant.rotation, 2 + number, "0" * 64, "", variant.flip)
-                maps = torch.from_numpy(rng.normal(size=(2 + number, 7, 7, 3))).half()
-                store.write(StoredSequence(f"S{subject}_{number}", f"S{subject}", *facts), maps)
-    store.rebuild_index()
-    store.write_left_out([])
-    return store.folder
+@pytest.fixture(scope="session")
+def images(tmp_path_factory):
+    """A synthetic data set: of each of six subjects up to two sequences of two frames."""
+    listed = dataset.first_subjects(6)
+    seen = Counter()
+    cut = []
+    for sequence in listed:
+        seen[sequence.subject] += 1
+        cut += [replace(sequence, frames=2)] if seen[sequence.subject] <= 2 else []
+    rest = [sequence for sequence in ckplus_sequences() if sequence not in listed]
+    root = tmp_path_factory.mktemp("fuzzed-images") / "ck"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dataset, "ckplus_sequences", lambda: [*cut, *rest])
+        assert program.main(["synth", "--out", str(root), "--subjects", "6", "--seed", "3"]) == 0
+    return root
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory):
-    """A store with an original and a rotated variant of each sequence."""
-    return write_store(tmp_path_factory.mktemp("fuzzed-store"), (Variant(), Variant(7)))
+def sequences(images):
+    """The names of its sequences."""
+    return {f"{path.parent.name}_{path.name}" for path in (images / "cohn-kanade-images").glob("*/*")}
 
 
 @pytest.fixture(scope="session")
-def store_of_originals(tmp_path_factory):
-    """A store in which every sequence is one file."""
-    return write_store(tmp_path_factory.mktemp("fuzzed-originals"), (Variant(),))
+def thin_weights(tmp_path_factory):
+    """The project's own file of a backbone's weights, of the smallest backbone."""
+    path = tmp_path_factory.mktemp("fuzzed-weights") / "thin.safetensors"
+    torch.manual_seed(0)
+    layers = feature_layers("vgg16_thin_bn").eval()
+    write_backbone(path, "vgg16_thin_bn", layers.state_dict(), PREPROCESSINGS["imagenet"], {"data": "none"})
+    return path
+
+
+@pytest.fixture(scope="session")
+def prepare_small(images, thin_weights):
+    """The options of `prepare`, but for --out and --rotations: maps and crops of these images."""
+    return ["--root", str(images), "--weights", str(thin_weights), "--maps", "pool3", "--keep-crops"]
+
+
+@pytest.fixture(scope="session")
+def image_features(tmp_path_factory, prepare_small):
+    """The folder of a faces store and of a feature store in which every sequence is one file."""
+    out = tmp_path_factory.mktemp("fuzzed-features") / "features"
+    assert program.main(["prepare", "--out", str(out), *prepare_small, "--rotations", "[]"]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def store_of_originals(image_features):
+    """A feature store in which every sequence is one file."""
+    return next(image_features.glob("*-pool3-*"))
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory, prepare_small):
+    """A feature store with an original and a rotated variant of each sequence."""
+    out = tmp_path_factory.mktemp("fuzzed-features") / "variants"
+    assert program.main(["prepare", "--out", str(out), *prepare_small, "--rotations", "[7]"]) == 0
+    return next(out.glob("*-pool3-*"))
 
 
 @pytest.fixture(scope="session")
@@ -121,6 +157,51 @@ def unfinished_run(tmp_path_factory, store, small_plan):
     with pytest.raises(KeyboardInterrupt):
         crossval.cross_validate(FeatureStore.open(store), out, small_plan, progress=stop)
     return out
+
+
+@pytest.fixture(scope="session")
+def finetune_small(image_features, training_options, thin_weights):
+    """The options of a fine-tuned cross-validation, but for --out."""
+    finetuning = [
+        text
+        for name, value in {"epochs": 2, "batch_size": 3, "variants": 1, "frames": 2}.items()
+        for text in (f"--finetuning.{name}", str(value))
+    ]
+    weights = ["--finetune", "last-block", "--weights-file", str(thin_weights)]
+    return ["--features", str(image_features), *training_options, *weights, *finetuning]
+
+
+@pytest.fixture(scope="session")
+def small_finetuned_run(tmp_path_factory, finetune_small):
+    """A finished run with fine-tuned backbones."""
+    out = tmp_path_factory.mktemp("fuzzed-runs") / "finetuned"
+    assert program.main(["cv", "--out", str(out), *finetune_small]) == 0
+    without_figures(out / "frozen")
+    return without_figures(out)
+
+
+@pytest.fixture(scope="session")
+def unfinished_finetuning(tmp_path_factory, finetune_small):
+    """A run that was stopped after the first epoch of fine-tuning."""
+    out = tmp_path_factory.mktemp("fuzzed-runs") / "unfinished-finetuning"
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cv, "print_epoch", stop)
+        assert program.main(["cv", "--out", str(out), *finetune_small]) == 130
+    return out
+
+
+@pytest.fixture(scope="session")
+def reproduction(tmp_path_factory, store, training_options):
+    """A finished reproduction of the STRNN and one baseline."""
+    out = tmp_path_factory.mktemp("fuzzed-runs") / "reproduction"
+    options = ["--features", str(store), "--out", str(out), "--only", "logistic", *training_options]
+    assert program.main(["reproduce", *options]) == 0
+    without_figures(out / "strnn" / "seed-0")
+    return without_figures(out)
 
 
 def without_figures(run):

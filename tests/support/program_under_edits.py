@@ -11,6 +11,7 @@ import sys
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 
+from data_prep.errors import BadInput
 from face_strnn.cli.program import main
 
 SECONDS = 60
@@ -67,7 +68,7 @@ def run_program(*arguments):
 def ended_well(*arguments, names):
     """Run the program: it does its work, or refuses the input in a line or two that name a file of ``names``."""
     ended = run_program(*arguments)
-    lines = [line for line in ended.err.splitlines() if line.strip()]
+    lines = [line for line in ended.err.splitlines() if line.strip() and "━" not in line]  # no progress bars
     said = ended.err[-2000:]
     assert ended.status in (0, 1, 2), f"status {ended.status}: {said}"
     assert "Traceback" not in ended.err, said
@@ -79,6 +80,18 @@ def ended_well(*arguments, names):
         assert 1 <= len(errors) <= 2, f"{len(errors)} lines: {said}"
         assert any(str(name) in ended.err for name in names), f"no file is named: {said}"
     return ended
+
+
+def works_or_refuses(function, names):
+    """Call a function: it returns, or refuses its input by a message that names a file of ``names``.
+
+    The program prints an :class:`OSError` as it prints :class:`BadInput`.
+    """
+    with limits():
+        try:
+            function()
+        except (BadInput, OSError) as error:
+            assert any(str(name) in str(error) for name in names), f"no file is named: {error}"
 
 
 def counted_accuracy(run):
