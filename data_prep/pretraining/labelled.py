@@ -4,7 +4,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated, get_args
 
+from pydantic import Field
 from sklearn.metrics import accuracy_score, recall_score
 
 from data_prep.backbones.own_files import write_backbone
@@ -15,10 +17,22 @@ from data_prep.errors import BadInput
 from data_prep.media.images import read_image
 from data_prep.preparation.options import Faces
 from data_prep.pretraining.labelled_crops import LabelledCrops
-from data_prep.pretraining.labelled_images import LabelledImage, digest_of, find_labelled_images
+from data_prep.pretraining.labelled_images import LabelledImage, Part, digest_of, find_labelled_images
 from data_prep.pretraining.labelled_task import LabelledTask
 from data_prep.pretraining.learning import Epoch, PretrainingOptions, Progress, learn
-from data_prep.pretraining.work_folder import finished, work_folder
+from data_prep.pretraining.work_folder import finished, read_facts, work_folder
+
+_Names = list[Annotated[str, Field(pattern="^[^\x00]+$")]]
+_FACTS = {
+    "accuracy": float,
+    "mean_class_recall": float,
+    "n_images": Annotated[dict[Part, int], Field(min_length=len(get_args(Part)))],
+    "classes": list[str],
+    "history": list[Epoch],
+    "damaged": _Names,
+    "without_face": _Names,
+}
+"""What a finished file's header says of the images."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +147,7 @@ def _decoding_problem(path: Path) -> Problem:
 
 def _result(out: Path, root: Path, facts: Mapping[str, str], problems: list[Problem]) -> LabelledResult:
     """Put together what a file's header says, and list what was left out beside the file."""
-    names = ("accuracy", "mean_class_recall", "n_images", "classes", "history", "damaged", "without_face")
-    read = {name: json.loads(facts[name]) for name in names}
+    read = read_facts(out, facts, _FACTS)
     problems = problems + [_decoding_problem(root / name) for name in read["damaged"]]
     without_face = [root / name for name in read["without_face"]]
     table = None
@@ -147,7 +160,7 @@ def _result(out: Path, root: Path, facts: Mapping[str, str], problems: list[Prob
         read["mean_class_recall"],
         read["n_images"],
         read["classes"],
-        [Epoch(**epoch) for epoch in read["history"]],
+        read["history"],
         without_face,
         problems,
         table,

@@ -17,6 +17,7 @@ from data_prep.faces.detection import FaceDetector
 from data_prep.media.images import read_image
 from data_prep.preparation.options import Faces
 from data_prep.pretraining.labelled_images import LabelledImage
+from data_prep.pretraining.work_folder import tensors_of
 from data_prep.tensor_files import write_tensors
 
 IMAGES_PER_FILE = 64
@@ -48,7 +49,7 @@ class LabelledCrops:
             progress: called after each file with the number of images in it.
         """
         starts = range(0, len(self.images), IMAGES_PER_FILE)
-        missing = [start for start in starts if not self._path(start).is_file()]
+        missing = [start for start in starts if not self._is_whole(start)]
         progress(len(self.images) - sum(len(self._of_file(start)) for start in missing))
         work = (joblib.delayed(_crops)(self._of_file(start), self.faces, self.pixels) for start in missing)
         for start, (crops, status) in zip(
@@ -76,6 +77,11 @@ class LabelledCrops:
                 first = index % IMAGES_PER_FILE
                 crops.append(file.get_slice("crops")[first : first + 1])
         return torch.cat(crops), torch.tensor([self.images[index].code for index in indices])
+
+    def _is_whole(self, start: int) -> bool:
+        n, side = len(self._of_file(start)), self.pixels
+        whole = {"crops": ("U8", [n, side, side, 3]), "outcomes": ("U8", [n])}
+        return tensors_of(self._path(start)) == whole
 
     def _of_file(self, start: int) -> list[LabelledImage]:
         return list(self.images[start : start + IMAGES_PER_FILE])

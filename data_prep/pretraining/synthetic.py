@@ -13,7 +13,7 @@ from data_prep.pretraining.probe import Probed, probe
 from data_prep.pretraining.synthetic_people import FACES_OF
 from data_prep.pretraining.synthetic_store import SyntheticStore
 from data_prep.pretraining.synthetic_task import SyntheticTask
-from data_prep.pretraining.work_folder import finished, work_folder
+from data_prep.pretraining.work_folder import finished, read_facts, work_folder
 
 LEAST = 64
 """Least number of faces: sixteen people, of whom two are for validation."""
@@ -39,9 +39,13 @@ class SyntheticResult:
 
     @classmethod
     def of(cls, path: Path, facts: Mapping[str, str]) -> "SyntheticResult":
-        """Read it from a file's header."""
-        before, after, history = (json.loads(facts[name]) for name in ("probe_before", "probe_after", "history"))
-        return cls(path, Probed(**before), Probed(**after), [Epoch(**epoch) for epoch in history])
+        """Read it from a file's header.
+
+        Raises:
+            BadInput: the header was edited.
+        """
+        read = read_facts(path, facts, {"probe_before": Probed, "probe_after": Probed, "history": list[Epoch]})
+        return cls(path, read["probe_before"], read["probe_after"], read["history"])
 
 
 def pretrain_on_synthetic_faces(
@@ -91,13 +95,13 @@ def pretrain_on_synthetic_faces(
 
         for store in (*probes, learned):
             store.draw(backbone, pixels, jobs, advance)
-        before = work.once("probe-before", lambda: asdict(probe(backbone, *probes)))
+        before = work.once("probe-before", Probed, lambda: probe(backbone, *probes))
         task = SyntheticTask(backbone, learned, options.keep, seed)
         history = learn(backbone, task, options, work.folder / "checkpoint.pt", progress)
         after = probe(backbone, *probes)
         facts = {
             "data": "synthetic",
-            "probe_before": json.dumps(before),
+            "probe_before": json.dumps(asdict(before)),
             "probe_after": json.dumps(asdict(after)),
             "history": json.dumps([asdict(epoch) for epoch in history]),
             **work.facts,

@@ -14,12 +14,16 @@ from torch import Tensor
 from data_prep.backbones.split import SplitBackbone
 from data_prep.pretraining.recording_style import Style
 from data_prep.pretraining.synthetic_people import FACES_OF, Movements, Purpose, SyntheticPerson, draw_person
+from data_prep.pretraining.work_folder import tensors_of
 from data_prep.tensor_files import write_tensors
 
 PEOPLE_PER_FILE = 8
 
 FILES_AHEAD = 64
 """How far drawing may run ahead of the network: what is drawn and not yet taken lies in memory, a MB or four a file."""
+
+_NAMES = {"below", "units", "landmarks", "emotions"}
+"""Tensors of every file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +79,7 @@ class SyntheticStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         starts = range(0, self.people, PEOPLE_PER_FILE)
         files = [range(start, min(start + PEOPLE_PER_FILE, self.people)) for start in starts]
-        missing = [numbers for numbers in files if not self._path(numbers[0]).is_file()]
+        missing = [numbers for numbers in files if not self._is_whole(numbers)]
         progress(self.faces_each * (self.people - sum(map(len, missing))))
         draw = joblib.delayed(partial(_draw, self.seed, self.purpose, pixels, self.movements, self.style))
         with joblib.Parallel(n_jobs=jobs, return_as="generator") as parallel:
@@ -97,6 +101,11 @@ class SyntheticStore:
         below = tensors["below"] if tensors["below"].dtype == torch.uint8 else _channels_last(tensors["below"])
         starting = _channels_last(tensors["starting"]) if "starting" in tensors else None
         return SyntheticBatch(below, starting, tensors["units"], tensors["landmarks"], tensors["emotions"])
+
+    def _is_whole(self, numbers: range) -> bool:
+        found = tensors_of(self._path(numbers[0]))
+        n_faces = len(numbers) * self.faces_each
+        return found.keys() >= _NAMES and all(shape[:1] == [n_faces] for _, shape in found.values())
 
     def _path(self, person: int) -> Path:
         return self.folder / f"{self.purpose}-{self.style}-{person // PEOPLE_PER_FILE:06}.safetensors"

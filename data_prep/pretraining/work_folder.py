@@ -4,14 +4,18 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from data_prep.atomic_files import write_text_whole
 from data_prep.errors import BadInput
 from data_prep.store.lock import LOCK_FILES, sole_writer
+
+Measured = TypeVar("Measured")
 
 
 class WorkFolder:
@@ -34,7 +38,7 @@ class WorkFolder:
         """
         kept = self.folder / "settings.json"
         if kept.is_file():
-            if kept.read_text(encoding="utf-8") != self._settings:
+            if kept.read_bytes() != self._settings.encode():
                 raise BadInput(
                     f"{self.folder}: holds an unfinished pretraining with other settings ({kept.name} has them); "
                     "repeat that command, remove the folder, or give another --out"
@@ -53,12 +57,15 @@ class WorkFolder:
         """What the finished file says about how it was made."""
         return {"settings": self._settings}
 
-    def once(self, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return what was measured before, or measure it and keep it."""
+    def once(self, name: str, kind: type[Measured], measure: Callable[[], Measured]) -> Measured:
+        """Return what was measured before, a dataclass, or measure it and keep it, also where the file is damaged."""
         path = self.folder / f"{name}.json"
-        if not path.is_file():
-            write_text_whole(path, json.dumps(measure()))
-        return json.loads(path.read_text(encoding="utf-8"))
+        try:
+            return TypeAdapter(kind).validate_json(path.read_bytes())
+        except (OSError, ValidationError):
+            measured = measure()
+            write_text_whole(path, json.dumps(asdict(measured)))
+            return measured
 
     def _holds_only_locks(self) -> bool:
         return all(path.match(LOCK_FILES) for path in self.folder.iterdir())
@@ -102,3 +109,36 @@ def finished(out: Path, settings: Mapping[str, object]) -> dict[str, str] | None
     if facts.get("settings") != json.dumps(dict(settings), sort_keys=True):
         raise BadInput(f"{out}: is there and was not made with these settings; remove it or give another --out")
     return facts
+
+
+def read_facts(path: Path, facts: Mapping[str, str], kinds: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the header of a finished file says in JSON.
+
+    Args:
+        path: the file.
+        facts: of its header.
+        kinds: type of each fact that is read, by its name.
+
+    Raises:
+        BadInput: a fact is missing or of another type.
+    """
+    read = {}
+    for name, kind in kinds.items():
+        try:
+            read[name] = TypeAdapter(kind).validate_json(facts[name])
+        except (KeyError, UnicodeEncodeError, ValidationError) as error:
+            raise BadInput(
+                f"{path}: its header's {name} is missing or not what pretraining writes: the file was edited; "
+                "remove it or give another --out"
+            ) from error
+    return read
+
+
+def tensors_of(path: Path) -> dict[str, tuple[str, list[int]]]:
+    """Return type and shape of a file's tensors by name; none where it is absent or damaged, and to be made anew."""
+    try:
+        with safe_open(path, "pt") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 it is no mapping
+            return {name: (values.get_dtype(), values.get_shape()) for name, values in slices.items()}
+    except (SafetensorError, OSError):
+        return {}

@@ -65,7 +65,7 @@ class RecipeFolder:
         except OSError as error:
             raise BadInput(f"{created.folder}: cannot be made ({error.strerror}); give another --out") from error
         text = json.dumps(created.recipe, indent=2, sort_keys=True) + "\n"
-        if not recipe_file.is_file() or recipe_file.read_text(encoding="utf-8") != text:
+        if not recipe_file.is_file() or recipe_file.read_bytes() != text.encode():
             write_text_whole(recipe_file, text)
         return created
 

@@ -1,0 +1,210 @@
+"""A tiny store, runs over it, and the program without what takes long and reads no file."""
+
+import functools
+import shutil
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+
+from data_prep.backbones.architectures import feature_layers
+from data_prep.backbones.own_files import write_backbone
+from data_prep.backbones.preprocessing import PREPROCESSINGS
+from data_prep.datasets.ckplus_list import ckplus_sequences
+from data_prep.store.store import FeatureStore
+from data_prep.synthetic import dataset
+from face_strnn.cli import cv, program
+from face_strnn.config import NetworkConfig, TrainingConfig
+from face_strnn.evaluation import crossval
+from face_strnn.evaluation.settings import Plan
+from face_strnn.report import page
+
+SIZES = {
+    "spatial_hidden": 2, "spatial_output": 2, "spatial_projection": 1, "temporal_hidden": 3, "length": 3,
+    "temporal_projection": 1,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick():
+    """Neither parse the commands anew, nor compile the page, nor render figures: they are drawn, and saved empty."""
+
+    def save(figure, path, **_):
+        Image.new("L", (1, 1)).save(path, format="png")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program, "program", functools.cache(program.program))
+        patch.setattr(page, "page_templates", functools.cache(page.page_templates))
+        patch.setattr(Figure, "savefig", save)
+        yield
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory):
+    """A synthetic data set: of each of six subjects up to two sequences of two frames."""
+    listed = dataset.first_subjects(6)
+    seen = Counter()
+    cut = []
+    for sequence in listed:
+        seen[sequence.subject] += 1
+        cut += [replace(sequence, frames=2)] if seen[sequence.subject] <= 2 else []
+    rest = [sequence for sequence in ckplus_sequences() if sequence not in listed]
+    root = tmp_path_factory.mktemp("fuzzed-images") / "ck"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dataset, "ckplus_sequences", lambda: [*cut, *rest])
+        assert program.main(["synth", "--out", str(root), "--subjects", "6", "--seed", "3"]) == 0
+    return root
+
+
+@pytest.fixture(scope="session")
+def sequences(images):
+    """The names of its sequences."""
+    return {f"{path.parent.name}_{path.name}" for path in (images / "cohn-kanade-images").glob("*/*")}
+
+
+@pytest.fixture(scope="session")
+def thin_weights(tmp_path_factory):
+    """The project's own file of a backbone's weights, of the smallest backbone."""
+    path = tmp_path_factory.mktemp("fuzzed-weights") / "thin.safetensors"
+    torch.manual_seed(0)
+    layers = feature_layers("vgg16_thin_bn").eval()
+    write_backbone(path, "vgg16_thin_bn", layers.state_dict(), PREPROCESSINGS["imagenet"], {"data": "none"})
+    return path
+
+
+@pytest.fixture(scope="session")
+def prepare_small(images, thin_weights):
+    """The options of `prepare`, but for --out and --rotations: maps and crops of these images."""
+    return ["--root", str(images), "--weights", str(thin_weights), "--maps", "pool3", "--keep-crops"]
+
+
+@pytest.fixture(scope="session")
+def image_features(tmp_path_factory, prepare_small):
+    """The folder of a faces store and of a feature store in which every sequence is one file."""
+    out = tmp_path_factory.mktemp("fuzzed-features") / "features"
+    assert program.main(["prepare", "--out", str(out), *prepare_small, "--rotations", "[]"]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def store_of_originals(image_features):
+    """A feature store in which every sequence is one file."""
+    return next(image_features.glob("*-pool3-*"))
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory, prepare_small):
+    """A feature store with an original and a rotated variant of each sequence."""
+    out = tmp_path_factory.mktemp("fuzzed-features") / "variants"
+    assert program.main(["prepare", "--out", str(out), *prepare_small, "--rotations", "[7]"]) == 0
+    return next(out.glob("*-pool3-*"))
+
+
+@pytest.fixture(scope="session")
+def training_options():
+    """The options of a cross-validation, but for --features and --out."""
+    sizes = [text for name, size in SIZES.items() for text in (f"--network.{name}", str(size))]
+    return ["--folds", "2", "--epochs", "2", "--training.batch_size", "16", *sizes]
+
+
+@pytest.fixture(scope="session")
+def small_plan():
+    """The plan of the same cross-validation."""
+    training = TrainingConfig(epochs=2, batch_size=16)
+    return Plan(folds=2, network=NetworkConfig(**SIZES), training=training)
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory, store, training_options):
+    """A finished run with its saliency."""
+    out = tmp_path_factory.mktemp("fuzzed-runs") / "run"
+    assert program.main(["cv", "--features", str(store), "--out", str(out), *training_options]) == 0
+    assert program.main(["saliency", str(out), "--features", str(store), "--steps", "2"]) == 0
+    return without_figures(out)
+
+
+@pytest.fixture(scope="session")
+def other_run(tmp_path_factory, store, training_options):
+    """A run of another seed, to be compared with."""
+    out = tmp_path_factory.mktemp("fuzzed-runs") / "other"
+    assert program.main(["cv", "--features", str(store), "--out", str(out), "--seed", "3", *training_options]) == 0
+    return without_figures(out)
+
+
+ENSEMBLE = ("--seeds", "2", "--ensemble", "--selection", "inner")
+
+
+@pytest.fixture(scope="session")
+def ensemble_run(tmp_path_factory, store, training_options):
+    """A finished run of ensembles, whose epochs are chosen by inner validation."""
+    out = tmp_path_factory.mktemp("fuzzed-runs") / "ensemble"
+    options = [*training_options, "--folds", "3", *ENSEMBLE]
+    assert program.main(["cv", "--features", str(store), "--out", str(out), *options]) == 0
+    return without_figures(out)
+
+
+@pytest.fixture(scope="session")
+def unfinished_run(tmp_path_factory, store, small_plan):
+    """A run that was stopped after its first epoch."""
+    out = tmp_path_factory.mktemp("fuzzed-runs") / "unfinished"
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        crossval.cross_validate(FeatureStore.open(store), out, small_plan, progress=stop)
+    return out
+
+
+@pytest.fixture(scope="session")
+def finetune_small(image_features, training_options, thin_weights):
+    """The options of a fine-tuned cross-validation, but for --out."""
+    finetuning = [
+        text
+        for name, value in {"epochs": 2, "batch_size": 3, "variants": 1, "frames": 2}.items()
+        for text in (f"--finetuning.{name}", str(value))
+    ]
+    weights = ["--finetune", "last-block", "--weights-file", str(thin_weights)]
+    return ["--features", str(image_features), *training_options, *weights, *finetuning]
+
+
+@pytest.fixture(scope="session")
+def small_finetuned_run(tmp_path_factory, finetune_small):
+    """A finished run with fine-tuned backbones."""
+    out = tmp_path_factory.mktemp("fuzzed-runs") / "finetuned"
+    assert program.main(["cv", "--out", str(out), *finetune_small]) == 0
+    without_figures(out / "frozen")
+    return without_figures(out)
+
+
+@pytest.fixture(scope="session")
+def unfinished_finetuning(tmp_path_factory, finetune_small):
+    """A run that was stopped after the first epoch of fine-tuning."""
+    out = tmp_path_factory.mktemp("fuzzed-runs") / "unfinished-finetuning"
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cv, "print_epoch", stop)
+        assert program.main(["cv", "--out", str(out), *finetune_small]) == 130
+    return out
+
+
+@pytest.fixture(scope="session")
+def reproduction(tmp_path_factory, store, training_options):
+    """A finished reproduction of the STRNN and one baseline."""
+    out = tmp_path_factory.mktemp("fuzzed-runs") / "reproduction"
+    options = ["--features", str(store), "--out", str(out), "--only", "logistic", *training_options]
+    assert program.main(["reproduce", *options]) == 0
+    without_figures(out / "strnn" / "seed-0")
+    return without_figures(out)
+
+
+def without_figures(run):
+    """Delete what nothing reads back, so that a copy takes less time."""
+    shutil.rmtree(run / "figures")
+    return run
