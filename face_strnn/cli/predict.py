@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from data_prep.errors import BadInput
 from face_strnn.cli.console import console, progress_bar
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def predict(
         print(dumps(printed, indent=2, default=str))
     else:
         print_prediction(source, prediction)
+    if prediction.problems:
+        raise BadInput("\n".join(prediction.problems))
 
 
 def print_prediction(source: Path, prediction: "Prediction") -> None:
