@@ -80,14 +80,14 @@ def choose_store(
     stores: Sequence[FeatureStore],
     protocol: Protocol = "interleaved",
     n_folds: int = 10,
-    progress: Callable[[], None] | None = None,
+    progress: Callable[[int, int, int], None] | None = None,
 ) -> StoreChoice:
     """Compare stores of one data set by subject-wise folds inside the training part of every outer fold.
 
     Args:
         stores: two or more, of the same sequences; rotated copies are omitted.
         protocol, n_folds: the outer folds, as they will be in the cross-validation.
-        progress: called after each outer fold of each store.
+        progress: called after each outer fold of each store with their numbers, from 1, and the number of outer folds.
 
     Raises:
         BadInput: fewer than two stores, a store given twice, other sequences than the first store's, too few subjects.
@@ -96,16 +96,17 @@ def choose_store(
         raise BadInput("--compare: give --features two stores or more, of the same data set, each once")
     first = Samples.of(stores[0]).originals()
     accuracies = []
-    for store in stores:
+    for number, store in enumerate(stores, start=1):
         samples = Samples.of(store).originals()
         _require_same(first, samples)
         outer = splitter(protocol, n_folds, samples.subjects.tolist(), samples.predefined_folds.tolist())
         features, labels = _apex_and_change(samples), samples.labels.numpy()
         store_accuracies = []
-        for train, _ in outer.split(labels, groups=samples.subjects):
+        folds = [train for train, _ in outer.split(labels, groups=samples.subjects)]
+        for fold, train in enumerate(folds, start=1):
             store_accuracies.append(_inner_accuracies(features[train], labels[train], samples.subjects[train]))
             if progress:
-                progress()
+                progress(number, fold, len(folds))
         accuracies.append(store_accuracies)
     return StoreChoice(tuple(store.folder.resolve().name for store in stores), np.array(accuracies))
 

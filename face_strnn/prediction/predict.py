@@ -6,6 +6,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, islice
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ from data_prep.errors import BadInput
 from data_prep.faces.detection import Face
 from data_prep.faces.tracking import FaceFollower
 from data_prep.media.cameras import frames_of_camera
-from data_prep.media.frames import frames_at
-from data_prep.media.videos import Frame, frame_rate
+from data_prep.media.frames import frames_at, image_files
+from data_prep.media.videos import Frame, frame_rate, promised_frames
 from face_strnn.prediction.annotate import annotator
 from face_strnn.prediction.durations import NOMINAL_RATE, Duration, Instant
 from face_strnn.prediction.ensemble import Ensemble
@@ -126,7 +127,7 @@ def predict(
     out: Path | None = None,
     options: PredictionOptions | None = None,
     stop: Callable[[], bool] = lambda: False,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
 ) -> Prediction:
     """Recognise the emotion of one person through a recording, and write its course.
 
@@ -146,7 +147,7 @@ def predict(
             source, for a camera into the current folder, with the source's name before theirs.
         options: see :class:`PredictionOptions`; its defaults if omitted.
         stop: called at every frame; once it returns true the recording ends there.
-        progress: called with the number of frames that are done.
+        progress: called with the number of frames that are done, and about how many there are; None where unknown.
 
     Raises:
         BadInput: the run is not finished or damaged, its models are of another run, the backbone's weights are not
@@ -165,6 +166,7 @@ def predict(
     with closing(recording.frames()) as frames, ExitStack() as video_file:
         # The first frame is decoded at once: where it cannot be, no file is made.
         moments = timeline(track(chain([next(frames)], frames), FaceFollower(options.device)), ensemble, window, hop)
+        expected = recording.expected_frames
         opened = annotate and annotator(annotate, ensemble.classes, recording.rate, ensemble.data)
         video = opened and video_file.enter_context(opened)
         with timeline_table(table_path, ensemble.classes) as table:
@@ -174,7 +176,7 @@ def predict(
                 if video:
                     video.write(moment)
                 if progress:
-                    progress(course.n_frames)
+                    progress(course.n_frames, None if course.n_frames > (expected or 0) else expected)
             if course.surest is None:
                 raise BadInput(
                     f"{source}: no frame shows a face; give a recording in which the face is larger or better lit"
@@ -237,6 +239,17 @@ class _Recording:
         """Frames a second of a video made from it."""
         is_video = self.camera is None and self.source.is_file()
         return (frame_rate(self.source) if is_video else None) or NOMINAL_RATE
+
+    @property
+    def expected_frames(self) -> int | None:
+        """About how many frames it has, as its header says; None where that is unknown."""
+        if self.camera is not None:
+            return None
+        source = self.source
+        n_frames = len(image_files(source.iterdir())) if source.is_dir() else promised_frames(source)
+        if self.seconds is not None:
+            n_frames = min(n_frames, ceil(self.seconds * self.rate))
+        return n_frames or None
 
     def frames(self) -> Iterator[Frame]:
         with closing(frames_at(self.source) if self.camera is None else frames_of_camera(self.camera)) as coming:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from face_strnn.evaluation.checkpoints import FOLDER, TrainedNetwork, checkpoint_paths
 from face_strnn.evaluation.folds import Fold
-from face_strnn.evaluation.learners.learner import Progress
+from face_strnn.evaluation.learners.learner import Extent, Progress
 from face_strnn.evaluation.settings import RunSettings
 from face_strnn.models.scan import Scan
 from face_strnn.models.strnn import STRNN
@@ -45,7 +45,8 @@ class StackedOnMaps:
         # The samples of an epoch are drawn by seed: networks of another seed would read other maps.
         apart = len(networks) if sequences is None else len(folds)
         moments: Tensor | None = None
-        for first, last in assign_to_stacks(len(networks), self._stack_size(), folder, apart):
+        stacks = assign_to_stacks(len(networks), self._stack_size(), folder, apart)
+        for part, (first, last) in enumerate(stacks, start=1):
             if all(path.is_file() for path in paths[first:last]):
                 continue
             moments = channel_moments(self._samples) if moments is None else moments
@@ -55,7 +56,7 @@ class StackedOnMaps:
                 TrainingSamples(self._samples, self._samples.labels, moments, sequences),
                 settings.config,
                 state_file,
-                _on_stacks(progress),
+                _on_stacks(progress, part, len(stacks)),
                 self._device,
                 self._scan(),
             )
@@ -140,10 +141,12 @@ def assign_to_stacks(n_networks: int, size: int, folder: Path, apart: int) -> li
     return stacks
 
 
-def _on_stacks(progress: Progress | None) -> Callable[[Stack], None] | None:
+def _on_stacks(progress: Progress | None, part: int, parts: int) -> Callable[[Stack], None] | None:
     if progress is None:
         return None
-    return lambda stack: progress("training", stack.history, stack.config.training.epochs)
+    return lambda stack: progress(
+        "training", stack.history, Extent(stack.epochs_done, stack.config.training.epochs, part, parts)
+    )
 
 
 def _kept_epoch(history: Sequence[Epoch]) -> int:

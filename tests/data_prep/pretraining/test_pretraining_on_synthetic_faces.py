@@ -148,7 +148,7 @@ def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bytes(undisturbed
     out = tmp_path / undisturbed.path.name
     for stage, at in (("drawing faces", 40), ("drawing faces", 100), ("learning", 3), ("learning", 6)):
 
-        def kill(what, done, _, stage=stage, at=at):
+        def kill(what, done, *_, stage=stage, at=at):
             if what == stage and done >= at:
                 raise Killed
 
@@ -171,7 +171,12 @@ def test_a_thin_network_learns_from_scratch_by_the_program(small, tmp_path, caps
     out = tmp_path / "thin.safetensors"
     options = ["--synthetic", "64", "--backbone", "vgg16_thin_bn", "--epochs", "1", "--out", str(out)]
     assert main(["pretrain", *options]) == 0
-    assert "says nothing about real ones" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "says nothing about real ones" in printed.out and "epoch 1" not in printed.out
+    # The log: 64 faces to learn from and 16 of each probe are drawn, then learning takes one epoch of two batches.
+    drawn, learned = (line.split("  ", 1)[1] for line in printed.err.splitlines())
+    assert drawn == "drawing faces: 112 of 112"
+    assert learned.startswith("learning: 2 of 2 steps, epoch 1 of 1, loss ") and "validation loss" in learned
     tensors = load_file(out)
     drawn_at_first = split_backbone("vgg16_thin_bn", "scratch", "pool4", 4).state()
     counters = {name for name in drawn_at_first if name.endswith("num_batches_tracked")}
