@@ -11,13 +11,12 @@ import sys
 from datetime import datetime
 
 import pytest
+from log_lines import LINE
 
 from face_strnn.cli.program import main
 from face_strnn.cli.progress import ProgressLines, Step, training_progress
 from face_strnn.evaluation.learners.learner import Extent
 from face_strnn.training.stack import Epoch
-
-LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)  (.+)")
 
 
 def texts_of(log):
