@@ -9,6 +9,7 @@ import torch
 
 from data_prep.atomic_files import written_whole
 from data_prep.errors import BadInput
+from data_prep.torch_files import load_torch_file
 
 
 def save_state(path: Path, optimiser: torch.optim.Optimizer, **state: Any) -> None:  # noqa: ANN401
@@ -32,7 +33,7 @@ def resumed_state(path: Path, optimiser: torch.optim.Optimizer, remedy: str) -> 
             ``remedy``.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = load_torch_file(path)
         settings = optimiser.state_dict()["param_groups"]
         optimiser.load_state_dict({"state": state["optimiser"], "param_groups": settings})
         with torch.no_grad():

@@ -1,11 +1,12 @@
-"""What all figures share: colours, a title that names the data, and files in three formats."""
+"""What all figures share: text as it stands, colours, a title that names the data, and files in three formats."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
-from matplotlib.figure import Figure
+import matplotlib.figure
+from matplotlib.backend_bases import RendererBase
+from matplotlib.text import Text
 
 from data_prep.atomic_files import written_whole
 
@@ -20,6 +21,27 @@ _UNDATED = {
     "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
     "svg": {"Date": None, "Creator": None},
 }
+
+
+class Figure(matplotlib.figure.Figure):
+    """matplotlib's figure with every text as it stands: names of files, subjects and data sets are no markup.
+
+    ``$a_b$`` would be a formula to matplotlib, and ``$5_$6`` an error. What no font can show, such as a byte of a file
+    name that is no UTF-8, becomes a question mark.
+    """
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw the figure; matplotlib calls this for every file and every display."""
+        with matplotlib.rc_context({"text.parse_math": False, "text.usetex": False}):  # for ticks, made while drawing
+            for text in self.findobj(Text):
+                text.set_parse_math(False)
+                text.set_usetex(False)
+                text.set_text(_readable(text.get_text()))
+            super().draw(renderer)
+
+
+def _readable(text: str) -> str:
+    return "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
 
 
 @dataclass(frozen=True)

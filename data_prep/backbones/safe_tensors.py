@@ -13,14 +13,15 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from data_prep.errors import BadInput
+from data_prep.torch_files import load_torch_file
 
 _REMEDY = (
     "give a state dict saved by safetensors or by torch.save, or a Keras HDF5 file; nothing that needs code to load"
 )
 
 _LARGEST = 2**28
-"""Largest number of values of a tensor: over twice that of VGG-Face's first fully connected layer, which some files
-contain as a convolution."""
+"""Most values of an HDF5 file's tensors together: nearly twice those of a VGG19 with its fully connected layers, which
+some files contain as convolutions. They are 1 GiB in float32."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def read_tensors(path: Path) -> TensorFile:
                 return TensorFile({name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {})  # noqa: SIM118
         with warnings.catch_warnings():  # the errors below report the same about unusual files
             warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = load_torch_file(path)
     except Exception as error:  # torch.load raises exceptions of many types for unusual files
         raise BadInput(f"{path}: not a whole file of tensors ({_reason(error)}); {_REMEDY}") from error
     if not isinstance(content, Mapping) or not all(
@@ -73,26 +74,31 @@ def _reason(error: Exception) -> str:
         return "it is empty or cut short"
     # Other exceptions of unpickling come from bytes that are not tensors, and tell a user nothing.
     known = isinstance(error, OSError | RuntimeError | MemoryError | ValueError | SafetensorError)
-    return message[:120] if known and message else "it is damaged, or loading it would run code from it"
+    return message[:160] if known and message else "it is damaged, or loading it would run code from it"
 
 
 def _hdf5(path: Path) -> dict[str, Tensor]:
-    tensors: dict[str, Tensor] = {}
+    kept: dict[str, h5py.Dataset] = {}
 
-    def take(name: str, item: object) -> None:
+    def keep(name: str, item: object) -> None:
         # Fully connected layers, with two dimensions, are most of a file with the top, and unused here.
-        if not isinstance(item, h5py.Dataset) or item.dtype.kind != "f" or item.ndim in (0, 2):
-            return
-        if item.external or item.is_virtual:
-            raise ValueError(f"{name[:60]} lies in another file")
-        # A terabyte that is compressed, or was never written, takes a few bytes of the file.
-        if item.size > _LARGEST:
-            raise ValueError(f"{name[:60]} is of shape {item.shape}, more than any VGG has")
-        tensors[name] = torch.from_numpy(item[()].astype(np.float32))
+        if isinstance(item, h5py.Dataset) and item.dtype.kind == "f" and item.ndim not in (0, 2):
+            kept[name] = item
 
     with h5py.File(path) as file:
-        file.visititems(take)
-    return tensors
+        file.visititems(keep)
+        n_values = 0
+        for name, item in kept.items():
+            if item.external or item.is_virtual:
+                raise ValueError(f"{name[:60]} lies in another file")
+            # A compressed chunk may expand to any size, also beyond the shape that the file states.
+            if item.id.get_create_plist().get_nfilters():
+                raise ValueError(f"{name[:60]} is compressed; `h5repack -f NONE` writes it plainly, as Keras does")
+            # A terabyte that was never written takes a few bytes of the file.
+            n_values += item.size
+            if n_values > _LARGEST:
+                raise ValueError(f"with {name[:60]} of shape {item.shape} it holds more values than any VGG has")
+        return {name: torch.from_numpy(item[()].astype(np.float32)) for name, item in kept.items()}
 
 
 def sha256_of(path: Path) -> str:

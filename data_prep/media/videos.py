@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from data_prep.errors import BadInput
+from data_prep.media.images import PIXEL_LIMIT
 
 _SIGNATURES = {
     0: (b"RIFF", b"\x1aE\xdf\xa3", b"\0\0\1\xba", b"\0\0\1\xb3", b"0&\xb2u\x8ef\xcf\x11", b"FLV\1", b"OggS"),
@@ -48,8 +49,8 @@ def frames_of_video(path: Path, first: int = 0, last: int | None = None) -> Iter
         The frames in order of time, at least one.
 
     Raises:
-        BadInput: no known video file, no frame in it can be decoded, a frame is damaged, or the file is truncated or
-            ends before ``last``.
+        BadInput: no known video file, no frame in it can be decoded, a frame is damaged or has more than
+            :data:`data_prep.media.images.PIXEL_LIMIT` pixels, or the file is truncated or ends before ``last``.
     """
     with _opened(path) as capture:
         number = 0
@@ -95,7 +96,7 @@ def frame_rate(path: Path) -> float | None:
     """Return a video's mean rate in frames per second; None if the file does not state it.
 
     Raises:
-        BadInput: no known video file, or it is truncated.
+        BadInput: no known video file, its frames are too large, or it is truncated.
     """
     with _opened(path) as capture:
         return _mean_rate(capture)
@@ -114,7 +115,7 @@ def promised_frames(path: Path) -> int:
     """Return the number of frames in a video's header, which may be an estimate; 0 if there is none.
 
     Raises:
-        BadInput: no known video file, or it is truncated.
+        BadInput: no known video file, its frames are too large, or it is truncated.
     """
     with _opened(path) as capture:
         return max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
@@ -135,9 +136,20 @@ def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+        _require_size(capture, path)
         yield capture
     finally:
         capture.release()
+
+
+def _require_size(capture: cv2.VideoCapture, path: Path) -> None:
+    """Refuse frames that are too large, before one is decoded; a later frame of another size is scaled to this one."""
+    width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+    if width * height > PIXEL_LIMIT:
+        raise BadInput(
+            f"{path}: its frames of {width} x {height} pixels are beyond the {PIXEL_LIMIT:,} that are read; "
+            "make the video smaller, or restore the file from the data set's distribution"
+        )
 
 
 def _no_frame(path: Path) -> BadInput:

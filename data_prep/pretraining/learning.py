@@ -1,7 +1,7 @@
 """Learning by steps of Adam, epoch by epoch, with the best epoch kept; a kill loses one epoch at most."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,8 +24,11 @@ WARM_UP = 0.1
 """Share of the steps over which the rates rise; afterwards they fall along a cosine to zero."""
 
 
-Progress = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is."""
+class Progress(Protocol):
+    """Told how far a pretraining is."""
+
+    def __call__(self, stage: str, done: int, whole: int, note: str = "") -> None:
+        """Take what is being done, how much of it is done, how much there is, and what an epoch has found."""
 
 
 class Task(Protocol):
@@ -88,7 +91,7 @@ def learn(
         task: gives batches and losses; its heads learn.
         options: how long and how fast.
         checkpoint: file that is written after every epoch; training resumes from it where it is there.
-        progress: told how many steps are done, and how many there are unless learning ends early.
+        progress: told how many steps are done, of how many unless learning ends early, and what each epoch found.
 
     Returns:
         All epochs, those of the heads alone first.
@@ -123,7 +126,8 @@ def learn(
             loss.backward()
             optimiser.step()
             total += loss.detach()
-            progress("learning", epoch * task.steps + step + 1, n_epochs * task.steps)
+            if step + 1 < task.steps:
+                progress("learning", epoch * task.steps + step + 1, n_epochs * task.steps)
         history.append(Epoch(float(total) / task.steps, task.held_out_loss()))
         require_finite(
             f"pretraining, seed {options.seed}, epoch {epoch + 1}",
@@ -135,8 +139,15 @@ def learn(
             best = {name: tensor.clone() for name, tensor in modules.state_dict().items()}
         written = [asdict(epoch) for epoch in history]
         save_state(checkpoint, optimiser, modules=modules.state_dict(), history=written, best=best)
+        progress("learning", (epoch + 1) * task.steps, n_epochs * task.steps, _found(history, n_epochs, heads_only))
     modules.load_state_dict(best)
     return history
+
+
+def _found(history: list[Epoch], n_epochs: int, heads_only: bool) -> str:
+    alone = " (heads alone)" if heads_only else ""
+    losses = f"loss {history[-1].loss:.3f}, validation loss {history[-1].held_out:.3f}"
+    return f"epoch {len(history)} of {n_epochs}{alone}, {losses}"
 
 
 def _best_epoch(history: list[Epoch], head_epochs: int) -> int:

@@ -12,6 +12,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from data_prep.backbones.split import SplitBackbone
+from data_prep.errors import BadInput
 from data_prep.pretraining.recording_style import Style
 from data_prep.pretraining.synthetic_people import FACES_OF, Movements, Purpose, SyntheticPerson, draw_person
 from data_prep.pretraining.work_folder import tensors_of
@@ -75,6 +76,9 @@ class SyntheticStore:
             pixels: side of the crops.
             jobs: processes that draw; -1 for one per core.
             progress: called after each file with the number of faces in it.
+
+        Raises:
+            BadInput: a map exceeds float16, the type of stored maps.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         starts = range(0, self.people, PEOPLE_PER_FILE)
@@ -90,13 +94,23 @@ class SyntheticStore:
                     progress(self.faces_each * len(numbers))
 
     def batch(self, people: Sequence[int]) -> SyntheticBatch:
-        """Read all faces of some people, in the order given."""
+        """Read all faces of some people, in the order given.
+
+        Raises:
+            BadInput: a file holds NaN or infinity.
+        """
         parts: dict[str, list[Tensor]] = {}
         for person in people:
             first = person % PEOPLE_PER_FILE * self.faces_each
             with safe_open(self._path(person), "pt") as file:
                 for name in file.keys():  # noqa: SIM118 it is no mapping
-                    parts.setdefault(name, []).append(file.get_slice(name)[first : first + self.faces_each])
+                    values = file.get_slice(name)[first : first + self.faces_each]
+                    if values.is_floating_point() and not values.isfinite().all():
+                        raise BadInput(
+                            f"{self._path(person)}: its {name} hold NaN or infinity; delete it and run the same "
+                            "`face-strnn pretrain` again"
+                        )
+                    parts.setdefault(name, []).append(values)
         tensors = {name: torch.cat(of_people) for name, of_people in parts.items()}
         below = tensors["below"] if tensors["below"].dtype == torch.uint8 else _channels_last(tensors["below"])
         starting = _channels_last(tensors["starting"]) if "starting" in tensors else None
@@ -121,6 +135,11 @@ class SyntheticStore:
         else:
             below = backbone.frozen_maps(images)
             tensors["below"], tensors["starting"] = _half(below), _half(backbone.starting_maps(below))
+            if not all(tensors[name].isfinite().all() for name in ("below", "starting")):
+                raise BadInput(
+                    f"weights {backbone.whole.weights.name}: their maps of drawn faces exceed float16's range, 65504; "
+                    "scale the layers' weights down, or take others"
+                )
         write_tensors(path, tensors, {"synthetic": "true"})
 
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from data_prep.errors import BadInput
-from face_strnn.cli.console import console, progress_bar, unfolded
+from face_strnn.cli.console import console, unfolded
+from face_strnn.cli.progress import Step, progress
 from face_strnn.report.formatting import percent
 
 if TYPE_CHECKING:
@@ -49,8 +49,13 @@ def backbones(
         from face_strnn.experiments.compare_stores import choose_store
 
         stores = [FeatureStore.open(Path(path)) for path in features]
-        with progress_bar("outer folds", None, Console(stderr=True)) as update:
-            choice = choose_store(stores, protocol, folds, partial, progress=lambda: update(advance=1))
+        with progress() as show:
+
+            def tested(store: int, fold: int, n_folds: int) -> None:
+                stage = f"store {store} of {len(stores)} ({stores[store - 1].folder.name})"
+                show(Step(stage, fold, n_folds, "outer fold", each=True, part=store, parts=len(stores)))
+
+            choice = choose_store(stores, protocol, folds, partial, progress=tested)
         if json:
             print(dumps(choice.as_json(), indent=2))
         else:

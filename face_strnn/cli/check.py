@@ -4,13 +4,13 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from data_prep.datasets.catalogue import Dataset
 from data_prep.errors import BadInput
-from face_strnn.cli.console import console, progress_bar, unfolded
+from face_strnn.cli.console import console, unfolded
+from face_strnn.cli.progress import counted_progress
 
 if TYPE_CHECKING:
     from data_prep.datasets.inspection import Inspection
@@ -47,9 +47,8 @@ def check(
         if json:
             print(dumps({"root": str(root), "usable": False, "error": str(error)}))
         raise
-    on = Console(stderr=True) if json else console
-    with progress_bar("decoding sequences", len(catalogue.sequences), on) as update:
-        inspection = inspect(dataset, catalogue, fix_hints, progress=lambda _: update(advance=1))
+    with counted_progress("decoding", len(catalogue.sequences), "sequences") as advance:
+        inspection = inspect(dataset, catalogue, fix_hints, progress=advance)
     if json:
         print(dumps(inspection.as_json(), indent=2))
     else:

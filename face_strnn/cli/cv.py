@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from data_prep.errors import BadInput
-from face_strnn.cli.console import console, training_progress
+from face_strnn.cli.console import console
+from face_strnn.cli.progress import training_progress
 from face_strnn.cli.report import report_run
 from face_strnn.config import FinetuningConfig, NetworkConfig, Selection, TrainingConfig
 
 if TYPE_CHECKING:
     from data_prep.store.store import FeatureStore
     from face_strnn.audit.audit import Audit
-    from face_strnn.evaluation.learners.learner import Progress, Stage
+    from face_strnn.evaluation.learners.learner import Extent, Progress, Stage
     from face_strnn.evaluation.run import Run
     from face_strnn.evaluation.settings import Plan
     from face_strnn.training.stack import Epoch
@@ -143,7 +144,7 @@ def _audited(run: "Run", store: "FeatureStore", weights_file: str | None) -> "Au
 
 @contextmanager
 def _progress(tensorboard: Path | None, selection: Selection) -> Iterator[tuple["Progress", Callable[["Run"], None]]]:
-    """Show a bar for every stack of folds and a line for every epoch of fine-tuning; write curves where asked for.
+    """Show how far the run is; write curves where asked for.
 
     Yields:
         What is called after every epoch, and what is called with the finished run.
@@ -153,22 +154,9 @@ def _progress(tensorboard: Path | None, selection: Selection) -> Iterator[tuple[
     scalars = TrainingScalars(tensorboard, selection) if tensorboard else None
     with training_progress() as show:
 
-        def progress(stage: "Stage", history: "Sequence[Epoch]", epochs: int) -> None:
-            if stage == "fine-tuning":
-                print_epoch(history[-1])
-                return
-            show(stage, history, epochs)
-            if scalars:
-                scalars.write(history, epochs)
+        def progress(stage: "Stage", history: "Sequence[Epoch]", extent: "Extent") -> None:
+            show(stage, history, extent)
+            if scalars and stage == "training":
+                scalars.write(history, extent.whole)
 
         yield progress, scalars.complete if scalars else lambda _: None
-
-
-def print_epoch(epoch: "Epoch") -> None:
-    """Print the progress of a fine-tuned network; folds are trained one after another and take long."""
-    console.print(
-        f"fine-tuning, fold {epoch.fold}, seed {epoch.seed}: epoch {epoch.epoch}, loss {epoch.loss:.3f}, accuracy in "
-        f"training {100 * epoch.train_accuracy:.1f} %",
-        highlight=False,
-        soft_wrap=True,
-    )

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from face_strnn.cli.console import console, progress_bar
+from data_prep.errors import BadInput
+from face_strnn.cli.console import console
+from face_strnn.cli.progress import Step, progress
 
 if TYPE_CHECKING:
     from face_strnn.prediction.predict import Prediction
@@ -50,16 +51,20 @@ def predict(
     from face_strnn.prediction.predict import PredictionOptions
     from face_strnn.prediction.predict import predict as predict_emotion
 
-    with _interrupt_as_question() as interrupted, progress_bar("frames", None, Console(stderr=True)) as update:
+    with _interrupt_as_question() as interrupted, progress() as show:
+
+        def seen(done: int, whole: int | None) -> None:
+            show(Step("recognising", done, whole, "frames"))
+
         options = PredictionOptions(window, hop, seconds, annotate, weights_file, compute_device(device))
-        prediction = predict_emotion(
-            run, source, out, options, stop=interrupted, progress=lambda done: update(completed=done)
-        )
+        prediction = predict_emotion(run, source, out, options, stop=interrupted, progress=seen)
     if json:
         printed = {"source": source, "emotion": prediction.emotion, **asdict(prediction)}
         print(dumps(printed, indent=2, default=str))
     else:
         print_prediction(source, prediction)
+    if prediction.problems:
+        raise BadInput("\n".join(prediction.problems))
 
 
 def print_prediction(source: Path, prediction: "Prediction") -> None:

@@ -8,7 +8,8 @@ from rich.table import Table
 
 from data_prep.datasets.catalogue import Dataset
 from data_prep.errors import BadInput
-from face_strnn.cli.console import console, progress_bar, unfolded
+from face_strnn.cli.console import console, unfolded
+from face_strnn.cli.progress import counted_progress
 
 if TYPE_CHECKING:
     from data_prep.backbones.backbone import Backbone
@@ -107,14 +108,14 @@ def prepare(
         weights = weights or "imagenet"
         network = load_backbone(backbone, weights, maps, found_on, precision, grid=grid, preprocessing=preprocessing)
     print_catalogue(catalogue)
-    with progress_bar(_title(network, options), len(catalogue.sequences)) as update:
-        prepared = prepare_stores(catalogue, out, network, options, jobs, lambda _: update(advance=1))
+    with counted_progress(_title(network, options), len(catalogue.sequences), "sequences") as advance:
+        prepared = prepare_stores(catalogue, out, network, options, jobs, advance)
     print_prepared(prepared)
     _raise_problems(prepared)
 
 
 def _title(network: "Backbone | None", options: "PrepareOptions") -> str:
-    """Name what is made, for the progress bar."""
+    """Name what is made, to show how far it is."""
     if network is None:
         return f"crops of {options.pixels} pixels"
     n = len(options.variants)

@@ -7,7 +7,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from data_prep.errors import BadInput
-from face_strnn.cli.console import console, stages
+from face_strnn.cli.console import console
+from face_strnn.cli.progress import Step, progress
 
 if TYPE_CHECKING:
     from data_prep.pretraining.labelled import LabelledResult
@@ -73,17 +74,21 @@ def pretrain(
     network = split_backbone(
         backbone, start, maps, n_blocks if blocks is None else blocks, seed, compute_device(device), precision
     )
-    with stages() as progress:
+    with progress() as show:
+
+        def told(stage: str, done: int, whole: int, note: str = "") -> None:
+            show(Step(stage, done, whole, "steps" if stage == "learning" else "", note=note))
+
         if drawn:
             from data_prep.pretraining.synthetic import pretrain_on_synthetic_faces
 
             options = PretrainingOptions(epochs or 3, rate, keep=0.5 if keep is None else keep, seed=seed)
-            result = pretrain_on_synthetic_faces(network, out, synthetic, options, jobs, progress)
+            result = pretrain_on_synthetic_faces(network, out, synthetic, options, jobs, told)
         else:
             from data_prep.pretraining.labelled import pretrain_on_images
 
             options = PretrainingOptions(epochs or 20, rate, keep=keep or 0.0, seed=seed)
-            result = pretrain_on_images(network, out, images, options, faces, jobs, progress)
+            result = pretrain_on_images(network, out, images, options, faces, jobs, told)
     if drawn:
         print_pretrained_on_synthetic(result)
         return

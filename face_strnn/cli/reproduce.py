@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -10,7 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from data_prep.errors import BadInput, DataWarning
-from face_strnn.cli.console import console, progress_bar, training_progress, unfolded
+from face_strnn.cli.console import console, unfolded
+from face_strnn.cli.progress import Show, Step, progress, training_progress
 from face_strnn.config import NetworkConfig, TrainingConfig
 from face_strnn.report.formatting import interval, p_value, percent
 
@@ -111,14 +113,19 @@ def _run_cells(whole: "Reproduction") -> None:
     for number, cell in enumerate(cells, start=1):
         kept = ": kept" if cell.is_finished else ""
         console.print(f"{number} of {len(cells)}: {cell.title}{kept}", markup=False, highlight=False)
+        heading = f"{number} of {len(cells)}: {cell.title}"
         if cell.experiment.baseline:
-            with progress_bar("folds", len(whole.folds)) as update:
-                whole.run(cell, on_fold=lambda done, update=update: update(completed=done))
+            with progress(heading) as show:
+                whole.run(cell, on_fold=partial(_show_fold, show, len(whole.folds)))
         else:
-            with training_progress() as progress:
-                whole.run(cell, progress)
+            with training_progress(heading) as show_run:
+                whole.run(cell, show_run)
             if not (cell.folder / "report.html").is_file():
                 render_report(Run(cell.folder))
+
+
+def _show_fold(show: Show, n_folds: int, done: int) -> None:
+    show(Step("baseline", done, n_folds, "fold", each=True))
 
 
 def print_results(table: "pd.DataFrame", console: Console) -> None:

@@ -9,7 +9,8 @@ from rich.table import Table
 
 from data_prep.datasets.catalogue import Dataset
 from data_prep.errors import BadInput
-from face_strnn.cli.console import console, progress_bar
+from face_strnn.cli.console import console
+from face_strnn.cli.progress import counted_progress
 from face_strnn.report.formatting import percent
 
 
@@ -61,8 +62,8 @@ def saliency(
             console.print("It shows the subject's face: keep it on this machine.", style="bold yellow")
         return
     store, opened = FeatureStore.open(features), Run(run)
-    with progress_bar("attributing held-out sequences", opened.summary.n_sequences) as update:
-        explanation = explain_run(opened, store, baseline, steps, progress=lambda _: update(advance=1))
+    with counted_progress("attributing held-out sequences", opened.summary.n_sequences) as advance:
+        explanation = explain_run(opened, store, baseline, steps, progress=advance)
     print_saliency(explanation)
     console.print(f"[b]{escape(str(run / 'saliency.json'))}[/b]", soft_wrap=True)
     console.print(f"with its figures on the page: [b]{escape(str(render_report(opened)))}[/b]", soft_wrap=True)

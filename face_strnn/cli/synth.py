@@ -4,7 +4,8 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from face_strnn.cli.console import console, progress_bar
+from face_strnn.cli.console import console
+from face_strnn.cli.progress import Step, progress
 
 
 def synth(out: Path, subjects: int = 118, seed: int = 0, jobs: int = -1) -> None:
@@ -19,7 +20,12 @@ def synth(out: Path, subjects: int = 118, seed: int = 0, jobs: int = -1) -> None
     from data_prep.synthetic.dataset import first_subjects, write_synthetic
 
     n_sequences = len(first_subjects(subjects))
-    with progress_bar("drawing sequences", n_sequences) as update:
-        write_synthetic(out, subjects, seed, progress=lambda done, _: update(completed=done), jobs=jobs)
-        update(completed=n_sequences)
-    console.print(f"[b]{escape(str(out))}[/b]: {n_sequences} synthetic sequences of {subjects} subjects")
+    with progress() as show:
+
+        def drawn(done: int, whole: int) -> None:
+            show(Step("drawing", done, whole, "sequences"))
+
+        write_synthetic(out, subjects, seed, progress=drawn, jobs=jobs)
+    console.print(
+        f"[b]{escape(str(out))}[/b]: {n_sequences} synthetic sequences of {subjects} subjects", soft_wrap=True
+    )

@@ -50,16 +50,29 @@ BASELINES = {"linear SVM on the apex frame's maps": apex_svm, "chance: the most 
 """By their name in a run's summary."""
 
 
-def baseline_predictions(samples: Samples, plan: Plan, baseline: Callable[[Samples], FoldPredictions]) -> pd.DataFrame:
+def baseline_predictions(
+    samples: Samples,
+    plan: Plan,
+    baseline: Callable[[Samples], FoldPredictions],
+    on_fold: Callable[[int, int], None] = lambda *_: None,
+) -> pd.DataFrame:
     """Test a baseline, such as one of the :data:`BASELINES`, on the original samples under the folds of a plan.
+
+    Args:
+        samples: of all variants.
+        plan: its protocol and folds.
+        baseline: what is tested.
+        on_fold: called after every fold with the number of folds done and of all.
 
     Returns:
         Columns :data:`face_strnn.evaluation.predictions.ENSEMBLE_COLUMNS`.
     """
     originals, tables = samples.originals(), []
     predict = baseline(originals)
-    for fold in make_folds(originals, originals, replace(plan, selection="last")):
+    folds = make_folds(originals, originals, replace(plan, selection="last"))
+    for done, fold in enumerate(folds, start=1):
         labels, _ = predict(fold.train, fold.test)
         entries = originals.subset(fold.test).entries
         tables.append(prediction_table(entries, labels, samples.class_names, fold.number))
+        on_fold(done, len(folds))
     return pd.concat(tables, ignore_index=True)

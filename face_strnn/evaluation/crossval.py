@@ -19,7 +19,7 @@ from face_strnn.evaluation.baselines import BASELINES, baseline_predictions
 from face_strnn.evaluation.checkpoints import FOLDER, TrainedNetwork, checkpoint_paths, load_networks
 from face_strnn.evaluation.folds import Fold, fold_table, make_folds, missing_classes, trained_classes
 from face_strnn.evaluation.learners.fold_on_crops import FoldOnCrops
-from face_strnn.evaluation.learners.learner import Learner, Progress
+from face_strnn.evaluation.learners.learner import Extent, Learner, Progress
 from face_strnn.evaluation.learners.stacked_on_maps import StackedOnMaps
 from face_strnn.evaluation.metrics import accuracy, summarise
 from face_strnn.evaluation.predictions import (
@@ -67,7 +67,7 @@ def cross_validate(
         device: where the networks are trained.
         weights: for fine-tuning: file of the backbone's weights, if those of the features came from a local file.
         command: the command that repeats the run, for the summary.
-        progress: called after every epoch.
+        progress: called after every epoch, every network that was tested, and every fold of a baseline.
 
     Returns:
         The run.
@@ -100,7 +100,7 @@ def cross_validate(
         learner.fit(folds, out, progress)
         networks = Run(out).networks
         _write_table(out / "history.csv", _history_table(networks, settings))
-        members = predict_held_out(learner, networks, folds, tested)
+        members = predict_held_out(learner, networks, folds, tested, progress)
         _require_probabilities(members, samples.class_names, plan)
         predictions = ensemble_predictions(members) if plan.ensemble else members
         if plan.ensemble:
@@ -111,7 +111,7 @@ def cross_validate(
             "networks": network_scores(
                 learner, networks, seen_samples(samples, folds, tested, plan.is_finetuned), members
             ),
-            **_scores(members, predictions, samples, plan),
+            **_scores(members, predictions, samples, plan, progress),
             **_beside_frozen(settings, out, samples, predictions),
         }
         facts = {"damaged": damaged, "warnings": warned, "command": command, "versions": _versions()}
@@ -140,15 +140,21 @@ def learner_of(
 
 
 def predict_held_out(
-    learner: Learner, networks: Sequence[TrainedNetwork], folds: Sequence[Fold], tested: Samples
+    learner: Learner,
+    networks: Sequence[TrainedNetwork],
+    folds: Sequence[Fold],
+    tested: Samples,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Predict every fold's test samples with its networks; one row per sequence and seed."""
     by_number = {fold.number: tested.subset(fold.test) for fold in folds}
     tables = []
-    for network in networks:
+    for done, network in enumerate(networks, start=1):
         samples = by_number[network.fold]
         predicted = learner.probabilities(network, samples)
         tables.append(prediction_table(samples.entries, predicted, samples.class_names, network.fold, network.seed))
+        if progress:
+            progress("testing", (), Extent(done, len(networks)))
     return in_order(tables)
 
 
@@ -219,20 +225,27 @@ def _summary_of(settings: RunSettings, samples: Samples) -> dict[str, object]:
     }
 
 
-def _scores(members: pd.DataFrame, predictions: pd.DataFrame, samples: Samples, plan: Plan) -> dict[str, object]:
+def _scores(
+    members: pd.DataFrame, predictions: pd.DataFrame, samples: Samples, plan: Plan, progress: Progress | None
+) -> dict[str, object]:
     """The metrics of a run and of the baselines under its folds."""
     return {
         **summarise(predictions, samples.class_names),
         "seed_accuracies": [accuracy(rows) for _, rows in members.groupby("seed")],
         **({"members": member_scores(members)} if plan.ensemble else {}),
-        "baselines": _baseline_scores(samples, plan),
+        "baselines": _baseline_scores(samples, plan, progress),
     }
 
 
-def _baseline_scores(samples: Samples, plan: Plan) -> list[BaselineScore]:
+def _baseline_scores(samples: Samples, plan: Plan, progress: Progress | None) -> list[BaselineScore]:
     scores = []
     for name, baseline in BASELINES.items():
-        metrics = summarise(baseline_predictions(samples, plan, baseline), samples.class_names)
+
+        def on_fold(done: int, whole: int, name: str = name) -> None:
+            if progress:
+                progress("baseline", (), Extent(done, whole, name=name))
+
+        metrics = summarise(baseline_predictions(samples, plan, baseline, on_fold), samples.class_names)
         reported = {key: metrics[key] for key in ("accuracy", "accuracy_interval", "mean_class_recall")}
         scores.append(BaselineScore(name=name, **reported))
     return scores

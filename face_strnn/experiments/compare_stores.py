@@ -81,7 +81,7 @@ def choose_store(
     protocol: Protocol = "interleaved",
     n_folds: int = 10,
     partial: bool = False,
-    progress: Callable[[], None] | None = None,
+    progress: Callable[[int, int, int], None] | None = None,
 ) -> StoreChoice:
     """Compare stores of one data set by subject-wise folds inside the training part of every outer fold.
 
@@ -89,7 +89,7 @@ def choose_store(
         stores: two or more, of the same sequences; rotated copies are omitted.
         protocol, n_folds: the outer folds, as they will be in the cross-validation.
         partial: take stores that are not complete.
-        progress: called after each outer fold of each store.
+        progress: called after each outer fold of each store with their numbers, from 1, and the number of outer folds.
 
     Raises:
         BadInput: fewer than two stores, a store given twice, other sequences than the first store's, too few subjects.
@@ -98,16 +98,17 @@ def choose_store(
         raise BadInput("--compare: give --features two stores or more, of the same data set, each once")
     first = Samples.of(stores[0], partial=partial).originals()
     accuracies = []
-    for store in stores:
+    for number, store in enumerate(stores, start=1):
         samples = Samples.of(store, partial=partial).originals()
         _require_same(first, samples)
         outer = splitter(protocol, n_folds, samples.subjects.tolist(), samples.predefined_folds.tolist())
         features, labels = _apex_and_change(samples), samples.labels.numpy()
         store_accuracies = []
-        for train, _ in outer.split(labels, groups=samples.subjects):
+        folds = [train for train, _ in outer.split(labels, groups=samples.subjects)]
+        for fold, train in enumerate(folds, start=1):
             store_accuracies.append(_inner_accuracies(features[train], labels[train], samples.subjects[train]))
             if progress:
-                progress()
+                progress(number, fold, len(folds))
         accuracies.append(store_accuracies)
     return StoreChoice(tuple(store.folder.resolve().name for store in stores), np.array(accuracies))
 

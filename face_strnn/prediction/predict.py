@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, islice
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,14 @@ from data_prep.errors import BadInput
 from data_prep.faces.detection import Face
 from data_prep.faces.tracking import FaceFollower
 from data_prep.media.cameras import frames_of_camera
-from data_prep.media.frames import frames_at
-from data_prep.media.videos import Frame, frame_rate
+from data_prep.media.frames import frames_at, image_files
+from data_prep.media.videos import Frame, frame_rate, promised_frames
 from face_strnn.prediction.annotate import annotator
 from face_strnn.prediction.durations import NOMINAL_RATE, Duration, Instant
 from face_strnn.prediction.ensemble import Ensemble
 from face_strnn.prediction.timeline import HOP, WINDOW, Moment, sequence_probabilities, timeline, track
 from face_strnn.prediction.timeline_figure import draw_timeline, write_timeline_figure
-from face_strnn.prediction.timeline_table import timeline_table
+from face_strnn.prediction.timeline_table import read_timeline, timeline_table
 
 _NO_IMAGE = np.empty((0, 0, 3), np.uint8)
 
@@ -93,8 +94,9 @@ class Prediction:
         models: how many models' probabilities are averaged.
         data: what they were trained on: ``"synthetic"`` or a data set's name.
         stopped: whether it was stopped before the recording's end.
-        timeline, figure: the files written.
-        annotated: the video written, if any.
+        timeline: the table written.
+        figure, annotated: the picture and the video written; None where there is none.
+        problems: why a picture or video that was to be written is not there.
         seconds: how long it took, without loading the models.
     """
 
@@ -108,8 +110,9 @@ class Prediction:
     data: str
     stopped: bool
     timeline: Path
-    figure: Path
+    figure: Path | None
     annotated: Path | None
+    problems: tuple[str, ...]
     seconds: float
 
     @property
@@ -124,9 +127,12 @@ def predict(
     out: Path | None = None,
     options: PredictionOptions | None = None,
     stop: Callable[[], bool] = lambda: False,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
 ) -> Prediction:
     """Recognise the emotion of one person through a recording, and write its course.
+
+    The table is written first, then the annotated video, then the figure: what cannot be written is among the
+    ``problems`` of the result and leaves what was written before it.
 
     The recording is read once, a few frames at a time; memory does not grow with its length. See
     :func:`face_strnn.prediction.timeline.timeline` for the probabilities over time. The recording's own probabilities
@@ -141,12 +147,12 @@ def predict(
             source, for a camera into the current folder, with the source's name before theirs.
         options: see :class:`PredictionOptions`; its defaults if omitted.
         stop: called at every frame; once it returns true the recording ends there.
-        progress: called with the number of frames that are done.
+        progress: called with the number of frames that are done, and about how many there are; None where unknown.
 
     Raises:
         BadInput: the run is not finished or damaged, its models are of another run, the backbone's weights are not
             those of the run, the source cannot be decoded, no frame of it shows a face, an option makes no sense, or
-            the files cannot be written.
+            the table cannot be written.
     """
     options = options or PredictionOptions()
     window, hop = Duration.parse(options.window, "--window"), Duration.parse(options.hop, "--hop")
@@ -156,26 +162,31 @@ def predict(
     ensemble = Ensemble.of_run(run, options.weights, options.device)
     table_path, figure_path = _output_files(recording, out)
     began = time.perf_counter()
-    course = _Course(options.whole_frames)
-    with ExitStack() as files:
-        frames = files.enter_context(closing(recording.frames()))
+    course, problems = _Course(options.whole_frames), {}
+    with closing(recording.frames()) as frames, ExitStack() as video_file:
         # The first frame is decoded at once: where it cannot be, no file is made.
         moments = timeline(track(chain([next(frames)], frames), FaceFollower(options.device)), ensemble, window, hop)
-        table = files.enter_context(timeline_table(table_path, ensemble.classes))
-        video = annotate and files.enter_context(annotator(annotate, ensemble.classes, recording.rate, ensemble.data))
-        for moment in moments:
-            course.add(moment)
-            table.write(moment)
-            if video:
-                video.write(moment)
-            if progress:
-                progress(course.n_frames)
-        if course.surest is None:
-            raise BadInput(
-                f"{source}: no frame shows a face; give a recording in which the face is larger or better lit"
-            )
-        basis, probabilities = _of_recording(recording, course, ensemble, window)
-        write_timeline_figure(draw_timeline(table.read(), recording.title, ensemble.data), figure_path)
+        expected = recording.expected_frames
+        opened = annotate and annotator(annotate, ensemble.classes, recording.rate, ensemble.data)
+        video = opened and video_file.enter_context(opened)
+        with timeline_table(table_path, ensemble.classes) as table:
+            for moment in moments:
+                course.add(moment)
+                table.write(moment)
+                if video:
+                    video.write(moment)
+                if progress:
+                    progress(course.n_frames, None if course.n_frames > (expected or 0) else expected)
+            if course.surest is None:
+                raise BadInput(
+                    f"{source}: no frame shows a face; give a recording in which the face is larger or better lit"
+                )
+        # The table is written: what fails from here on leaves it.
+        with _noted(annotate, problems):
+            video_file.close()
+    with _noted(figure_path, problems):
+        write_timeline_figure(draw_timeline(read_timeline(table_path), recording.title, ensemble.data), figure_path)
+    basis, probabilities = _of_recording(recording, course, ensemble, window)
     return Prediction(
         probabilities=dict(zip(ensemble.classes, probabilities.tolist(), strict=True)),
         basis=basis,
@@ -187,10 +198,22 @@ def predict(
         data=ensemble.data,
         stopped=recording.stopped,
         timeline=table_path,
-        figure=figure_path,
-        annotated=annotate,
+        figure=None if figure_path in problems else figure_path,
+        annotated=None if annotate in problems else annotate,
+        problems=tuple(problems.values()),
         seconds=round(time.perf_counter() - began, 3),
     )
+
+
+@contextmanager
+def _noted(path: Path | None, problems: dict[Path, str]) -> Iterator[None]:
+    """Note why a file cannot be written, and go on: what is written already is worth having."""
+    try:
+        yield
+    except OSError as error:
+        problems[path] = f"{path}: cannot be written ({error.strerror}); remove what is in its place, or make room"
+    except BadInput as error:
+        problems[path] = str(error)
 
 
 @dataclass(eq=False)
@@ -216,6 +239,17 @@ class _Recording:
         """Frames a second of a video made from it."""
         is_video = self.camera is None and self.source.is_file()
         return (frame_rate(self.source) if is_video else None) or NOMINAL_RATE
+
+    @property
+    def expected_frames(self) -> int | None:
+        """About how many frames it has, as its header says; None where that is unknown."""
+        if self.camera is not None:
+            return None
+        source = self.source
+        n_frames = len(image_files(source.iterdir())) if source.is_dir() else promised_frames(source)
+        if self.seconds is not None:
+            n_frames = min(n_frames, ceil(self.seconds * self.rate))
+        return n_frames or None
 
     def frames(self) -> Iterator[Frame]:
         with closing(frames_at(self.source) if self.camera is None else frames_of_camera(self.camera)) as coming:

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
-from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from data_prep.atomic_files import written_whole
+from face_strnn.drawing import Figure
 from face_strnn.prediction.timeline_table import PREFIX
 
 _PIXELS_PER_INCH = 160

@@ -25,7 +25,7 @@ class TimelineTable:
     """
 
     def __init__(self, file: TextIO, classes: Sequence[str]) -> None:
-        self.classes, self._file = classes, file
+        self.classes = classes
         self._writer = csv.writer(file, lineterminator="\n")
         box = ("left", "top", "right", "bottom", "confidence")
         self._writer.writerow(["frame", "seconds", *box, *(PREFIX + name for name in classes), "prediction"])
@@ -41,11 +41,6 @@ class TimelineTable:
             row += [f"{probability:.6f}" for probability in moment.probabilities]
             row.append(self.classes[int(moment.probabilities.argmax())])
         self._writer.writerow(row)
-
-    def read(self) -> pd.DataFrame:
-        """Return what is written so far."""
-        self._file.flush()
-        return pd.read_csv(self._file.name)
 
 
 @contextmanager
@@ -68,3 +63,8 @@ def timeline_table(path: Path, classes: Sequence[str]) -> Iterator[TimelineTable
             ) from error
         with file:
             yield TimelineTable(file, classes)
+
+
+def read_timeline(path: Path) -> pd.DataFrame:
+    """Return a table that was written: cells of frames without a face are NaN."""
+    return pd.read_csv(path)

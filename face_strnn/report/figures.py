@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from face_strnn.drawing import BLUE, GREY, ORANGE, FigureSource, entitle, save_figures
+from face_strnn.drawing import BLUE, GREY, ORANGE, Figure, FigureSource, entitle, save_figures
 from face_strnn.evaluation.predictions import averaging_words
 from face_strnn.evaluation.run import Run
 from face_strnn.saliency.drawings import draw_saliency

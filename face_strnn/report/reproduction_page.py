@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from data_prep.atomic_files import write_text_whole
-from face_strnn.drawing import BLUE, GREY, ORANGE, save_figure
+from face_strnn.drawing import BLUE, GREY, ORANGE, Figure, save_figure
 from face_strnn.experiments.published import NON_SPARSE_REMARK, PUBLISHED_ABLATIONS, published_for
 from face_strnn.experiments.reproduction import Reproduction
 from face_strnn.experiments.results import MEAN, means, write_results

@@ -9,13 +9,12 @@ from collections.abc import Mapping
 import cv2
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from data_prep.faces.crops import MARGIN
-from face_strnn.drawing import BLUE, GREY, ORANGE, FigureSource, entitle
+from face_strnn.drawing import BLUE, GREY, ORANGE, Figure, FigureSource, entitle
 from face_strnn.saliency.face_outline import draw_outline
 from face_strnn.saliency.projections import DIRECTIONS, WAYS, KeptSteps, Saliency, sample_std
 

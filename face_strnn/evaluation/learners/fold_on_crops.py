@@ -18,7 +18,7 @@ from data_prep.faces.variants import ORIGINAL
 from data_prep.store.crops import require_crops
 from face_strnn.evaluation.checkpoints import FOLDER, TrainedNetwork, backbone_file, checkpoint_paths
 from face_strnn.evaluation.folds import Fold
-from face_strnn.evaluation.learners.learner import Progress
+from face_strnn.evaluation.learners.learner import Extent, Progress
 from face_strnn.evaluation.run import FROZEN
 from face_strnn.evaluation.settings import RunSettings
 from face_strnn.models.strnn import STRNN
@@ -112,10 +112,12 @@ class FoldOnCrops:
         network = JointNetwork(start, self._standardisation(fold), self._split, settings.config, settings.finetuning)
         originals = samples.subset(fold.train).originals()
         state_file = path.with_suffix(".finetuning")
+        paths = list(checkpoint_paths(path.parent.parent, settings).values())
 
         def watch(done: FoldProgress) -> None:
             if progress:
-                progress("fine-tuning", done.history, settings.finetuning.epochs)
+                extent = Extent(done.epochs_done, settings.finetuning.epochs, paths.index(path) + 1, len(paths))
+                progress("fine-tuning", done.history, extent)
 
         done = finetune_fold(
             network,

@@ -1,6 +1,7 @@
 """What a cross-validation asks of a method that learns: train the networks of folds, and give probabilities."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -11,19 +12,37 @@ from face_strnn.evaluation.folds import Fold
 from face_strnn.training.samples import Samples
 from face_strnn.training.stack import Epoch
 
-Stage = Literal["training", "fine-tuning"]
+Stage = Literal["training", "fine-tuning", "testing", "baseline"]
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How far a stage of a run is.
+
+    Attributes:
+        done, whole: epochs of training and fine-tuning, networks that are tested, folds of a baseline.
+        part, parts: which stack of networks is trained, or which network fine-tuned, from 1, and how many there are.
+        name: of the baseline.
+    """
+
+    done: int
+    whole: int
+    part: int = 1
+    parts: int = 1
+    name: str = ""
 
 
 class Progress(Protocol):
-    """Called after every epoch."""
+    """Called after every epoch, every network that was tested, and every fold of a baseline."""
 
-    def __call__(self, stage: Stage, history: Sequence[Epoch], epochs: int) -> None:
-        """Take the state of a training.
+    def __call__(self, stage: Stage, history: Sequence[Epoch], extent: Extent) -> None:
+        """Take the state of a run.
 
         Args:
             stage: what is being done.
-            history: of the networks that are trained together, from their first epoch to the one that just ended.
-            epochs: number of epochs of the stage.
+            history: of the networks that are trained together, from their first epoch to the one that just ended; empty
+                where nothing is trained.
+            extent: how much of it is done.
         """
 
 

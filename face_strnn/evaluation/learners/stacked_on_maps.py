@@ -12,7 +12,7 @@ from torch import Tensor
 
 from face_strnn.evaluation.checkpoints import FOLDER, TrainedNetwork, checkpoint_paths
 from face_strnn.evaluation.folds import Fold
-from face_strnn.evaluation.learners.learner import Progress
+from face_strnn.evaluation.learners.learner import Extent, Progress
 from face_strnn.evaluation.settings import RunSettings
 from face_strnn.models.scan import Scan
 from face_strnn.models.strnn import STRNN
@@ -44,11 +44,13 @@ class StackedOnMaps:
         paths = list(checkpoint_paths(out, settings).values())
         # The samples of an epoch are drawn by seed: networks of another seed would read other maps.
         apart = len(folds) if settings.learn_from == "one" else len(networks)
-        for first, last in assign_to_stacks(len(networks), self._stack_size(), folder, apart):
+        stacks = assign_to_stacks(len(networks), self._stack_size(), folder, apart)
+        for part, (first, last) in enumerate(stacks, start=1):
             if all(path.is_file() for path in paths[first:last]):
                 continue
             state_file = folder / f"networks-{first + 1:02d}-{last:02d}.training"
-            self._train(networks[first:last], paths[first:last], state_file, progress)
+            watch = _on_stacks(progress, part, len(stacks))
+            self._train(networks[first:last], paths[first:last], state_file, watch)
             state_file.unlink()
 
     def repeat(
@@ -62,7 +64,7 @@ class StackedOnMaps:
         """See :class:`face_strnn.evaluation.learners.learner.Learner`; these networks need nothing of the run."""
         by_number, paths = {fold.number: fold for fold in folds}, checkpoint_paths(out, self._settings)
         networks = [self._network(by_number[fold], seed) for fold, seed in stack]
-        self._train(networks, [paths[one] for one in stack], None, progress)
+        self._train(networks, [paths[one] for one in stack], None, _on_stacks(progress, 1, 1))
 
     def is_fitted(self, network: TrainedNetwork) -> bool:
         """A network is one file, which was loaded whole."""
@@ -77,7 +79,7 @@ class StackedOnMaps:
         networks: Sequence[StackedNetwork],
         paths: Sequence[Path],
         state_file: Path | None,
-        progress: Progress | None,
+        watch: Callable[[Stack], None] | None,
     ) -> None:
         """Train networks together and write their checkpoints."""
         samples, settings = self._samples, self._settings
@@ -87,7 +89,7 @@ class StackedOnMaps:
             TrainingSamples(samples, samples.labels, self._moments, sequences, str(samples.store.folder)),
             settings.config,
             state_file,
-            _on_stacks(progress),
+            watch,
             self._device,
             self._scan(),
         )
@@ -170,10 +172,12 @@ def assign_to_stacks(n_networks: int, size: int, folder: Path, apart: int) -> li
     return stacks
 
 
-def _on_stacks(progress: Progress | None) -> Callable[[Stack], None] | None:
+def _on_stacks(progress: Progress | None, part: int, parts: int) -> Callable[[Stack], None] | None:
     if progress is None:
         return None
-    return lambda stack: progress("training", stack.history, stack.config.training.epochs)
+    return lambda stack: progress(
+        "training", stack.history, Extent(stack.epochs_done, stack.config.training.epochs, part, parts)
+    )
 
 
 def _kept_epoch(history: Sequence[Epoch]) -> int:

@@ -1,6 +1,7 @@
 """Video files: every frame once, upright and at its own time; what is broken is named; memory stays flat."""
 
 import hashlib
+import resource
 import struct
 import tracemalloc
 
@@ -12,7 +13,8 @@ from data_prep.datasets.catalogue import Clip, LabelledSequence
 from data_prep.datasets.sequence_frames import frames_of, source_sha256
 from data_prep.errors import BadInput
 from data_prep.media.frames import frames_at
-from data_prep.media.videos import count_frames, frames_of_video
+from data_prep.media.images import PIXEL_LIMIT
+from data_prep.media.videos import count_frames, frame_rate, frames_of_video, promised_frames
 
 LEVELS = range(20, 220, 20)
 
@@ -129,6 +131,22 @@ def test_a_video_without_frames_is_named(tmp_path, content):
         list(frames_of_video(tmp_path / "clip.avi"))
     with pytest.raises(BadInput, match=r"clip\.avi: no frame of it can be decoded"):
         count_frames(tmp_path / "clip.avi")
+
+
+def test_a_video_of_too_many_pixels_is_refused_before_a_frame_is_decoded(tmp_path):
+    """8224 x 8200 grey pixels are a JPEG of half a megabyte, and 200 MB when decoded."""
+    size = (8224, 8200)
+    video = write_video(tmp_path / "a.avi", [90], size=size, codec="MJPG")
+    assert size[0] * size[1] > PIXEL_LIMIT and video.stat().st_size < 2**20
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    said = r"a\.avi: its frames of 8224 x 8200 pixels are beyond the 67,108,864 that are read; make the video smaller"
+    for read in (frames_of_video, frames_at):
+        with pytest.raises(BadInput, match=said):
+            next(read(video))
+    for ask in (count_frames, promised_frames, frame_rate):
+        with pytest.raises(BadInput, match=said):
+            ask(video)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**16, "in KB"
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.avi", "a.mkv"])

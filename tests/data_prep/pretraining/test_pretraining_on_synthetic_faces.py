@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from data_prep.backbones.backbone import PIXELS_PER_CELL, load_backbone
 from data_prep.backbones.split import split_backbone
+from data_prep.errors import BadInput
 from data_prep.pretraining import synthetic
 from data_prep.pretraining.learning import PretrainingOptions, learn
 from data_prep.pretraining.synthetic import pretrain_on_synthetic_faces
@@ -147,7 +148,7 @@ def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bytes(undisturbed
     out = tmp_path / undisturbed.path.name
     for stage, at in (("drawing faces", 40), ("drawing faces", 100), ("learning", 3), ("learning", 6)):
 
-        def kill(what, done, _, stage=stage, at=at):
+        def kill(what, done, *_, stage=stage, at=at):
             if what == stage and done >= at:
                 raise Killed
 
@@ -170,7 +171,12 @@ def test_a_thin_network_learns_from_scratch_by_the_program(small, tmp_path, caps
     out = tmp_path / "thin.safetensors"
     options = ["--synthetic", "64", "--backbone", "vgg16_thin_bn", "--epochs", "1", "--out", str(out)]
     assert main(["pretrain", *options]) == 0
-    assert "says nothing about real ones" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "says nothing about real ones" in printed.out and "epoch 1" not in printed.out
+    # The log: 64 faces to learn from and 16 of each probe are drawn, then learning takes one epoch of two batches.
+    drawn, learned = (line.split("  ", 1)[1] for line in printed.err.splitlines())
+    assert drawn == "drawing faces: 112 of 112"
+    assert learned.startswith("learning: 2 of 2 steps, epoch 1 of 1, loss ") and "validation loss" in learned
     tensors = load_file(out)
     drawn_at_first = split_backbone("vgg16_thin_bn", "scratch", "pool4", 4).state()
     counters = {name for name in drawn_at_first if name.endswith("num_batches_tracked")}
@@ -207,3 +213,26 @@ def test_another_file_under_that_name_is_left_alone(tmp_path, capsys):
     assert main(["pretrain", "--synthetic", "64", "--backbone", "vgg16_thin_bn", "--out", str(out)]) == 2
     assert "mine.safetensors: is there" in capsys.readouterr().err
     assert out.read_text() == "mine"
+
+
+def test_maps_of_drawn_faces_beyond_float16_are_refused_with_the_weights_name(start, tmp_path):
+    state = torch.load(start, weights_only=True)
+    path = tmp_path / "large.pth"
+    torch.save({name: 100 * tensor if name.endswith("weight") else tensor for name, tensor in state.items()}, path)
+    store = SyntheticStore(tmp_path / "people", "learning", 1, SEED)
+    with pytest.raises(
+        BadInput, match=r"weights large\.pth: their maps of drawn faces exceed float16's range, 65504; sc"
+    ):
+        store.draw(split_backbone("vgg11", str(path), "pool4", 1), SIDE, 1, lambda _: None)
+    assert not list((tmp_path / "people").iterdir())
+
+
+def test_a_file_of_drawn_faces_with_infinity_is_named(twelve_people, tmp_path):
+    (file, *_) = sorted(twelve_people.folder.iterdir())
+    tensors = load_file(file)
+    tensors["starting"][-1, 0, 0, 0] = torch.inf
+    save_file(tensors, tmp_path / file.name)
+    store = SyntheticStore(tmp_path, "learning", 8, SEED)
+    store.batch([0, 6])
+    with pytest.raises(BadInput, match=rf"{file.name}: its starting hold NaN or infinity; delete it and run the same"):
+        store.batch([0, 7])

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from log_lines import without_log
 from runs import cross_validated
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -30,7 +31,7 @@ def refused(capsys):
         said = capsys.readouterr().err
         assert status == 2, said
         # A handful of drawn subjects does not show every emotion, which is said beforehand.
-        error = [line for line in said.strip().splitlines() if ": warning: " not in line]
+        error = [line for line in without_log(said) if ": warning: " not in line]
         assert 1 <= len(error) <= 2, said
         assert "Traceback" not in said
         return said
@@ -390,7 +391,7 @@ def test_the_program_itself_ends_with_status_2_and_a_line(tmp_path):
     command = [sys.executable, "-m", "face_strnn.cli", "check", "--root", str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
-    assert ended.stderr.startswith("face-strnn check: ") and len(ended.stderr.strip().splitlines()) <= 2
+    assert ended.stderr.startswith("face-strnn check: ") and len(without_log(ended.stderr)) <= 2
 
 
 def test_help_shows_an_example_of_every_command(capsys):
@@ -446,4 +447,4 @@ def test_nothing_but_the_message_is_said_of_an_image_that_is_cut_short(copy, pre
     image.write_bytes(image.read_bytes()[:2000])
     assert main([str(argument) for argument in prepare_copy]) == 2
     said = capfd.readouterr().err  # of the process, C libraries too
-    assert len(said.strip().splitlines()) == 2 and f"{image}: cannot be decoded as an image" in said
+    assert len(without_log(said)) == 2 and f"{image}: cannot be decoded as an image" in said

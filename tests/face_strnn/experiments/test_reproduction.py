@@ -1,6 +1,7 @@
 """The paper's experiments in one go, on random maps and tiny networks: through the program, interrupted, refused."""
 
 import csv
+import html
 import json
 import re
 import shutil
@@ -39,10 +40,10 @@ CONFIG = Config(NETWORK, TrainingConfig(epochs=2, batch_size=8, learning_rate=0.
 NAMES = ["strnn", "srnn", "trnn", "non-sparse", "sigmoid", "no-rotation", "svm", "logistic", "lstm", "cnn"]
 
 
-def write_store(folder, rotations=(0, 7), seed=0):
+def write_store(folder, rotations=(0, 7), seed=0, data="synthetic"):
     """Six subjects of three sequences each, whose last frame hints at one of three emotions."""
     rng = np.random.default_rng(seed)
-    store = FeatureStore.create(folder, "random", {"data": "synthetic", "seed": seed})
+    store = FeatureStore.create(folder, "random", {"data": data, "seed": seed})
     for subject in range(SUBJECTS):
         for number in range(3):
             label = (subject + number) % 3
@@ -306,6 +307,30 @@ def test_the_page_is_one_file_that_says_what_it_shows(done):
     with (done / "results.csv").open() as file:
         for row in csv.DictReader(file):
             assert row["label"] in page
+
+
+def test_every_method_and_seed_logs_its_epochs_or_folds(store, tmp_path, capsys):
+    assert main(options(store, tmp_path / "paper", "--only", "srnn", "svm")) == 0
+    out, log = capsys.readouterr()
+    lines = [line.split("  ", 1)[1] for line in log.splitlines() if not line.startswith("face-strnn reproduce: warn")]
+    for number, method in ((1, "STRNN, seed 0"), (2, "SRNN only, seed 0")):
+        of_method = [line for line in lines if line.startswith(f"{number} of 3: {method}: ")]
+        epochs = [line for line in of_method if "fold-stack 1 of 1 (folds 1 to 3, seed 0), epoch " in line]
+        assert [f"epoch {epoch} of 2, loss " in line for epoch, line in zip((1, 2), epochs, strict=True)] == [True] * 2
+        assert of_method[:2] == epochs and "testing, network 1 of 3" in of_method[2]
+    folds = [line for line in lines if line.startswith("3 of 3: ")]
+    assert [f"baseline, fold {fold} of 3" in line for fold, line in zip((1, 2, 3), folds, strict=True)] == [True] * 3
+    assert "epoch" not in out and "fold 1" not in out
+
+
+def test_a_data_sets_name_is_no_markup_on_page_table_and_plot(tmp_path):
+    data = "$a_b$ 5% <b>{{ 7 * 6 }}</b> $5_$6"
+    out = tmp_path / "paper"
+    assert main(options(write_store(tmp_path / "features", (0,), data=data), out, "--only", "svm")) == 0
+    page = (out / "report.html").read_text()
+    assert html.escape(data) in page and "<b>{{" not in page and "<b>42" not in page
+    assert escape_latex(data) in (out / "results.tex").read_text()
+    assert (out / "figures" / "accuracy.png").is_file()
 
 
 def test_results_of_other_features_or_settings_are_refused(store, done, tmp_path, capsys):

@@ -156,6 +156,32 @@ def test_files_stand_beside_the_source_under_its_name_or_in_the_folder_asked_for
     assert (tmp_path / "new" / "out" / "timeline.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(
+    "name", ["cost $5_$6.mp4", r"a$\frac{1}{2$ 5% <b>{{x}}.mp4", b"caf\xe9.mp4".decode("utf-8", "replace")]
+)
+def test_a_recordings_name_is_no_markup(predict, film, tmp_path, name):
+    said, _ = predict(film("fff", name), "--out", tmp_path / "out")
+    assert said["source"].endswith(name) and said["problems"] == []
+    assert (tmp_path / "out" / "timeline.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_table_is_there_where_a_picture_or_the_video_cannot_be_written(run, vgg_file, film, tmp_path, capsys):
+    clip, out = film("f" * 6), tmp_path / "out"
+    for name in ("timeline.png", "shown.mp4"):
+        (out / name / "in the way").mkdir(parents=True)
+    options = ["--out", str(out), "--annotate", str(out / "shown.mp4"), "--json", str(clip)]
+    assert main(["predict", "--run", str(run), "--weights-file", str(vgg_file()), *options]) == 2
+    printed = capsys.readouterr()
+    said = json.loads(printed.out)
+    assert said["figure"] is None and said["annotated"] is None and len(said["problems"]) == 2
+    for name, problem in zip(("shown.mp4", "timeline.png"), said["problems"], strict=True):
+        assert f"{out / name}: cannot be written (Is a directory); remove what is in its place" in problem
+        assert problem in printed.err
+    table = pd.read_csv(out / "timeline.csv")
+    assert len(table) == said["frames"] == 6 and not table["prediction"].isna().any()
+    assert sorted(path.name for path in out.iterdir()) == ["shown.mp4", "timeline.csv", "timeline.png"]
+
+
 def test_a_folder_of_frames_has_numbers_and_no_times(predict, drawn, tmp_path):
     (tmp_path / "frames").mkdir()
     for number, image in enumerate(drawn):

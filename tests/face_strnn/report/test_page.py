@@ -1,5 +1,6 @@
 """The report and its figures, over a run folder made of random predictions: the numbers mean nothing."""
 
+import html
 import io
 import json
 import re
@@ -164,6 +165,24 @@ def test_files_that_changed_since_the_audit_are_named_on_the_page(tmp_path):
     (folder / "folds.csv").unlink()
     page = " ".join(render_report(Run(folder)).read_text().split())
     assert "<strong>Changed since the run was audited:</strong> folds.csv, predictions.csv." in page
+
+
+ODD = r"$a_b$ 5% <b>{{ 7 * 6 }}</b> $5_$6 \frac & ~^#"
+
+
+def test_names_are_no_markup_on_the_page(tmp_path):
+    folder = write_run(tmp_path / "run", data=ODD)
+    summary = summary_of(folder)
+    summary |= {"left_out": [f"left {ODD}"], "damaged": [f"damaged {ODD}"], "warnings": [f"warned {ODD}"]}
+    (folder / "summary.json").write_text(json.dumps({**summary, "command": f"cv --out '{ODD}'"}))
+    predictions = pd.read_csv(folder / "predictions.csv")
+    predictions["sequence"] = predictions["sequence"].replace("S005_001", f"shown {ODD}")
+    predictions.to_csv(folder / "predictions.csv", index=False)
+    page = render_report(Run(folder)).read_text()
+    for what in ("left ", "damaged ", "warned ", "shown ", "cv --out &#39;", ""):
+        assert what + html.escape(ODD) in page, what
+    assert "<b>{{" not in page and "<b>42" not in page
+    assert ODD in printed(folder, width=300)
 
 
 def test_synthetic_data_is_called_synthetic_and_real_data_is_not(run, tmp_path):
