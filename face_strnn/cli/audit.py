@@ -8,7 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from data_prep.errors import BadInput
-from face_strnn.cli.console import console, training_progress, unfolded
+from face_strnn.cli.console import console, unfolded
+from face_strnn.cli.progress import training_progress
 
 if TYPE_CHECKING:
     from face_strnn.audit.audit import Audit
@@ -45,7 +46,7 @@ def audit(
     opened = Run.open(run)
     folds = _folds_to_repeat(repeat_fold or [], opened, features)
     store = None if features is None else FeatureStore.open(features)
-    with training_progress() if folds and not json else nullcontext() as progress:
+    with training_progress() if folds else nullcontext() as progress:
         audited = audit_run(opened, store, weights_file, Repetition(folds, progress))
     write_audit(opened, audited)
     if json:

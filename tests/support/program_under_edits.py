@@ -11,6 +11,8 @@ import sys
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 
+from log_lines import without_log
+
 from data_prep.errors import BadInput
 from face_strnn.cli.program import main
 
@@ -68,7 +70,7 @@ def run_program(*arguments):
 def ended_well(*arguments, names):
     """Run the program: it does its work, or refuses the input in a line or two that name a file of ``names``."""
     ended = run_program(*arguments)
-    lines = [line for line in ended.err.splitlines() if line.strip() and "━" not in line]  # no progress bars
+    lines = [line for line in without_log(ended.err) if line.strip() and "━" not in line]  # no progress bars
     said = ended.err[-2000:]
     assert ended.status in (0, 1, 2), f"status {ended.status}: {said}"
     assert "Traceback" not in ended.err, said
