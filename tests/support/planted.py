@@ -96,9 +96,12 @@ def count_again(run):
     predictions = pd.read_csv(run / "predictions.csv")
     edit_json(run, **summarise(predictions, EMOTIONS))
     right = (predictions["truth"] == predictions["prediction"]).groupby([predictions["fold"], predictions["seed"]])
-    shares = right.mean().to_dict()
+    shares, counts = right.mean().to_dict(), right.size().to_dict()
     networks = json.loads((run / "summary.json").read_text())["networks"]
-    edit_json(run, networks=[one | {"held_out_accuracy": shares[one["fold"], one["seed"]]} for one in networks])
+    for one in networks:
+        key = one["fold"], one["seed"]
+        one |= {"held_out_accuracy": shares[key], "held_out_sequences": int(counts[key])}
+    edit_json(run, networks=networks)
     seeds = predictions.assign(right=predictions["truth"] == predictions["prediction"]).groupby("seed")
     edit_json(run, seed_accuracies=seeds["right"].mean().tolist())
 

@@ -95,11 +95,12 @@ def test_a_training_that_was_resumed_on_another_machine_names_both(store, tmp_pa
     assert "it was resumed on another" in check(out, (1,))[1][0]
 
 
-def test_a_stack_that_the_run_does_not_have_is_a_finding(run, check):
+@pytest.mark.parametrize("stack", [[[1, 3], [99, 3]], [[1, 3], [1, 3]], [[2, 3], [3, 3]], []])
+def test_a_stack_that_the_run_does_not_have_is_a_finding(run, check, stack):
     out = run()
-    edit_header(checkpoints(out)[0], lambda header: header | {"stack": json.dumps([[1, 3], [99, 3]])})
+    edit_header(checkpoints(out)[0], lambda header: header | {"stack": json.dumps(stack)})
     findings, _ = check(out, (1,))
-    assert "which are not networks of this run" in findings[0]
+    assert "fold-01.safetensors: the networks named as trained together are not this one" in findings[0]
 
 
 def random_probabilities(rng, n, sharp=6.0):
@@ -117,15 +118,15 @@ def test_another_network_and_one_that_knew_its_test_subjects_are_beyond_the_tole
     rng = np.random.default_rng(0)
     was = random_probabilities(rng, 60)
     labels = was.argmax(1)
-    assert judged(was, was, labels).endswith("within tolerance")
+    assert judged(was, was, labels).endswith("within the tolerance")
     assert judged(was, random_probabilities(rng, 60), labels).endswith("more than rounding explains")
     # A tenth of 300 predictions differ: as rounding has it, half of them right before and half after; or only before.
-    was, truth = random_probabilities(rng, 300), None
+    was = random_probabilities(rng, 300)
     now, truth = was.copy(), was.argmax(1)
     now[:30] = np.roll(now[:30], 1, axis=1)
     assert judged(was, now, truth).endswith("more than rounding explains")
     truth[:15] = now[:15].argmax(1)
-    assert judged(was, now, truth).endswith("within tolerance")
+    assert judged(was, now, truth).endswith("within the tolerance")
 
 
 def test_what_was_shown_by_training_again_is_declared_when_it_is_read_back(run, store):

@@ -17,7 +17,7 @@ from data_prep.errors import BadInput, DataWarning
 from data_prep.store.store import FeatureStore, StoredSequence
 from face_strnn.cli.report import print_summary
 from face_strnn.config import Config, NetworkConfig, TrainingConfig
-from face_strnn.evaluation.folds import Fold, missing_classes
+from face_strnn.evaluation.folds import Fold, missing_classes, trained_classes
 from face_strnn.evaluation.learners.stacked_on_maps import assign_to_stacks
 from face_strnn.evaluation.run import Run
 from face_strnn.models.strnn import STRNN, MapBatch, logits
@@ -176,10 +176,11 @@ def test_classes_that_training_lacks_are_warned_of_by_name(store, tmp_path):
 
 
 def test_a_class_of_one_subject_is_lacking_in_the_fold_that_holds_it_out():
-    samples = SimpleNamespace(labels=torch.tensor([0, 1, 0, 1, 2, 0]), class_names=("anger", "fear", "surprise"))
+    shown = ("anger", "fear", "anger", "fear", "surprise", "anger")
+    samples = SimpleNamespace(entries=[SimpleNamespace(emotion=emotion) for emotion in shown])
     held_out = np.arange(6) % 3
     folds = [Fold(n + 1, np.flatnonzero(held_out != n), None, np.flatnonzero(held_out == n)) for n in range(3)]
-    assert missing_classes(folds, samples) == [
+    assert missing_classes(trained_classes(folds, samples), ("anger", "fear", "surprise")) == [
         "fold 2: no training sequence shows surprise; its network cannot learn it"
     ]
 
