@@ -81,7 +81,9 @@ class TrainedNetwork:
             history = pd.DataFrame(json.loads(model.facts["history"]))
             classes = json.loads(model.facts["classes"])
             history[["fold", "seed", "epoch", "validation_accuracy"]]
-        except (KeyError, TypeError, ValueError) as error:
+            if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+                raise TypeError("classes are a list of names")
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise BadInput(f"{path}: its header has no history or classes ({error}); the file was edited") from error
         if len(classes) != model.config.n_classes:
             raise BadInput(
