@@ -236,7 +236,7 @@ def _read(checkpoint: Path, name: str) -> tuple[np.ndarray, object]:
         raise BadInput(f"{checkpoint}: {name} is not finite: training diverged; lower the learning rate")
     try:
         return projection, json.loads(metadata.get("config", "{}")).get("grid")
-    except (AttributeError, ValueError) as error:
+    except (AttributeError, ValueError, RecursionError) as error:
         raise BadInput(f"{checkpoint}: its metadata does not give the network's grid; {_REMEDY}") from error
 
 
