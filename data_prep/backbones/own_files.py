@@ -70,7 +70,7 @@ def read_header(path: Path, metadata: Mapping[str, str]) -> tuple[str, Preproces
         numbers = [json.loads(metadata[name]) for name in ("scale", "mean", "std")]
         preprocessing = Preprocessing.of_json([metadata["channels"], *numbers])
         architecture = metadata["architecture"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise BadInput(
             f"{path}: its header does not say what its backbone takes ({error}); make the file again, or take a copy "
             "that was not edited"

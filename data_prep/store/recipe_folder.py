@@ -95,7 +95,7 @@ class RecipeFolder:
             recipe = json.loads(recipe_file.read_text(encoding="utf-8"))
             if not isinstance(recipe, dict):
                 raise ValueError("no recipe")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise BadInput(f"{recipe_file}: damaged ({error}); prepare the features again") from error
         opened = cls(path, recipe)
         if not path.resolve().name.endswith(f"-{opened.fingerprint}"):

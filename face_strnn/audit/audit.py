@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from pydantic import TypeAdapter, ValidationError
+
 from data_prep.atomic_files import write_text_whole
 from data_prep.errors import BadInput
 from data_prep.store.store import FeatureStore
@@ -117,16 +119,10 @@ def write_audit(run: Run, audit: Audit) -> None:
 
 
 def written_audit(run: Run) -> Audit | None:
-    """Return the audit that is written down in a run folder; None where there is none."""
+    """Return the audit that is written down in a run folder; None where there is none, or no audit."""
     try:
-        found = json.loads((run.folder / AUDIT_FILE).read_text(encoding="utf-8"))
-        tuples = {"findings": tuple, "remarks": tuple}
-        checks = tuple(
-            Check(**{key: tuples.get(key, str)(value) for key, value in one.items()}) for one in found["checks"]
-        )
-        known = all(check.outcome in _OUTCOMES and all(map(_is_text, check.notes)) for check in checks)
-        return Audit(checks, dict(found["files"])) if known else None
-    except (AttributeError, OSError, KeyError, TypeError, ValueError):
+        return TypeAdapter(Audit).validate_json((run.folder / AUDIT_FILE).read_bytes())
+    except (OSError, ValidationError):
         return None
 
 
@@ -193,7 +189,7 @@ def _check(files: RunFiles, name: str, promise: str, texts_of: Callable[[RunFile
         texts.append(Remark(error))
     except BadInput as error:
         texts.append(str(error))
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         # Whatever an edited file holds, the other checks go on.
         texts.append(f"the files are not in the expected format ({type(error).__name__}: {error})")
     findings = [text for text in texts if not isinstance(text, Remark)]
@@ -204,10 +200,6 @@ def _check(files: RunFiles, name: str, promise: str, texts_of: Callable[[RunFile
         for remarks in (False, True)
     ]
     return Check(name, promise, outcome, *shown)
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
 
 
 def _without_folders(finding: str, files: RunFiles) -> str:

@@ -84,7 +84,7 @@ def selection(files: RunFiles) -> Iterator[str]:
         return
     for network in files.networks:
         history = network.history
-        if history["epoch"].tolist() != list(range(1, epochs + 1)):
+        if len(history) != epochs or history["epoch"].tolist() != list(range(1, epochs + 1)):
             yield f"{network.name}: its history is not of the epochs 1 to {epochs} of config.yaml"
         if how == "last" and history["validation_accuracy"].notna().any():
             yield f"{network.name}: its history has accuracies that choose an epoch, and the selection is last"

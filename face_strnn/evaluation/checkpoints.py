@@ -91,7 +91,9 @@ class TrainedNetwork:
             machines = [
                 {str(key): str(value) for key, value in one.items()} for one in json.loads(model.facts["machines"])
             ]
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+                raise TypeError("classes are a list of names")
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise BadInput(
                 f"{path}: its header has no history, classes, stack or machines ({error}); the file was edited"
             ) from error

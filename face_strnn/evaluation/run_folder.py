@@ -1,9 +1,10 @@
 """Folders of results: begun once, resumed with the same settings, and their tables read back."""
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from reprlib import Repr
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,11 @@ from data_prep.atomic_files import write_text_whole
 from data_prep.errors import BadInput
 from data_prep.store.lock import LOCK_FILES, sole_writer
 from face_strnn.evaluation.summary import RESUME
+
+_LONGEST = 200
+_BRIEF = Repr()
+_BRIEF.maxlist = _BRIEF.maxtuple = _BRIEF.maxdict = 20
+_BRIEF.maxother = _BRIEF.maxstring = _BRIEF.maxlong = _LONGEST
 
 
 def open_run_folder(out: Path, settings: dict[str, Any], name: str = "config.yaml") -> None:
@@ -31,7 +37,7 @@ def open_run_folder(out: Path, settings: dict[str, Any], name: str = "config.yam
     if file.is_file():
         try:
             found = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             raise BadInput(f"{file}: damaged ({' '.join(str(error).split())}); give another --out") from error
         wanted = yaml.safe_load(text)
         if found != wanted:
@@ -71,18 +77,43 @@ def _is_empty(folder: Path) -> bool:
     return folder.is_dir() and all(path.match(LOCK_FILES) for path in folder.iterdir())
 
 
+def require_classes(path: Path, predictions: pd.DataFrame, classes: Sequence[str], resume: str = RESUME) -> None:
+    """Refuse predictions that name other classes.
+
+    Args:
+        path: their file.
+        predictions: columns ``truth`` and ``prediction``.
+        classes: the known ones.
+        resume: what to do about it.
+
+    Raises:
+        BadInput: they do.
+    """
+    if unknown := {*predictions["truth"], *predictions["prediction"]} - set(classes):
+        raise BadInput(
+            f"{path}: names {', '.join(sorted(map(str, unknown)))}, none of the classes {', '.join(classes)}; "
+            f"delete it and {resume}"
+        )
+
+
 def _differences(found: Any, wanted: dict[str, Any], prefix: str = "") -> str:  # noqa: ANN401
     """Name the settings of a run that are not those wanted now, with both values."""
     if not isinstance(found, dict):
         return "other settings"
     named = []
-    for key in sorted(found.keys() | wanted.keys()):
+    for key in sorted(found.keys() | wanted.keys(), key=str):
         before, now = found.get(key), wanted.get(key)
         if isinstance(before, dict) and isinstance(now, dict) and before != now:
             named.append(_differences(before, now, f"{prefix}{key}."))
         elif before != now:
-            named.append(f"{prefix}{key} {before} (now {now})")
+            named.append(f"{prefix}{key} {_short(before)} (now {_short(now)})")
     return ", ".join(named)
+
+
+def _short(value: Any) -> str:  # noqa: ANN401
+    """Write a value in a line: a few hundred bytes of YAML can stand for lists of any length within lists."""
+    text = value if isinstance(value, str) else _BRIEF.repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def read_table(

@@ -25,6 +25,9 @@ from face_strnn.config import (
 from face_strnn.training.samples import Samples
 
 SETTINGS_FILE = "config.yaml"
+MOST_NETWORKS = 100_000
+"""More folds times seeds than these come of an edited file: looking for their checkpoints would not end."""
+
 RESTART = "run `face-strnn cv` again with another --out"
 
 
@@ -145,7 +148,7 @@ class RunSettings(Plan):
             found = yaml.safe_load(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise BadInput(f"{path}: does not exist; run `face-strnn cv` again with the same --out") from error
-        except (OSError, ValueError, yaml.YAMLError) as error:
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             raise BadInput(f"{path}: is not readable as YAML ({' '.join(str(error).split())}); {RESTART}") from error
         if not isinstance(found, dict):
             raise BadInput(f"{path}: holds no settings; {RESTART}")
@@ -157,10 +160,13 @@ class RunSettings(Plan):
         try:
             settings = _ADAPTER.validate_python(found)
         except ValidationError as error:
-            wrong = dict.fromkeys(str(one["loc"][0]) for one in error.errors() if one["loc"])
-            lacking |= wrong.keys()
+            # Settings that exclude each other belong to no single key.
+            lacking |= {str(one["loc"][0]) if one["loc"] else one["msg"] for one in error.errors()}
         if lacking:
             raise BadInput(f"{path}: {', '.join(sorted(lacking))} missing or not valid; {RESTART}")
+        if settings.folds * settings.seeds > MOST_NETWORKS:
+            n_networks = f"{settings.folds} folds with {settings.seeds} seeds each"
+            raise BadInput(f"{path}: {n_networks}, which no run has; {RESTART}")
         return settings
 
     @cached_property

@@ -179,7 +179,7 @@ class Summary(_Part):
             raise BadInput(f"{path}: {_what_is_wrong(error)}; delete it and {RESUME}") from error
         except BadInput:
             raise
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise BadInput(f"{path}: is not readable as JSON ({error}); delete it and {RESUME}") from error
 
     def write(self, run: Path) -> None:

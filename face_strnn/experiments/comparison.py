@@ -10,9 +10,10 @@ import pandas as pd
 from data_prep.errors import BadInput
 from face_strnn.audit.audit import AUDIT_FAILED, standing_audit
 from face_strnn.evaluation.metrics import accuracy, subject_bootstrap
-from face_strnn.evaluation.predictions import averaging_words
+from face_strnn.evaluation.predictions import PREDICTIONS_FILE, averaging_words
 from face_strnn.evaluation.protocols import NOT_COMPARABLE
 from face_strnn.evaluation.run import Run
+from face_strnn.evaluation.run_folder import require_classes
 from face_strnn.evaluation.significance import StandardDeviations, holm, paired_difference, standard_deviations
 
 
@@ -93,7 +94,9 @@ def compare_runs(runs: Sequence[Run]) -> list[ComparedRun]:
 
 
 def _predictions(run: Run) -> pd.DataFrame:
-    return run.predictions.assign(seed=run.summary.seed) if run.summary.ensemble else run.members
+    table = run.predictions.assign(seed=run.summary.seed) if run.summary.ensemble else run.members
+    require_classes(run.folder / PREDICTIONS_FILE, table, run.summary.classes)
+    return table
 
 
 def _require_same_protocol(first: Run, run: Run) -> None:

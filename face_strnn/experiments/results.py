@@ -21,7 +21,7 @@ from face_strnn.evaluation.metrics import (
 )
 from face_strnn.evaluation.predictions import PREDICTION_COLUMNS
 from face_strnn.evaluation.run import Run
-from face_strnn.evaluation.run_folder import read_table
+from face_strnn.evaluation.run_folder import read_table, require_classes
 from face_strnn.evaluation.significance import holm, paired_difference, standard_deviations
 from face_strnn.experiments.comparison import require_same_test
 from face_strnn.experiments.methods import REFERENCE
@@ -55,7 +55,7 @@ def results_of(reproduction: Reproduction) -> pd.DataFrame:
     if REFERENCE not in finished:
         raise BadInput(f"{reproduction.out / REFERENCE}: not finished; {RESUME}")
     classes = reproduction.samples.class_names
-    tables = {name: [_predictions_of(cell) for cell in cells] for name, cells in finished.items()}
+    tables = {name: [_predictions_of(cell, classes) for cell in cells] for name, cells in finished.items()}
     first_cell, reference = finished[REFERENCE][0], tables[REFERENCE]
     rows = []
     for name, cells in finished.items():
@@ -85,8 +85,9 @@ def means(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["seed"] == MEAN]
 
 
-def _predictions_of(cell: Cell) -> pd.DataFrame:
+def _predictions_of(cell: Cell, classes: Sequence[str]) -> pd.DataFrame:
     predictions = read_table(cell.folder, "predictions.csv", PREDICTION_COLUMNS, resume=RESUME)
+    require_classes(cell.folder / "predictions.csv", predictions, classes, RESUME)
     return predictions.assign(seed=0) if cell.seed is None else predictions
 
 

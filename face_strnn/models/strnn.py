@@ -294,7 +294,7 @@ class STRNN(nn.Module):
                 parameters = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             scan = Scan(**json.loads(header["scan"])) if "scan" in header else None
             network = cls(**json.loads(header["config"]), scan=scan)
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise BadInput(
                 f"{path}: not a whole STRNN model ({error}); delete it and run `face-strnn cv` again"
             ) from error
@@ -306,6 +306,8 @@ class STRNN(nn.Module):
                     f"{path}: {name} is {stored or 'absent'}, but its header's sizes need {shape}; "
                     "the file was edited: delete it and run `face-strnn cv` again"
                 )
+            if not parameters[name].is_floating_point() or not parameters[name].isfinite().all():
+                raise BadInput(f"{path}: {name} is not of finite numbers; delete it and run `face-strnn cv` again")
         network.set_parameters({name: parameters[name] for name in shapes})
         network.facts = {name: value for name, value in header.items() if name not in ("config", "scan")}
         return network

@@ -70,12 +70,12 @@ class Ensemble:
                 f"{run}: its features are of images that were given as crops; how to cut such faces out of a "
                 "recording is not known. Make the features with `face-strnn prepare --faces mtcnn` to predict"
             )
-        models = _models(run, recipe["fingerprint"])
+        models = _models(run, recipe["fingerprint"], summary.classes)
         backbones = [recorded_backbone(recipe, run, weights, device)]
         if summary.is_finetuned:
             split = split_for_finetuning(backbones[0], summary.finetune)
             backbones = [load_thawed(backbone_file(file), split) for file in checkpoint_files(run)]
-        classes = tuple(json.loads(models[0].facts["classes"]))
+        classes = tuple(summary.classes)
         models = [model.to(device) for model in models]
         return cls(models, backbones, _KINDS[crop["per"]], float(crop["margin"]), classes, summary.data)
 
@@ -126,7 +126,7 @@ class Ensemble:
         return {name: torch.stack([model.get_parameter(name).detach() for model in self.models]) for name in names}
 
 
-def _models(run: Path, fingerprint: str) -> list[STRNN]:
+def _models(run: Path, fingerprint: str, classes: list[str]) -> list[STRNN]:
     checkpoints = checkpoint_files(run)
     if not checkpoints:
         raise BadInput(f"{run / 'checkpoints'}: holds no models; run `face-strnn cv --out {run}` again")
@@ -140,6 +140,11 @@ def _models(run: Path, fingerprint: str) -> list[STRNN]:
         if model.facts["features"] != fingerprint:
             raise BadInput(
                 f"{checkpoint}: learned from other features than {run / 'summary.json'} names; "
+                "delete it and run `face-strnn cv` again"
+            )
+        if (model.facts["classes"], model.config.n_classes) != (json.dumps(classes), len(classes)):
+            raise BadInput(
+                f"{checkpoint}: has other classes than {run / 'summary.json'} lists; "
                 "delete it and run `face-strnn cv` again"
             )
         if model.config != models[0].config:

@@ -4,6 +4,7 @@ The frozen part never changes: its maps of a clip are computed once, for all fol
 folder.
 """
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from data_prep.store.store import FeatureStore, StoredSequence
 from data_prep.tensor_files import write_tensors
 
 _TENSOR = "inputs"
+_CHECKSUM = "sha256"
+"""Entry of a kept clip's header: what was damaged meanwhile is computed anew."""
 
 
 class AugmentedClips:
@@ -60,7 +63,7 @@ class AugmentedClips:
         if maps is None:
             maps = self._frozen(self._crops(entry, number))
             if self._scratch:
-                write_tensors(self._path(entry, number), {_TENSOR: maps}, {})
+                write_tensors(self._path(entry, number), {_TENSOR: maps}, {_CHECKSUM: _checksum(maps)})
         return maps.to(device).float().permute(0, 3, 1, 2)
 
     def _crops(self, entry: StoredSequence, number: int) -> Tensor:
@@ -74,12 +77,19 @@ class AugmentedClips:
             return None
         try:
             with safe_open(self._path(entry, number), framework="pt") as file:
-                return file.get_tensor(_TENSOR)
+                maps = file.get_tensor(_TENSOR)
+                return maps if (file.metadata() or {}).get(_CHECKSUM) == _checksum(maps) else None
         except (SafetensorError, OSError):
             return None
 
     def _path(self, entry: StoredSequence, number: int) -> Path:
         return self._scratch / f"{entry.sequence}-{number}.safetensors"
+
+
+def _checksum(maps: Tensor) -> str:
+    """SHA-256 of a tensor's type, shape and bytes."""
+    start = f"{maps.dtype} {tuple(maps.shape)}".encode()
+    return hashlib.sha256(start + maps.contiguous().view(torch.uint8).numpy().tobytes()).hexdigest()
 
 
 def frames_of_clip(n_frames: int, n_wanted: int, key: str) -> list[int]:

@@ -1,0 +1,115 @@
+"""Edits that once ended in a traceback or without end, each with the command that reads the file."""
+
+import json
+from shutil import copytree
+
+import pytest
+from program_under_edits import ended_well, run_program
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+DEEP = "[" * 100_000
+BOMB = "[&a [x, x, x, x, x, x, x, x, x]" + "".join(
+    f", &{name} [{', '.join([f'*{before}'] * 9)}]" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+"""A few hundred bytes that stand for a list of nine to the ninth entries."""
+
+
+@pytest.fixture
+def edited_run(small_run, tmp_path):
+    """A copy of a run of which the file named is changed by a function of its text."""
+
+    def edit(name, change):
+        run = copytree(small_run, tmp_path / "run", dirs_exist_ok=True)
+        path = run / name
+        path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
+        return run
+
+    return edit
+
+
+def with_setting(name, value):
+    """Replace a setting at the top of ``config.yaml``."""
+
+    def change(text):
+        lines = [line for line in text.splitlines() if not line.startswith(f"{name}:")]
+        return "\n".join([*lines, f"{name}: {value}", ""])
+
+    return change
+
+
+def with_facts(path, tensors=None, **facts):
+    """Write a checkpoint anew with other facts in its header, or other tensors."""
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata()
+    save_file({**load_file(path), **(tensors or {})}, path, {**header, **facts})
+
+
+@pytest.mark.parametrize("value", ["0", "10000000", "9" * 30, "1000000.0", "[" * 2000])
+def test_settings_that_no_run_has(edited_run, value):
+    run = edited_run("config.yaml", with_setting("seeds", value))
+    ended = ended_well("audit", run, names=[run])
+    assert ended.status == 2 and "config.yaml" in ended.out
+
+
+def test_more_epochs_than_a_list_can_hold(edited_run):
+    run = edited_run("config.yaml", lambda text: text.replace("epochs: 2", "epochs: 1" + 30 * "0"))
+    ended = ended_well("audit", run, names=[run])
+    assert ended.status == 2 and "selection" in ended.err
+
+
+@pytest.mark.parametrize("value", [f"{BOMB}]", "{1: 2, null: 3}", "&loop {again: *loop}", "[" * 2000])
+def test_a_run_with_settings_of_another_kind_is_not_resumed(edited_run, store, training_options, value):
+    run = edited_run("config.yaml", with_setting("training", value))
+    ended = ended_well("cv", "--out", run, "--features", store, *training_options, names=[run])
+    assert ended.status == 2 and len(ended.err) < 3000
+
+
+@pytest.mark.parametrize("name", ["summary.json", "audit.json"])
+def test_a_file_of_brackets_alone(edited_run, name):
+    run = edited_run(name, lambda text: DEEP)
+    ended = ended_well("report", run, names=[run])
+    assert ended.status == (2 if name == "summary.json" else 0)
+
+
+def test_an_audit_from_which_checks_were_taken_out_is_not_shown(edited_run):
+    run = edited_run("audit.json", lambda text: json.dumps({**json.loads(text), "checks": []}))
+    assert "0 of 0" not in ended_well("report", run, names=[run]).out
+
+
+@pytest.mark.parametrize(
+    "facts", [{"classes": "3"}, {"classes": DEEP}, {"history": DEEP}, {"config": DEEP}, {"tensor": "whole numbers"}]
+)
+def test_a_checkpoint_whose_header_or_tensors_are_of_another_kind(edited_run, facts):
+    run = edited_run("config.yaml", str)
+    checkpoint = run / "checkpoints" / "fold-01.safetensors"
+    tensors = {"spatial.b": load_file(checkpoint)["spatial.b"].int()} if facts.pop("tensor", None) else {}
+    with_facts(checkpoint, tensors, **facts)
+    ended = ended_well("audit", run, names=[run])
+    assert ended.status == 2 and "fold-01.safetensors" in ended.out
+
+
+@pytest.mark.parametrize("classes", ["[null]", '["anger"]'])
+def test_a_model_of_other_classes_does_not_predict(small_finetuned_run, images, thin_weights, tmp_path, classes):
+    run = copytree(small_finetuned_run / "frozen", tmp_path / "run")
+    with_facts(run / "checkpoints" / "fold-01.safetensors", classes=classes)
+    frames = next(images.rglob("*.png")).parent
+    options = ["--weights-file", thin_weights, "--out", tmp_path / "predicted", frames]
+    ended = ended_well("predict", "--run", run, *options, names=[run])
+    assert ended.status == 2 and "other classes" in ended.err
+
+
+def test_a_prediction_of_an_unknown_class_is_not_compared(edited_run, other_run):
+    run = edited_run("predictions.csv", lambda text: text.replace("anger", "ange", 2).replace("p_ange", "p_anger", 1))
+    for runs in ([run, other_run], [other_run, run]):
+        ended = ended_well("compare", *runs, names=[run])
+        assert ended.status == 2
+
+
+def test_a_recipe_of_other_bytes_is_written_anew(image_features, prepare_small, tmp_path):
+    features = copytree(image_features, tmp_path / "features")
+    recipe = next(features.glob("*-pool3-*")) / "store.json"
+    whole = recipe.read_bytes()
+    recipe.write_bytes(whole.replace(b"pool3", b"pool\xff"))
+    assert run_program("prepare", "--out", features, *prepare_small, "--rotations", "[]").status == 0
+    assert recipe.read_bytes() == whole
