@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -26,7 +26,6 @@ AUDIT_FAILED = "audit failed"
 """Printed with the figures of a run whose audit fails."""
 
 Outcome = Literal["passed", "declared", "not checkable", "failed"]
-_OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
 @dataclass(frozen=True)

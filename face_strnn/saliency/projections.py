@@ -199,7 +199,7 @@ def _fold_weights(checkpoint: Path) -> np.ndarray:
     projection, header = _read(checkpoint, SPATIAL)
     try:
         height, width = map(index, json.loads(header["config"])["grid"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise BadInput(f"{checkpoint}: its metadata does not give the network's grid; {_REMEDY}") from error
     if projection.shape[1] != height * width:
         raise BadInput(

@@ -195,6 +195,9 @@ def test_a_damaged_file_of_a_feature_store(refused, cv_options, own_store, tmp_p
 def test_an_unfinished_feature_store(refused, cv_options, own_store, tmp_path):
     (own_store / "S010_002_rot+07.safetensors").unlink()
     said = refused("cv", "--features", own_store, "--out", tmp_path / "run", *cv_options[2:])
+    assert "S010_002_rot+07.safetensors removed from it" in said and "prepare" in said
+    FeatureStore.open(own_store).complete()
+    said = refused("cv", "--features", own_store, "--out", tmp_path / "run", *cv_options[2:])
     assert "S010_002 lacks the variants +7" in said and "prepare" in said
 
 
@@ -416,6 +419,7 @@ def test_one_subject_cannot_be_cross_validated(refused, own_store, cv_options, t
     for file in own_store.glob("*.safetensors"):
         if not file.name.startswith("S010"):
             file.unlink()
+    FeatureStore.open(own_store).complete()
     options = ["--features", own_store, *cv_options[2:], "--protocol", "leave-one-subject-out"]
     assert "holds one subject" in refused("cv", *options, "--out", tmp_path / "run")
 
@@ -424,6 +428,7 @@ def test_a_run_is_not_taken_up_on_other_samples(refused, own_store, own_run, cv_
     """A sequence more or less can deal subjects to other folds: kept models would be tested on subjects they saw."""
     for file in own_store.glob("S010_002_*.safetensors"):
         file.unlink()
+    FeatureStore.open(own_store).complete()
     before = {path: path.read_bytes() for path in own_run.rglob("*") if path.is_file()}
     options = ["--features", own_store, *cv_options[2:], "--epochs", "3", "--seed", "5"]
     assert "features.samples_sha256" in refused("cv", *options, "--out", own_run)

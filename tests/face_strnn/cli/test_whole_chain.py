@@ -191,6 +191,7 @@ def test_the_smallest_data_that_the_folds_allow_can_be_cross_validated(cv_option
     store.mkdir()
     for file in [whole / "store.json", *whole.glob("S010*.safetensors"), *whole.glob("S011*.safetensors")]:
         (store / file.name).write_bytes(file.read_bytes())
+    FeatureStore.open(store).complete()
     options = ["cv", "--out", str(tmp_path / "run"), "--epochs", "1", *cv_options, "--features", str(store)]
     assert main(options) == 0
     assert len(pd.read_csv(tmp_path / "run" / "predictions.csv")) == 4

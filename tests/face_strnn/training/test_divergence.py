@@ -192,6 +192,7 @@ def test_maps_that_are_constant_for_a_folds_training_are_refused_by_name(level, 
             maps = rng.normal(size=(3, 2, 2, 4)) if varied else np.full((3, 2, 2, 4), level)
             entry = StoredSequence(f"S{subject}_{emotion}", f"S{subject}", emotion, 0, 3, "0" * 64)
             store.write(entry, torch.from_numpy(maps).half())
+    store.complete()
     with pytest.raises(BadInput, match=f"^{store.folder}: every channel .* constant .* fold 2, .* make the maps again"):
         cross_validate(store, tmp_path / "run", plan_of(CONFIG, folds=3))
     assert not outcomes(tmp_path / "run")

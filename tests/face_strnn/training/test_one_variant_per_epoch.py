@@ -164,4 +164,4 @@ def test_all_variants_are_the_default_and_the_former_name_is_no_choice(store, tm
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["learn_from"] == "all"
     with pytest.raises(SystemExit) as ended:
         main(["cv", "--features", str(store.folder), "--out", str(tmp_path / "b"), "--learn-from", "rotations"])
-    assert ended.value.code == 2 and "learn_from" in capsys.readouterr().err
+    assert ended.value.code == 2 and "--learn-from rotations: must be one of" in capsys.readouterr().err
