@@ -87,7 +87,8 @@ def print_saliency(explanation: dict[str, Any]) -> None:
     if explanation["localisation"] is None:
         console.print("Which nodes move is only known for synthetic faces: localisation was not measured.", style="dim")
         return
-    emotions = list(explanation["truth"])
+    rows = explanation["localisation"]
+    emotions = list(rows[0]["auc"])  # without one that moves every node of a coarse grid
     wide = console if console.is_terminal and console.width >= 100 else Console(width=120)
     table = Table(
         title="synthetic data: area under the ROC curve for the nodes that the action units move\n"
@@ -98,14 +99,12 @@ def print_saliency(explanation: dict[str, Any]) -> None:
         table.add_column(emotion, justify="right")
     table.add_column("all", justify="right", style="bold")
     table.add_column("moved", justify="right", style="bold")
-    rows = explanation["localisation"]
     for row, following in zip(rows, [*rows[1:], None], strict=True):
-        among = row["mean_among_moved"]
+        means = (row["mean"], row["mean_among_moved"])
         table.add_row(
             escape(row["saliency"]),
             *(f"{row['auc'][emotion]:.2f}" for emotion in emotions),
-            f"{row['mean']:.2f}",
-            "–" if among is None else f"{among:.2f}",
+            *("–" if mean is None else f"{mean:.2f}" for mean in means),
             style="dim" if row["kind"] == "control" else None,
             end_section=following is not None and following["kind"] != row["kind"],
         )

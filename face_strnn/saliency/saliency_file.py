@@ -18,7 +18,7 @@ class LocalisationScore(BaseModel):
     saliency: str
     kind: Literal["network", "control"]
     auc: dict[str, float | int]
-    mean: float | int
+    mean: float | int | None
     mean_among_moved: float | int | None
 
 

@@ -80,7 +80,7 @@ def unfinished_pretraining(pretrain, tmp_path):
     """The folder of a pretraining that was stopped in its last epoch."""
     out = tmp_path / "pristine" / "out.safetensors"
 
-    def stop(stage, done, whole):
+    def stop(stage, done, whole, note=""):
         if stage == "learning" and done == whole:
             raise KeyboardInterrupt
 
