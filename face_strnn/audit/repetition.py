@@ -27,8 +27,8 @@ variation distance over the test sequences, to which :data:`DISTANCE_OF_FEW` is 
 Training amplifies rounding, the more the longer it is and the less sure the network. Measured between the compiled
 kernel and PyTorch's operations, each with 1 and with 2 threads: with random maps of 24 sequences, a tiny network and 5
 epochs at most 0.000001. With ``face-strnn synth --subjects 20``, pool4 maps of ``hed``, 61 sequences in 10 folds, and
-``best``: 0.12 to 0.19, up to 0.41 in a fold; 8 to 15 of 61 predictions differed, and 44 to 46 were right. On one kind of
-machine not a bit differed, with the number of threads that trained.
+``best``: 0.12 to 0.19, up to 0.41 in a fold; 8 to 15 of 61 predictions differed, and 44 to 46 were right. On one kind
+of machine not a bit differed, with the number of threads that trained.
 """
 
 DISTANCE_OF_FEW = 0.5
