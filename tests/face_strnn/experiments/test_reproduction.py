@@ -416,6 +416,13 @@ def test_a_cell_whose_audit_fails_is_named_and_ends_with_status_2(store, done, t
     assert main(options(store, out, "--seeds", "2")) == 2
     assert "the audit of TRNN only failed" in capsys.readouterr().err
     assert "failed: predictions, figures" in (out / "report.html").read_text()
+    table = pd.read_csv(out / "results.csv").set_index(["method", "seed"])["label"]
+    assert (
+        table["trnn", "1"] == table["trnn", "mean"] == "TRNN only (audit failed)" and table["trnn", "0"] == "TRNN only"
+    )
+    tex = (out / "results.tex").read_text()
+    assert "\nTRNN only (audit failed)\n" in tex or "TRNN only (audit failed) &" in tex
+    assert "\\textbf" not in next(line for line in tex.splitlines() if line.startswith("TRNN only (audit failed)"))
 
 
 def test_the_help_shows_an_example_and_the_names(capsys):
