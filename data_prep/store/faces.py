@@ -73,7 +73,13 @@ class FaceStore(RecipeFolder):
         if found is None:
             return None
         tensors, facts = found
-        return SequenceTrack(sequence, facts["source"], int(facts["frames"]), track_of(tensors) if tensors else None)
+        if bool(tensors) == (self.recipe.get("detector") == "given"):
+            return None
+        try:
+            n_frames = int(facts["frames"])
+            return SequenceTrack(sequence, facts["source"], n_frames, track_of(tensors, n_frames) if tensors else None)
+        except (KeyError, TypeError, ValueError):
+            return None
 
     def write_track(self, track: SequenceTrack) -> None:
         """Write a sequence's face atomically."""

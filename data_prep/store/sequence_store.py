@@ -235,9 +235,16 @@ class SequenceStore(RecipeFolder, ABC):
         write_text_whole(self.folder / LEFT_OUT_FILE, "".join(f"{sequence}\n" for sequence in sequences))
 
     def left_out(self) -> list[str]:
-        """Return the names written by :meth:`write_left_out`; none before `prepare` has finished."""
+        """Return the names written by :meth:`write_left_out`; none before `prepare` has finished.
+
+        Raises:
+            BadInput: the file is no text.
+        """
         path = self.folder / LEFT_OUT_FILE
-        return path.read_text(encoding="utf-8").split() if path.is_file() else []
+        try:
+            return path.read_text(encoding="utf-8").split() if path.is_file() else []
+        except UnicodeDecodeError as error:
+            raise BadInput(f"{path}: damaged ({error}); run the same `face-strnn prepare` again") from error
 
     def remove_outdated(self, sequence: str, current: StoredSequence | None) -> None:
         """Delete a sequence's files that are damaged or of other images or another label than ``current`` says.

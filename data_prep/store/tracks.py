@@ -47,10 +47,23 @@ def tensors_of(faces: FaceTrack) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def track_of(tensors: Mapping[str, torch.Tensor]) -> FaceTrack:
-    """Return the track from the tensors of :func:`tensors_of`."""
-    names = ("boxes", "probabilities", "landmarks", "how")
-    rows = zip(*(tensors[name].numpy() for name in names), strict=True)
+def track_of(tensors: Mapping[str, torch.Tensor], n_frames: int) -> FaceTrack:
+    """Return the track of so many frames from the tensors of :func:`tensors_of`.
+
+    Raises:
+        ValueError: that function did not write them.
+    """
+    arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+    shapes = {"boxes": (4,), "probabilities": (), "landmarks": (5, 2), "how": ()}
+    whole = {name: (n_frames, *of_frame) for name, of_frame in shapes.items()}
+    if {name: array.shape for name, array in arrays.items()} != whole:
+        raise ValueError("tensors of other names or shapes")
+    seen = arrays["how"] > 0
+    if arrays["how"].dtype != np.uint8 or not (arrays["how"] < len(_HOW)).all():
+        raise ValueError("faces found in an unknown way")
+    if not all(array.dtype in (np.float64, np.uint8) and np.isfinite(array[seen]).all() for array in arrays.values()):
+        raise ValueError("faces that are no numbers")
+    rows = zip(*(arrays[name] for name in shapes), strict=True)
     return FaceTrack(
         tuple(
             Face(box, float(probability), landmarks, _HOW[how]) if how else None

@@ -4,6 +4,7 @@ import json
 from shutil import copytree
 
 import pytest
+import torch
 from program_under_edits import ended_well, run_program
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -113,3 +114,37 @@ def test_a_recipe_of_other_bytes_is_written_anew(image_features, prepare_small, 
     recipe.write_bytes(whole.replace(b"pool3", b"pool\xff"))
     assert run_program("prepare", "--out", features, *prepare_small, "--rotations", "[]").status == 0
     assert recipe.read_bytes() == whole
+
+
+def test_names_of_other_bytes_are_refused_by_cv(store, training_options, tmp_path):
+    copied = copytree(store, tmp_path / store.name)
+    (copied / "left_out.txt").write_bytes(b"S005\xff\n")
+    ended = ended_well("cv", "--features", copied, "--out", tmp_path / "run", *training_options, names=[copied])
+    assert ended.status == 2 and "left_out.txt" in ended.err
+
+
+def track_without(name):
+    return lambda tensors, facts: ({key: value for key, value in tensors.items() if key != name}, facts)
+
+
+TRACKS = {
+    "no source": lambda tensors, facts: (tensors, {key: value for key, value in facts.items() if key != "source"}),
+    "frames in words": lambda tensors, facts: (tensors, {**facts, "frames": "two"}),
+    "no probabilities": track_without("probabilities"),
+    "no tensors": lambda tensors, facts: ({}, facts),
+    "found in an unknown way": lambda tensors, facts: ({**tensors, "how": tensors["how"] + 7}, facts),
+    "a frame less": lambda tensors, facts: ({name: values[1:].clone() for name, values in tensors.items()}, facts),
+    "boxes that are no numbers": lambda tensors, facts: ({**tensors, "boxes": tensors["boxes"] * torch.nan}, facts),
+}
+
+
+@pytest.mark.parametrize("change", TRACKS.values(), ids=TRACKS)
+def test_a_damaged_track_is_made_anew(image_features, prepare_small, tmp_path, change):
+    features = copytree(image_features, tmp_path / "features")
+    track = sorted(features.glob("*-faces-*/tracks/*"))[0]
+    whole = track.read_bytes()
+    with safe_open(track, framework="pt") as file:
+        tensors, facts = change(load_file(track), file.metadata())
+    save_file(tensors, track, facts)
+    assert run_program("prepare", "--out", features, *prepare_small, "--rotations", "[]").status == 0
+    assert track.read_bytes() == whole
