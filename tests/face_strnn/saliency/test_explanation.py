@@ -81,6 +81,7 @@ def test_other_features_than_the_runs_are_refused(tmp_path, run, features):
     shutil.copytree(store.folder, tmp_path / store.folder.name)
     for file in sorted((tmp_path / store.folder.name).glob("*_rot*.safetensors"))[:3]:
         file.unlink()
+    FeatureStore.open(tmp_path).complete()
     with pytest.raises(BadInput, match=r"not the features that .* was made with"):
         HeldOut(Run(run), FeatureStore.open(tmp_path))
 
