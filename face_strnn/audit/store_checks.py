@@ -99,7 +99,7 @@ def _numbers_by_sequence(samples: Samples) -> dict[str, list[int]]:
 
 def _trained_anew(files: RunFiles, learner: Learner) -> Iterator[str]:
     claimed = {(one.fold, one.seed): one for one in files.summary.networks}
-    seen = seen_samples(files.samples, files.sample_folds, files.samples, files.settings.is_finetuned)
+    seen = seen_samples(files.samples, files.sample_folds, files.samples)
     for network in files.networks:
         one, samples = claimed.get((network.fold, network.seed)), seen[network.fold]
         if one is None:

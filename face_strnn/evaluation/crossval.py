@@ -108,9 +108,7 @@ def cross_validate(
         _write_table(out / PREDICTIONS_FILE, predictions)
         scores = {
             "tested": tested_words(tested.n_variants),
-            "networks": network_scores(
-                learner, networks, seen_samples(samples, folds, tested, plan.is_finetuned), members
-            ),
+            "networks": network_scores(learner, networks, seen_samples(samples, folds, tested), members),
             **_scores(members, predictions, samples, plan, progress),
             **_beside_frozen(settings, out, samples, predictions),
         }

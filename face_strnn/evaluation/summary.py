@@ -63,7 +63,7 @@ class NetworkScore(_Part):
 
     Attributes:
         fold, seed: which network.
-        training_sequences: number of original sequences of its training that it was asked again.
+        training_sequences: number of sequences of its training that it was asked again: those that the next fold tests.
         training_accuracy: on these.
         held_out_sequences, held_out_accuracy: the same for its test sequences.
     """

@@ -15,26 +15,24 @@ from face_strnn.evaluation.summary import NetworkScore
 from face_strnn.training.samples import Samples
 
 
-def seen_samples(samples: Samples, folds: Sequence[Fold], tested: Samples, is_finetuned: bool) -> dict[int, Samples]:
-    """Return the samples of each fold's training on which its networks are asked again, by the fold's number.
+def seen_samples(samples: Samples, folds: Sequence[Fold], tested: Samples) -> dict[int, Samples]:
+    """Return the samples of its training on which a fold's networks are asked again, by the fold's number.
+
+    They are the sequences that the next fold tests, or, where these chose the epoch, the one after it. So each sequence
+    is asked once in training as it is in test, and both accuracies are over the same ones.
 
     Args:
         samples: the training samples.
         folds: all folds, in order.
         tested: the test samples, of which the folds hold numbers.
-        is_finetuned: whether maps are computed anew from crops, fold by fold, which takes long.
-
-    Returns:
-        The original training samples; of a fine-tuned network those of the following fold's test subjects, so that as
-        many sequences are asked in training as in test.
     """
+    held_out = [{entry.sequence for entry in tested.subset(fold.test).entries} for fold in folds]
     seen = {}
-    for fold, following in zip(folds, [*folds[1:], folds[0]], strict=True):
-        numbers = np.intersect1d(fold.train, samples.original_numbers)
-        if is_finetuned:
-            names = {entry.sequence for entry in tested.subset(following.test).entries}
-            numbers = [n for n in numbers if samples.entries[n].sequence in names]
-        seen[fold.number] = samples.subset(numbers)
+    for position, fold in enumerate(folds):
+        originals = {samples.entries[n].sequence: n for n in np.intersect1d(fold.train, samples.original_numbers)}
+        following = (*held_out[position + 1 :], *held_out[:position])
+        asked = next(names for names in following if names <= originals.keys())
+        seen[fold.number] = samples.subset(sorted(originals[name] for name in asked))
     return seen
 
 
