@@ -36,7 +36,18 @@ def resumed_state(path: Path, optimiser: torch.optim.Optimizer, remedy: str) -> 
         state = load_torch_file(path)
         settings = optimiser.state_dict()["param_groups"]
         optimiser.load_state_dict({"state": state["optimiser"], "param_groups": settings})
+        _require_moments(optimiser)
         with torch.no_grad():
             yield state
     except Exception as error:  # torch.load raises exceptions of many types for damaged files
         raise BadInput(f"{path}: damaged, or the state of another training; {remedy}") from error
+
+
+def _require_moments(optimiser: torch.optim.Optimizer) -> None:
+    """Raise an error where a parameter's state is not the optimiser's, which only the next step would find out."""
+    moments = ("momentum_buffer",) if isinstance(optimiser, torch.optim.SGD) else ("exp_avg", "exp_avg_sq")
+    steps = {} if isinstance(optimiser, torch.optim.SGD) else {"step": ()}
+    for parameter, state in optimiser.state.items():
+        shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+        if shapes != steps | dict.fromkeys(moments, tuple(parameter.shape)):
+            raise ValueError("a state of another optimiser, or of other parameters")

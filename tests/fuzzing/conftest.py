@@ -2,7 +2,9 @@
 
 import functools
 import shutil
+import warnings
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -28,8 +30,8 @@ SIZES = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _quick():
+@contextmanager
+def quickly():
     """Neither parse the commands anew, nor compile the page, nor render figures: they are drawn, and saved empty."""
 
     def save(figure, path, **_):
@@ -40,6 +42,18 @@ def _quick():
         patch.setattr(page, "page_templates", functools.cache(page.page_templates))
         patch.setattr(Figure, "savefig", save)
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quickly():
+    with quickly():
+        yield
+
+
+def made(*arguments):
+    """Run the program, which must do its work."""
+    with quickly():
+        assert program.main([str(argument) for argument in arguments]) == 0
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +69,7 @@ def images(tmp_path_factory):
     root = tmp_path_factory.mktemp("fuzzed-images") / "ck"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dataset, "ckplus_sequences", lambda: [*cut, *rest])
-        assert program.main(["synth", "--out", str(root), "--subjects", "6", "--seed", "3"]) == 0
+        made("synth", "--out", root, "--subjects", "6", "--seed", "3")
     return root
 
 
@@ -78,14 +92,14 @@ def thin_weights(tmp_path_factory):
 @pytest.fixture(scope="session")
 def prepare_small(images, thin_weights):
     """The options of `prepare`, but for --out and --rotations: maps and crops of these images."""
-    return ["--root", str(images), "--weights", str(thin_weights), "--maps", "pool3", "--keep-crops"]
+    return ["--root", images, "--weights", thin_weights, "--maps", "pool3", "--keep-crops"]
 
 
 @pytest.fixture(scope="session")
 def image_features(tmp_path_factory, prepare_small):
     """The folder of a faces store and of a feature store in which every sequence is one file."""
     out = tmp_path_factory.mktemp("fuzzed-features") / "features"
-    assert program.main(["prepare", "--out", str(out), *prepare_small, "--rotations", "[]"]) == 0
+    made("prepare", "--out", out, *prepare_small, "--rotations", "[]")
     return out
 
 
@@ -99,7 +113,7 @@ def store_of_originals(image_features):
 def store(tmp_path_factory, prepare_small):
     """A feature store with an original and a rotated variant of each sequence."""
     out = tmp_path_factory.mktemp("fuzzed-features") / "variants"
-    assert program.main(["prepare", "--out", str(out), *prepare_small, "--rotations", "[7]"]) == 0
+    made("prepare", "--out", out, *prepare_small, "--rotations", "[7]")
     return next(out.glob("*-pool3-*"))
 
 
@@ -121,8 +135,8 @@ def small_plan():
 def small_run(tmp_path_factory, store, training_options):
     """A finished run with its saliency."""
     out = tmp_path_factory.mktemp("fuzzed-runs") / "run"
-    assert program.main(["cv", "--features", str(store), "--out", str(out), *training_options]) == 0
-    assert program.main(["saliency", str(out), "--features", str(store), "--steps", "2"]) == 0
+    made("cv", "--features", store, "--out", out, *training_options)
+    made("saliency", out, "--features", store, "--steps", "2")
     return without_figures(out)
 
 
@@ -130,7 +144,7 @@ def small_run(tmp_path_factory, store, training_options):
 def other_run(tmp_path_factory, store, training_options):
     """A run of another seed, to be compared with."""
     out = tmp_path_factory.mktemp("fuzzed-runs") / "other"
-    assert program.main(["cv", "--features", str(store), "--out", str(out), "--seed", "3", *training_options]) == 0
+    made("cv", "--features", store, "--out", out, "--seed", "3", *training_options)
     return without_figures(out)
 
 
@@ -142,7 +156,7 @@ def ensemble_run(tmp_path_factory, store, training_options):
     """A finished run of ensembles, whose epochs are chosen by inner validation."""
     out = tmp_path_factory.mktemp("fuzzed-runs") / "ensemble"
     options = [*training_options, "--folds", "3", *ENSEMBLE]
-    assert program.main(["cv", "--features", str(store), "--out", str(out), *options]) == 0
+    made("cv", "--features", store, "--out", out, *options)
     return without_figures(out)
 
 
@@ -154,7 +168,7 @@ def unfinished_run(tmp_path_factory, store, small_plan):
     def stop(*_):
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), warnings.catch_warnings(action="ignore"):
         crossval.cross_validate(FeatureStore.open(store), out, small_plan, progress=stop)
     return out
 
@@ -167,15 +181,15 @@ def finetune_small(image_features, training_options, thin_weights):
         for name, value in {"epochs": 2, "batch_size": 3, "variants": 1, "frames": 2}.items()
         for text in (f"--finetuning.{name}", str(value))
     ]
-    weights = ["--finetune", "last-block", "--weights-file", str(thin_weights)]
-    return ["--features", str(image_features), *training_options, *weights, *finetuning]
+    weights = ["--finetune", "last-block", "--weights-file", thin_weights]
+    return ["--features", image_features, *training_options, *weights, *finetuning]
 
 
 @pytest.fixture(scope="session")
 def small_finetuned_run(tmp_path_factory, finetune_small):
     """A finished run with fine-tuned backbones."""
     out = tmp_path_factory.mktemp("fuzzed-runs") / "finetuned"
-    assert program.main(["cv", "--out", str(out), *finetune_small]) == 0
+    made("cv", "--out", out, *finetune_small)
     without_figures(out / "frozen")
     return without_figures(out)
 
@@ -190,7 +204,7 @@ def unfinished_finetuning(tmp_path_factory, finetune_small):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cv, "print_epoch", stop)
-        assert program.main(["cv", "--out", str(out), *finetune_small]) == 130
+        assert program.main([str(argument) for argument in ["cv", "--out", out, *finetune_small]]) == 130
     return out
 
 
@@ -198,8 +212,8 @@ def unfinished_finetuning(tmp_path_factory, finetune_small):
 def reproduction(tmp_path_factory, store, training_options):
     """A finished reproduction of the STRNN and one baseline."""
     out = tmp_path_factory.mktemp("fuzzed-runs") / "reproduction"
-    options = ["--features", str(store), "--out", str(out), "--only", "logistic", *training_options]
-    assert program.main(["reproduce", *options]) == 0
+    options = ["--features", store, "--out", out, "--only", "logistic", *training_options]
+    made("reproduce", *options)
     without_figures(out / "strnn" / "seed-0")
     return without_figures(out)
 

@@ -91,8 +91,8 @@ def test_a_checkpoint_whose_header_or_tensors_are_of_another_kind(edited_run, fa
 
 
 @pytest.mark.parametrize("classes", ["[null]", '["anger"]'])
-def test_a_model_of_other_classes_does_not_predict(small_finetuned_run, images, thin_weights, tmp_path, classes):
-    run = copytree(small_finetuned_run / "frozen", tmp_path / "run")
+def test_a_model_of_other_classes_does_not_predict(edited_run, images, thin_weights, tmp_path, classes):
+    run = edited_run("config.yaml", str)
     with_facts(run / "checkpoints" / "fold-01.safetensors", classes=classes)
     frames = next(images.rglob("*.png")).parent
     options = ["--weights-file", thin_weights, "--out", tmp_path / "predicted", frames]

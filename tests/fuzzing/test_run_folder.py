@@ -41,7 +41,7 @@ COMMANDS = (
 )  # fmt: skip
 """Those that take longest read the same files: less often."""
 
-FEW, MANY = 3, 500
+FEW, MANY = 2, 500
 
 
 @pytest.fixture

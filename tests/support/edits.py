@@ -22,6 +22,13 @@ PLACES = ("absent", "folder", "full folder", "dangling link", "link to itself", 
 """What may stand where a file stood."""
 
 
+class _Content(bytes):
+    """A file's bytes, which no message repeats."""
+
+    def __repr__(self):
+        return f"<{len(self)} bytes>"
+
+
 @dataclass(frozen=True)
 class Edit:
     """A change of one file: new content, or something else in its place."""
@@ -29,6 +36,9 @@ class Edit:
     what: str
     content: bytes = field(repr=False, default=b"")
     place: str = "file"
+
+    def __post_init__(self):
+        object.__setattr__(self, "content", _Content(self.content))
 
     def apply(self, path):
         path.unlink()
@@ -45,7 +55,7 @@ class Edit:
 
 def edits_of(path):
     """Edits of a file, chosen by its format; half of them of single fields where it has such."""
-    content = path.read_bytes()
+    content = _Content(path.read_bytes())
     by_suffix = {
         ".json": _json_edits,
         ".yaml": _yaml_edits,
