@@ -299,17 +299,6 @@ def _save(stack: Stack, optimiser: torch.optim.Optimizer, path: Path) -> None:
     )
 
 
-def _resume(stack: Stack, optimiser: torch.optim.Optimizer, path: Path) -> None:
-    with resumed_state(path, optimiser, "delete it, and these folds are trained anew") as state:
-        _require_epochs(stack, state)
-        for kept, tensors in ((state["parameters"], stack.parameters), (state["best"], stack.best)):
-            for name, tensor in tensors.items():
-                tensor.copy_(kept[name])
-        stack.best_scores = state["best_scores"]
-        stack.history = [Epoch(**epoch) for epoch in state["history"]]
-        stack.epochs_done = state["epochs_done"]
-
-
 def _require_epochs(stack: Stack, state: Mapping[str, Any]) -> None:
     """Raise an error where a state's numbers are not those of whole epochs of these networks."""
     done, epochs = state["epochs_done"], stack.config.training.epochs
@@ -322,3 +311,14 @@ def _require_epochs(stack: Stack, state: Mapping[str, Any]) -> None:
     scores = TypeAdapter(list[tuple[float, float]]).validate_python(state["best_scores"])
     if len(scores) != len(stack.best_scores):
         raise ValueError("scores of other networks")
+
+
+def _resume(stack: Stack, optimiser: torch.optim.Optimizer, path: Path) -> None:
+    with resumed_state(path, optimiser, "delete it, and these folds are trained anew") as state:
+        _require_epochs(stack, state)
+        for kept, tensors in ((state["parameters"], stack.parameters), (state["best"], stack.best)):
+            for name, tensor in tensors.items():
+                tensor.copy_(kept[name])
+        stack.best_scores = state["best_scores"]
+        stack.history = [Epoch(**epoch) for epoch in state["history"]]
+        stack.epochs_done = state["epochs_done"]
