@@ -175,3 +175,11 @@ def test_a_training_state_of_other_epochs_is_refused(unfinished_run, store, trai
     torch.save({**torch.load(path, weights_only=True), **change}, path)
     ended = ended_well("cv", "--out", run, "--features", store, *training_options, names=[run])
     assert ended.status == 2 and path.name in ended.err
+
+
+def test_maps_of_another_type_are_refused(store, training_options, tmp_path):
+    copied = copytree(store, tmp_path / store.name)
+    path = sorted(copied.glob("*.safetensors"))[0]
+    path.write_bytes(path.read_bytes().replace(b'"F16"', b'"I16"', 1))
+    ended = ended_well("cv", "--features", copied, "--out", tmp_path / "run", *training_options, names=[copied])
+    assert ended.status == 2 and path.name in ended.err
