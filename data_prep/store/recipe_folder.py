@@ -20,6 +20,14 @@ def fingerprint(recipe: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def _are_names(values: object) -> bool:
+    if not isinstance(values, list) or not all(
+        isinstance(name, str) and name and name.isprintable() for name in values
+    ):
+        return False
+    return len(set(values)) == len(values)
+
+
 class RecipeFolder:
     """A folder of files of one recipe, which a JSON file in it spells out; its name ends with their fingerprint.
 
@@ -95,6 +103,9 @@ class RecipeFolder:
             recipe = json.loads(recipe_file.read_text(encoding="utf-8"))
             if not isinstance(recipe, dict):
                 raise ValueError("no recipe")
+            # Alone among its entries classes are not part of the fingerprint.
+            if not _are_names(recipe.get("classes", [])):
+                raise ValueError("its classes are no list of names")
         except (OSError, ValueError, RecursionError) as error:
             raise BadInput(f"{recipe_file}: damaged ({error}); prepare the features again") from error
         opened = cls(path, recipe)

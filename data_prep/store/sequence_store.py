@@ -289,6 +289,9 @@ class SequenceStore(RecipeFolder, ABC):
         try:
             with safe_open(path, framework="pt") as file:
                 header = file.metadata() or {}
+                stored = file.get_slice(self.TENSOR)
+                if not stored.get_shape() or stored[:0].dtype != self.DTYPE:
+                    raise ValueError(f"its {self.TENSOR} are not {str(self.DTYPE).removeprefix('torch.')}")
                 shape = file.get_slice(self.TENSOR).get_shape()
             found = _Header(_entry(header), header[CHECKSUM])
         except (SafetensorError, OSError, KeyError, ValueError) as error:

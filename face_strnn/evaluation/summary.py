@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StrictFloat, Str
 
 from data_prep.atomic_files import write_text_whole
 from data_prep.errors import BadInput
+from face_strnn.config import Variant
 
 SUMMARY_FILE = "summary.json"
 RESUME = "run `face-strnn cv` again with the same --out: it resumes"
@@ -111,7 +112,7 @@ class Summary(_Part):
     selection: str
     seed: Count
     seeds: PositiveInt
-    variant: str
+    variant: Variant
     learn_from: str
     tested: str
     ensemble: Count | None

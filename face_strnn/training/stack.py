@@ -7,12 +7,14 @@ matrix products), which ``tests/face_strnn/training/test_stack.py`` checks.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from data_prep.divergence import require_finite
@@ -340,8 +342,23 @@ def _save(stack: Stack, optimiser: torch.optim.Optimizer, path: Path) -> None:
     )
 
 
+def _require_epochs(stack: Stack, state: Mapping[str, Any]) -> None:
+    """Raise an error where a state's numbers are not those of whole epochs of these networks."""
+    done, epochs = state["epochs_done"], stack.config.training.epochs
+    if not isinstance(done, int) or not 0 < done <= epochs:
+        raise ValueError(f"{done} of {epochs} epochs")
+    history = TypeAdapter(list[Epoch]).validate_python(state["history"])
+    found = [(one.epoch, one.fold, one.seed) for one in history]
+    if sorted(found) != sorted((n + 1, one.fold, one.seed) for n in range(done) for one in stack.networks):
+        raise ValueError("a history of other epochs")
+    scores = TypeAdapter(list[tuple[float, float]]).validate_python(state["best_scores"])
+    if len(scores) != len(stack.best_scores):
+        raise ValueError("scores of other networks")
+
+
 def _resume(stack: Stack, optimiser: torch.optim.Optimizer, path: Path) -> None:
     with resumed_state(path, optimiser, "delete it, and these folds are trained anew") as state:
+        _require_epochs(stack, state)
         for kept, tensors in ((state["parameters"], stack.parameters), (state["best"], stack.best)):
             for name, tensor in tensors.items():
                 tensor.copy_(kept[name])

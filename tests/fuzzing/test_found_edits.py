@@ -148,3 +148,38 @@ def test_a_damaged_track_is_made_anew(image_features, prepare_small, tmp_path, c
     save_file(tensors, track, facts)
     assert run_program("prepare", "--out", features, *prepare_small, "--rotations", "[]").status == 0
     assert track.read_bytes() == whole
+
+
+@pytest.mark.parametrize("classes", [["anger", "anger"], ["anger", 3], "anger", ["an\nger"], {"anger": 1}])
+def test_classes_of_a_store_are_names(store, training_options, tmp_path, classes):
+    copied = copytree(store, tmp_path / store.name)
+    recipe = json.loads((copied / "store.json").read_text(encoding="utf-8"))
+    (copied / "store.json").write_text(json.dumps({**recipe, "classes": classes}), encoding="utf-8")
+    ended = ended_well("cv", "--features", copied, "--out", tmp_path / "run", *training_options, names=[copied])
+    assert ended.status == 2 and "store.json" in ended.err
+
+
+def test_a_summary_of_an_unknown_network(edited_run):
+    run = edited_run("summary.json", lambda text: text.replace('"variant": "strnn"', '"variant": "lstm"'))
+    assert "variant" in ended_well("report", run, names=[run]).err
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"epochs_done": None}, {"epochs_done": 2}, {"history": []}, {"best_scores": 1}, {"optimiser": {0: {}}}],
+    ids=str,
+)
+def test_a_training_state_of_other_epochs_is_refused(unfinished_run, store, training_options, tmp_path, change):
+    run = copytree(unfinished_run, tmp_path / "run")
+    (path,) = run.glob("checkpoints/*.training")
+    torch.save({**torch.load(path, weights_only=True), **change}, path)
+    ended = ended_well("cv", "--out", run, "--features", store, *training_options, names=[run])
+    assert ended.status == 2 and path.name in ended.err
+
+
+def test_maps_of_another_type_are_refused(store, training_options, tmp_path):
+    copied = copytree(store, tmp_path / store.name)
+    path = sorted(copied.glob("*.safetensors"))[0]
+    path.write_bytes(path.read_bytes().replace(b'"F16"', b'"I16"', 1))
+    ended = ended_well("cv", "--features", copied, "--out", tmp_path / "run", *training_options, names=[copied])
+    assert ended.status == 2 and path.name in ended.err

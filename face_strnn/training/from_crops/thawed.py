@@ -74,7 +74,9 @@ def load_thawed(path: Path, split: SplitBackbone) -> Backbone:
             weights = {name.removeprefix(_PREFIX): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         # The statistics of batch normalisation are not trained.
         split.trained.load_state_dict({**dict(split.trained.named_buffers()), **weights})
-    except (SafetensorError, OSError, RuntimeError) as error:
+        if not all(tensor.isfinite().all() for tensor in weights.values()):
+            raise ValueError("not of finite numbers")
+    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise BadInput(f"{path}: not the thawed weights of this backbone ({reason}); {_AGAIN}") from error
     return split.rejoined()

@@ -36,9 +36,15 @@ def test_a_track_comes_back_bit_for_bit(store):
     for one, other in zip(faces.usable_faces, track.faces.usable_faces, strict=True):
         assert one.how == other.how and one.probability == other.probability
         assert np.array_equal(one.box, other.box) and np.array_equal(one.landmarks, other.landmarks)
-    store.write_track(SequenceTrack("given", "1" * 64, 3, None))
-    assert store.track("given").faces is None and store.track("given").usable == range(3)
-    assert store.sequence_names() == {"S005_001", "given"}
+    assert store.sequence_names() == {"S005_001"}
+
+
+def test_a_track_without_faces_is_one_of_images_that_are_crops(store, tmp_path):
+    given = FaceStore.begin(tmp_path, {"data": "CK+", "crop": {"detector": "given"}})
+    for one in (store, given):
+        one.write_track(SequenceTrack("given", "1" * 64, 3, None))
+    assert given.track("given").faces is None and given.track("given").usable == range(3)
+    assert store.track("given") is None
 
 
 def test_a_track_of_other_images_or_cut_short_is_not_taken_and_removed_as_outdated(store):
