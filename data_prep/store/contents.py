@@ -41,7 +41,7 @@ class Contents:
                 raise ValueError("not as `face-strnn prepare` writes it")
         except FileNotFoundError:
             return None
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise BadInput(f"{path}: damaged ({error}); run the same `face-strnn prepare` again") from error
         return contents
 

@@ -276,7 +276,7 @@ class SequenceStore(RecipeFolder, ABC):
         try:
             with (self.folder / INDEX_FILE).open(encoding="utf-8", newline="") as text:
                 return [_entry(row) for row in csv.DictReader(text)]
-        except (OSError, KeyError, TypeError, ValueError):
+        except (OSError, KeyError, TypeError, ValueError, csv.Error):
             return None
 
     def _try_header(self, path: Path) -> StoredSequence | None:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from face_strnn.audit.finetuned import read_in_finetuning
-from face_strnn.audit.repetition import repeated
+from face_strnn.audit.repetition import is_stack, repeated
 from face_strnn.audit.run_files import Declared, RunFiles
 from face_strnn.evaluation.predictions import tested_words
 from face_strnn.evaluation.protocols import NOT_COMPARABLE
@@ -62,8 +62,11 @@ def trained_on(files: RunFiles) -> Iterator[str]:
     Raises:
         Declared: no fold is to be trained again, which alone shows it.
     """
+    known = {(network.fold, network.seed) for network in files.networks}
     for network in files.networks:
         facts = network.model.facts
+        if not is_stack(network, known):
+            yield f"{network.name}: the networks named as trained together are not this one and others of this run"
         if (int(facts["fold"]), int(facts["seed"])) != (network.fold, network.seed):
             yield f"{network.name} holds the network of fold {facts['fold']} and seed {facts['seed']}"
         if facts["train_sha256"] != names_sha256(files.names(network.fold, "train")):

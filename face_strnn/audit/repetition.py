@@ -96,9 +96,8 @@ def repeated(files: RunFiles) -> Iterator[str]:
     own = {(network.fold, network.seed): network for network in files.networks}
     chosen = [one for one in own.values() if one.fold in files.repetition.folds]
     folds, elsewhere, equal, compared = files.sample_folds, _Elsewhere(), set(), set()
-    if wrong := [one.name for one in chosen if not _is_stack(one, own.keys())]:
-        yield f"{some(wrong)}: the networks named as trained together are not this one and others of this run"
-        return
+    if not all(is_stack(one, own) for one in chosen):
+        return  # a finding of its own
     for stack in dict.fromkeys(tuple(one.stack) for one in chosen):
         named = [own[key] for key in stack if own[key].stack == list(stack)]
         with TemporaryDirectory(prefix="face-strnn-") as folder, _threads_of(named[0]):
@@ -126,7 +125,7 @@ def repeated(files: RunFiles) -> Iterator[str]:
         yield Remark(f"fine-tuning began with the networks of {FROZEN}/, a run whose own audit repeats their training")
 
 
-def _is_stack(network: TrainedNetwork, known: Collection[tuple[int, int]]) -> bool:
+def is_stack(network: TrainedNetwork, known: Collection[tuple[int, int]]) -> bool:
     """Whether the networks that a header names as trained together are itself and others of its run, each once."""
     named = set(network.stack)
     return (network.fold, network.seed) in named and len(named) == len(network.stack) and named <= set(known)

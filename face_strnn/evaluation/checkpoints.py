@@ -10,7 +10,7 @@ from data_prep.errors import BadInput
 from face_strnn.evaluation.settings import RunSettings
 from face_strnn.evaluation.summary import RESUME
 from face_strnn.models.strnn import STRNN
-from face_strnn.training.machine import Machine
+from face_strnn.training.machine import MACHINE_FACTS, Machine
 
 FOLDER = "checkpoints"
 
@@ -91,6 +91,8 @@ class TrainedNetwork:
             machines = [
                 {str(key): str(value) for key, value in one.items()} for one in json.loads(model.facts["machines"])
             ]
+            if not machines or any(machine.keys() != MACHINE_FACTS for machine in machines):
+                raise ValueError("machines name what trained the network")
             if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
                 raise TypeError("classes are a list of names")
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:

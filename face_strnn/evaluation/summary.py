@@ -156,6 +156,7 @@ class Summary(_Part):
             "members": (self.members is None) == (self.ensemble is None),
             "networks": bool(self.networks),
             "frozen": (self.frozen is None) == (self.finetune == "none"),
+            "features": _are_counts(self.features.get("sequences", {"held": 0, "expected": 0})),
         }
         if wrong := [name for name, fits in agree.items() if not fits]:
             raise ValueError(", ".join(wrong))
@@ -214,6 +215,12 @@ class Summary(_Part):
     def n_folds(self) -> int:
         """Number of folds."""
         return len(self.fold_accuracies)
+
+
+def _are_counts(sequences: Any) -> bool:  # noqa: ANN401
+    """Whether this says how many sequences partial features held, and of how many."""
+    names = {"held", "expected"}
+    return isinstance(sequences, dict) and sequences.keys() == names and {*map(type, sequences.values())} == {int}
 
 
 def _what_is_wrong(error: ValidationError) -> str:

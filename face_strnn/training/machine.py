@@ -13,6 +13,9 @@ from face_strnn.models.spatial import COMPILED, scan_backend
 Machine = dict[str, str]
 """What :func:`kind_of_machine` returns, as a checkpoint names it."""
 
+MACHINE_FACTS = frozenset({"face_strnn", "torch", "device", "instructions", "threads", "scan", "kernel"})
+"""Its keys."""
+
 
 def kind_of_machine(config: Config, device: torch.device | str = "cpu") -> Machine:
     """Return the kind of this machine: the same training on two machines of one kind gives the same bits.

@@ -73,6 +73,17 @@ def test_a_file_of_brackets_alone(edited_run, name):
     assert ended.status == (2 if name == "summary.json" else 0)
 
 
+@pytest.mark.parametrize("sequences", ["18 of 24", [18, 24], {"held": 18}, {"held": [18], "expected": 24}, {}])
+def test_partial_features_of_another_kind(edited_run, sequences):
+    def change(text):
+        summary = json.loads(text)
+        summary["features"]["sequences"] = sequences
+        return json.dumps(summary)
+
+    run = edited_run("summary.json", change)
+    assert "features not as a run writes it" in ended_well("report", run, names=[run]).err
+
+
 def test_an_audit_from_which_checks_were_taken_out_is_not_shown(edited_run):
     run = edited_run("audit.json", lambda text: json.dumps({**json.loads(text), "checks": []}))
     assert "0 of 0" not in ended_well("report", run, names=[run]).out

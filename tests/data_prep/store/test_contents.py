@@ -114,12 +114,21 @@ def test_a_file_without_a_checksum_is_refused(store):
     "text",
     ["", "{", "[]", "{}", '{"complete": "yes", "sequences": [], "files": {}}',
      '{"complete": true, "sequences": [1], "files": {}}', '{"complete": true, "sequences": 3, "files": {}}',
-     '{"complete": true, "sequences": [], "files": {"a": null}}'],
+     '{"complete": true, "sequences": [], "files": {"a": null}}', "[" * 100_000],
 )  # fmt: skip
 def test_damaged_contents_are_refused_by_name(store, text):
     (store.folder / "contents.json").write_text(text)
     with pytest.raises(BadInput, match=r"contents\.json: damaged .*prepare"):
         store.require_complete()
+
+
+def test_an_index_with_a_line_longer_than_any_is_remade(store):
+    entries = store.entries()
+    index = store.folder / "index.csv"
+    whole = index.read_bytes()
+    index.write_bytes(whole + b"x" * 200_000 + b"\n")
+    assert FeatureStore.open(store.folder).entries() == entries
+    assert index.read_bytes() == whole
 
 
 def test_a_store_that_another_process_writes_to_is_refused_until_that_has_ended(store):

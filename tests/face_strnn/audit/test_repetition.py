@@ -99,8 +99,19 @@ def test_a_training_that_was_resumed_on_another_machine_names_both(store, tmp_pa
 def test_a_stack_that_the_run_does_not_have_is_a_finding(run, check, stack):
     out = run()
     edit_header(checkpoints(out)[0], lambda header: header | {"stack": json.dumps(stack)})
-    findings, _ = check(out, (1,))
-    assert "fold-01.safetensors: the networks named as trained together are not this one" in findings[0]
+    (finding,), _ = check(out, (1,))
+    assert "fold-01.safetensors: the networks named as trained together are not this one" in finding
+    assert audit_run(Run(out)).check("trained on").findings == (finding,), "whether or not a fold is repeated"
+
+
+@pytest.mark.parametrize("machines", [[], [{}], [{"device": "cpu"}]])
+def test_a_checkpoint_that_does_not_say_what_trained_it_is_damaged(run, machines):
+    # It would not have to come out bit for bit.
+    out = run()
+    edit_header(checkpoints(out)[0], lambda header: header | {"machines": json.dumps(machines)})
+    audit = audit_run(Run(out))
+    assert audit.check("trained on").outcome == "failed"
+    assert "fold-01.safetensors: its header has no history, classes, stack or machines" in str(audit.check("files"))
 
 
 def random_probabilities(rng, n, sharp=6.0):
