@@ -36,7 +36,7 @@ def network(vgg_file):
 def calls(monkeypatch):
     """How often MTCNN looked at frames, and how many images were decoded."""
     counted = {"detected": 0, "decoded": 0}
-    detect, check, decode = FaceDetector.detect, FaceDetector.check, recording.decode_image
+    detect, refine, decode = FaceDetector.detect, FaceDetector.refine, recording.decode_image
 
     def counting(name, function):
         def call(*arguments, **keywords):
@@ -46,7 +46,7 @@ def calls(monkeypatch):
         return call
 
     monkeypatch.setattr(FaceDetector, "detect", counting("detected", detect))
-    monkeypatch.setattr(FaceDetector, "check", counting("detected", check))
+    monkeypatch.setattr(FaceDetector, "refine", counting("detected", refine))
     monkeypatch.setattr(recording, "decode_image", counting("decoded", decode))
     return counted
 
