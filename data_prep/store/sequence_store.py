@@ -170,8 +170,8 @@ class SequenceStore(RecipeFolder, ABC):
             if contents.complete:
                 what = f"{_some(sorted(contents.files.keys() - found.keys()))} removed from it"
             raise BadInput(
-                f"{self.folder}: {what}, {len(held)} of {len(expected)} sequences are there; {finish}; or give "
-                "--partial to use those that are there"
+                f"{self.folder}: {what}, {len(held)} of {len(expected)} sequences are there; {finish}; or use "
+                "those that are there: cv, reproduce and backbones --compare take --partial"
             )
         return len(expected)
 

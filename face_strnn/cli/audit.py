@@ -38,12 +38,14 @@ def audit(
     """
     from json import dumps
 
+    from data_prep.store.lock import refuse_writer
     from data_prep.store.store import FeatureStore
     from face_strnn.audit.audit import audit_run, write_audit
     from face_strnn.audit.run_files import Repetition
     from face_strnn.evaluation.run import Run
 
     opened = Run.open(run)
+    refuse_writer(run, "cv")
     folds = _folds_to_repeat(repeat_fold or [], opened, features)
     store = None if features is None else FeatureStore.open(features)
     with training_progress() if folds else nullcontext() as progress:

@@ -53,6 +53,8 @@ def about(reproduction: Reproduction) -> str:
     ]
     if data == "synthetic":
         sentences.insert(1, SYNTHETIC)
+    if (samples := reproduction.samples).is_partial:
+        sentences.insert(1, f"Partial features: {len(samples.population)} of {samples.n_expected} sequences.")
     if absent:
         sentences.append(f"No sequence shows {', '.join(absent)}; the UAR is over the other classes.")
     return " ".join(sentences)

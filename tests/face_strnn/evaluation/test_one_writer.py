@@ -1,16 +1,19 @@
 """One process at a time writes in a run folder; a second one is told which, and a killed one keeps nobody out."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 
 import pytest
+from lock_holder import lock_held
 from runs import plan_of
 from variants_store import CONFIG, write_store
 
 from data_prep.errors import BadInput
 from face_strnn.audit.audit import audit_run
+from face_strnn.cli.program import main
 from face_strnn.evaluation.crossval import cross_validate
 from face_strnn.evaluation.run import Run
 
@@ -90,6 +93,15 @@ def test_a_killed_process_is_named_while_it_lives_and_its_run_is_resumed_after_i
     assert ".cv.lock" not in Run(tmp_path / "run").checksums
     cross_validate(store, tmp_path / "run", PLAN)
     assert_same_run(tmp_path / "run", undisturbed, store)
+
+
+def test_a_run_that_another_process_works_on_is_not_audited(undisturbed, tmp_path, capsys):
+    out = shutil.copytree(undisturbed, tmp_path / "run")
+    with lock_held(out, "cv") as process:
+        assert main(["audit", str(out)]) == 2
+    assert f"`face-strnn cv` is at work in it (process {process.pid} on " in capsys.readouterr().err
+    assert not (out / "audit.json").exists()
+    assert main(["audit", str(out)]) == 0
 
 
 def test_a_folder_with_nothing_but_the_lock_of_a_killed_process_is_empty(store, undisturbed, tmp_path):

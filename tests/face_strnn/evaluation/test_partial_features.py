@@ -45,7 +45,8 @@ def test_unfinished_features_are_refused_with_what_finishes_them(command, unfini
     features = [str(unfinished.folder), *([str(other)] if command[0] == "backbones" else [])]
     assert main([*command, "--features", *features]) == 2
     error = said(capsys)
-    assert "prepare` has not finished it, 11 of 12 sequences are there" in error and "--partial" in error
+    assert "prepare` has not finished it, 11 of 12 sequences are there" in error
+    assert "cv, reproduce and backbones --compare take --partial" in error
     assert not (tmp_path / "run").exists()
 
 
@@ -65,6 +66,14 @@ def test_a_run_on_a_part_of_the_features_says_so_in_its_summary_its_table_its_pa
     assert main(["audit", str(out)]) == 0
     assert "10 of 12 sequences" in said(capsys)
     assert main(["saliency", str(out), "--features", str(unfinished.folder)]) == 0
+
+
+def test_a_reproduction_on_a_part_of_the_features_says_so_on_its_page_and_under_its_table(unfinished, tmp_path):
+    out = tmp_path / "reproduction"
+    features = ["--features", str(unfinished.folder), "--partial"]
+    assert main(["reproduce", *features, "--out", str(out), "--only", "svm", *CV]) == 0
+    for name in ("report.html", "results.tex"):
+        assert "Partial features: 10 of 12 sequences." in (out / name).read_text(encoding="utf-8"), name
 
 
 def test_a_part_is_not_resumed_once_the_features_are_whole(unfinished, tmp_path, capsys):
