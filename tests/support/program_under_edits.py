@@ -100,8 +100,9 @@ def works_or_refuses(function, names):
 def counted_accuracy(run):
     """The share of rows of ``predictions.csv`` whose prediction is right, counted without the program."""
     csv.field_size_limit(sys.maxsize)
-    with (run / "predictions.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    with (run / "predictions.csv").open(encoding="utf-8-sig", newline="") as file:
+        header, *rows = [row for row in csv.reader(file) if row]  # blank lines are none
+    rows = [dict(zip(header, row, strict=False)) for row in rows]
     return sum(row["truth"] == row["prediction"] for row in rows) / len(rows)
 
 
