@@ -53,8 +53,9 @@ class Range:
 
 COUNT = Range(lambda value: value >= 1, "be at least 1")
 TWO_OR_MORE = Range(lambda value: value >= 2, "be at least 2: the first and the last frame of a sequence")
-POSITIVE = Range(lambda value: value > 0, "be above 0")
-NOT_NEGATIVE = Range(lambda value: value >= 0, "not be negative")
+POSITIVE = Range(lambda value: 0 < value < math.inf, "be above 0, and finite")
+ABOVE_ZERO = Range(lambda value: value > 0, "be above 0")
+NOT_NEGATIVE = Range(lambda value: 0 <= value < math.inf, "not be negative, and finite")
 SHARE = Range(lambda value: 0 <= value < 1, "be at least 0 and below 1")
 
 
@@ -173,7 +174,7 @@ class TrainingConfig:
         schedule: ``cosine`` lowers the learning rate from there to 0, ``constant`` keeps it.
         warmup: share of all steps in which the learning rate rises from 0.
         weight_decay: of U, W, V and R; biases are not decayed, and G has its own penalty.
-        gradient_clip: largest norm of a network's gradient in a step; infinite for no clipping.
+        gradient_clip: largest norm of a network's gradient in a step; infinite (``.inf``) for no clipping.
         lambda1: weight of sum |G^r| in the loss, equation (10).
         lambda2: weight of sum |G^f| + sum |G^b|.
         dropout: share of the temporal projections q, equation (7), that a step drops.
@@ -199,7 +200,8 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         COUNT.require("training", self, "epochs", "batch_size")
-        POSITIVE.require("training", self, "learning_rate", "gradient_clip")
+        POSITIVE.require("training", self, "learning_rate")
+        ABOVE_ZERO.require("training", self, "gradient_clip")
         NOT_NEGATIVE.require("training", self, "weight_decay", "lambda1", "lambda2")
         if self.schedule not in ("cosine", "constant"):
             raise BadInput(f"training: schedule is {self.schedule}; it must be cosine or constant")

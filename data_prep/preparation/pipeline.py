@@ -128,8 +128,9 @@ def prepare(
         damaged = {result.sequence for result in results if result.problem}
         readable = [sequence for sequence in sequences if sequence.name not in damaged]
         pages = _tables(settings, readable, [*known, *damages])
-        for store in settings.made:
-            store.complete()
+        if any(result.n_used for result in results):
+            for store in settings.made:
+                store.complete()
     return _prepared(catalogue, settings, results, (*known, *damages), pages)
 
 

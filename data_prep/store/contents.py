@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
 
 from data_prep.atomic_files import write_text_whole
 from data_prep.errors import BadInput
 
 CONTENTS_FILE = "contents.json"
+_AGAIN = "delete it and run the same `face-strnn prepare` again"
 
 
 @dataclass(frozen=True)
@@ -34,18 +37,15 @@ class Contents:
         """
         path = folder / CONTENTS_FILE
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            contents = cls(tuple(found["sequences"]), found["complete"], dict(found["files"]))
-            texts = [*contents.sequences, *contents.files, *contents.files.values()]
-            if not isinstance(contents.complete, bool) or not all(isinstance(text, str) for text in texts):
-                raise ValueError("not as `face-strnn prepare` writes it")
+            contents = TypeAdapter(cls).validate_json(path.read_bytes(), strict=True)
         except FileNotFoundError:
             return None
-        except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
-            raise BadInput(f"{path}: damaged ({error}); run the same `face-strnn prepare` again") from error
+        except (OSError, ValidationError) as error:
+            raise BadInput(f"{path}: damaged ({' '.join(str(error).split())[:200]}); {_AGAIN}") from error
+        if contents.complete and not contents.files:
+            raise BadInput(f"{path}: damaged (names none of the store's files); {_AGAIN}")
         return contents
 
     def write(self, folder: Path) -> None:
         """Write ``contents.json`` atomically."""
-        found = {"complete": self.complete, "sequences": list(self.sequences), "files": dict(self.files)}
-        write_text_whole(folder / CONTENTS_FILE, json.dumps(found, indent=1) + "\n")
+        write_text_whole(folder / CONTENTS_FILE, json.dumps(asdict(self), indent=1) + "\n")

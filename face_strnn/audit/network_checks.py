@@ -60,7 +60,7 @@ def trained_on(files: RunFiles) -> Iterator[str]:
     """Yield which networks were trained on other samples than their fold's, by their headers and by training again.
 
     Raises:
-        Declared: no fold is to be trained again, which alone shows it.
+        Declared: not every fold is trained again, on the kind of machine that trained it, which alone shows it.
     """
     known = {(network.fold, network.seed) for network in files.networks}
     for network in files.networks:

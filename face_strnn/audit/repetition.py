@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from scipy.stats import binomtest
 
 from face_strnn.audit.findings import Remark, ranges, some
-from face_strnn.audit.run_files import RunFiles
+from face_strnn.audit.run_files import Declared, RunFiles
 from face_strnn.evaluation.checkpoints import FOLDER, TrainedNetwork, backbone_file, checkpoint_paths
 from face_strnn.evaluation.folds import Fold
 from face_strnn.evaluation.learners.learner import Learner
@@ -92,6 +92,7 @@ def repeated(files: RunFiles) -> Iterator[str]:
 
     Raises:
         NotCheckable: the features, the crops or the backbone's weights are not at hand.
+        Declared: not every network was trained again on the kind of machine that its checkpoint names.
     """
     own = {(network.fold, network.seed): network for network in files.networks}
     chosen = [one for one in own.values() if one.fold in files.repetition.folds]
@@ -119,10 +120,14 @@ def repeated(files: RunFiles) -> Iterator[str]:
         yield Remark(f"{_in_words(equal, files)} trained again, bit-equal")
     if elsewhere.rows:
         yield elsewhere.judged(_in_words(elsewhere.networks, files))
-    if others := own.keys() - compared:
-        yield Remark(f"{_in_words(others, files)} as their checkpoints declare")
     if files.settings.is_finetuned:
         yield Remark(f"fine-tuning began with the networks of {FROZEN}/, a run whose own audit repeats their training")
+    # A tolerance does not show it, and a header can name any machine.
+    declared = ["only the machine that a checkpoint names can show it bit for bit"] if elsewhere.rows else []
+    if others := own.keys() - compared:
+        declared.append(f"{_in_words(others, files)} as their checkpoints declare")
+    if declared:
+        raise Declared("; ".join(declared))
 
 
 def is_stack(network: TrainedNetwork, known: Collection[tuple[int, int]]) -> bool:

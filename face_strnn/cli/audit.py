@@ -12,6 +12,7 @@ from face_strnn.cli.console import console, unfolded
 from face_strnn.cli.progress import training_progress
 
 if TYPE_CHECKING:
+    from data_prep.store.store import FeatureStore
     from face_strnn.audit.audit import Audit
     from face_strnn.evaluation.run import Run
 
@@ -48,6 +49,8 @@ def audit(
     refuse_writer(run, "cv")
     folds = _folds_to_repeat(repeat_fold or [], opened, features)
     store = None if features is None else FeatureStore.open(features)
+    if store:
+        _require_own(opened, store)
     with training_progress() if folds else nullcontext() as progress:
         audited = audit_run(opened, store, weights_file, Repetition(folds, progress))
     write_audit(opened, audited)
@@ -57,6 +60,19 @@ def audit(
         print_audit(audited)
     if not audited.passed:
         raise BadInput(f"{run}: {audited.verdict}; do not trust its figures, run `face-strnn cv` with another --out")
+
+
+def _require_own(run: "Run", store: "FeatureStore") -> None:
+    """Refuse features that cannot be the run's, before they make a sound run look bad."""
+    try:
+        settings = run.settings
+    except BadInput:  # which the audit reports
+        return
+    if (named := settings.features.get("fingerprint")) != store.fingerprint:
+        raise BadInput(
+            f"{store.folder}: not the features of {run.folder}, which names {named}; give --features its own"
+        )
+    store.require_complete(settings.partial)
 
 
 def _folds_to_repeat(given: list[str], run: "Run", features: Path | None) -> tuple[int, ...]:

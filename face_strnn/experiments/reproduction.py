@@ -29,7 +29,7 @@ from face_strnn.evaluation.nested import FoldPredictions
 from face_strnn.evaluation.predictions import PREDICTION_COLUMNS, PREDICTIONS_FILE, prediction_table
 from face_strnn.evaluation.run import Run
 from face_strnn.evaluation.run_folder import open_run_folder, read_table, writing_in
-from face_strnn.evaluation.settings import Plan, network_for
+from face_strnn.evaluation.settings import Plan, features_of, network_for
 from face_strnn.experiments.methods import REFERENCE, Experiment, chosen_experiments, experiments
 from face_strnn.training.samples import Samples
 
@@ -145,7 +145,7 @@ class Reproduction:
         """What all cells depend on; not seeds and experiments, which may be added later."""
         return {
             "data": self.store.recipe["data"],
-            "features": {"fingerprint": self.store.fingerprint, "samples_sha256": self.samples.sha256()},
+            "features": features_of(self.samples, self.samples, self.plan),
             "classes": list(self.samples.class_names),
             "protocol": self.plan.protocol,
             "folds": len(self.folds),
@@ -226,8 +226,8 @@ class Reproduction:
 
 
 def audit_state(cell: Cell) -> tuple[bool, str]:
-    """Return whether a run's audit passes, and its verdict; a baseline is only tested on the reference's sequences."""
+    """Return whether a run's audit passes, and its verdict; of a baseline only the sequences and folds are checked."""
     if cell.experiment.baseline:
-        return True, f"tested on the sequences and folds of {REFERENCE}"
+        return True, f"not audited; tested on the sequences and folds of {REFERENCE}"
     audit = standing_audit(Run(cell.folder))
     return audit.passed, audit.verdict
