@@ -69,9 +69,7 @@ def _require_own(run: "Run", store: "FeatureStore") -> None:
     except BadInput:  # which the audit reports
         return
     if (named := settings.features.get("fingerprint")) != store.fingerprint:
-        raise BadInput(
-            f"{store.folder}: not the features of {run.folder}, which names {named}; give --features its own"
-        )
+        raise BadInput(f"{store.folder}: not the features of {run.folder}, those are of {named}; give --features these")
     store.require_complete(settings.partial)
 
 
