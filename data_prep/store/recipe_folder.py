@@ -103,9 +103,11 @@ class RecipeFolder:
             recipe = json.loads(recipe_file.read_text(encoding="utf-8"))
             if not isinstance(recipe, dict):
                 raise ValueError("no recipe")
-            # Alone among its entries classes are not part of the fingerprint.
+            # These entries are not part of the fingerprint.
             if not _are_names(recipe.get("classes", [])):
                 raise ValueError("its classes are no list of names")
+            if not isinstance(recipe.get("nodes", {}), dict) or not isinstance(recipe.get("weights", ""), str):
+                raise ValueError("its nodes are no object, or its weights no name")
         except (OSError, ValueError, RecursionError) as error:
             raise BadInput(f"{recipe_file}: damaged ({error}); prepare the features again") from error
         opened = cls(path, recipe)

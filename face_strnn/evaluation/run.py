@@ -157,13 +157,14 @@ class Run:
         """
         path, classes = self.folder / PREDICTIONS_FILE, self.summary.classes
         columns = probability_columns(classes)
-        named = {*self.predictions["truth"], *self.predictions["prediction"]}
+        tables = {PREDICTIONS_FILE: self.predictions, **({MEMBERS_FILE: self.members} if self.summary.ensemble else {})}
         table = read_table(self.folder, path.name, columns, columns)
-        if unknown := named - set(classes):
-            raise BadInput(
-                f"{path}: names {', '.join(sorted(map(str, unknown)))}, which summary.json does not list among its "
-                f"classes; delete both and {RESUME}"
-            )
+        for name, rows in tables.items():
+            if unknown := {*rows["truth"], *rows["prediction"]} - set(classes):
+                raise BadInput(
+                    f"{self.folder / name}: names {', '.join(sorted(map(str, unknown)))}, which summary.json does not "
+                    f"list among its classes; delete both and {RESUME}"
+                )
         if not table[columns].stack().between(0, 1).all():
             raise BadInput(f"{path}: holds probabilities below 0 or above 1; delete it and {RESUME}")
 

@@ -161,11 +161,20 @@ def test_a_damaged_track_is_made_anew(image_features, prepare_small, tmp_path, c
     assert track.read_bytes() == whole
 
 
-@pytest.mark.parametrize("classes", [["anger", "anger"], ["anger", 3], "anger", ["an\nger"], {"anger": 1}])
-def test_classes_of_a_store_are_names(store, training_options, tmp_path, classes):
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *({"classes": one} for one in (["anger", "anger"], ["anger", 3], "anger", ["an\nger"], {"anger": 1})),
+        {"nodes": None},
+        {"nodes": {"places": 3}},
+        {"weights": 3},
+    ],
+    ids=str,
+)
+def test_what_is_no_part_of_a_fingerprint_is_checked(store, training_options, tmp_path, entry):
     copied = copytree(store, tmp_path / store.name)
     recipe = json.loads((copied / "store.json").read_text(encoding="utf-8"))
-    (copied / "store.json").write_text(json.dumps({**recipe, "classes": classes}), encoding="utf-8")
+    (copied / "store.json").write_text(json.dumps({**recipe, **entry}), encoding="utf-8")
     ended = ended_well("cv", "--features", copied, "--out", tmp_path / "run", *training_options, names=[copied])
     assert ended.status == 2 and "store.json" in ended.err
 
@@ -194,3 +203,11 @@ def test_maps_of_another_type_are_refused(store, training_options, tmp_path):
     path.write_bytes(path.read_bytes().replace(b'"F16"', b'"I16"', 1))
     ended = ended_well("cv", "--features", copied, "--out", tmp_path / "run", *training_options, names=[copied])
     assert ended.status == 2 and path.name in ended.err
+
+
+def test_a_member_that_predicts_an_unknown_class(ensemble_run, tmp_path):
+    run = copytree(ensemble_run, tmp_path / "run")
+    table = (run / "members.csv").read_text(encoding="utf-8")
+    (run / "members.csv").write_text(table.replace(",surprise,", ",surprised,", 1), encoding="utf-8")
+    ended = ended_well("report", run, names=[run])
+    assert ended.status == 2 and "members.csv: names surprised" in ended.err

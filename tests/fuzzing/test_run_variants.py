@@ -60,7 +60,7 @@ def check_finetuned(image_features, thin_weights, finetune_small, images, tmp_pa
     with_weights = ["--weights-file", thin_weights]
 
     def check(run, command):
-        names = [run, image_features]
+        names = [run, image_features, thin_weights.name]
         if command == "report":
             assert_report_counts(ended_well("report", run, names=names), run)
         elif command == "predict":

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data_prep.errors import BadInput
 from face_strnn.evaluation.checkpoints import FOLDER, TrainedNetwork, checkpoint_paths
 from face_strnn.evaluation.folds import Fold
 from face_strnn.evaluation.learners.learner import Extent, Progress
@@ -102,8 +103,12 @@ class StackedOnMaps:
 
     def _scan(self) -> Scan | None:
         """The scan of the store's nodes; None for a grid, whose scan follows from the configuration."""
-        nodes = self._samples.store.recipe.get("nodes", {})
-        return Scan.of(nodes) if "places" in nodes else None
+        store = self._samples.store
+        nodes = store.recipe.get("nodes", {})
+        try:
+            return Scan.of(nodes) if "places" in nodes else None
+        except BadInput as error:
+            raise BadInput(f"{store.folder / store.RECIPE_FILE}: {error}") from error
 
     def _network(self, fold: Fold, seed: int) -> StackedNetwork:
         validation = None if fold.validation is None else self._mask(fold.validation)
