@@ -9,7 +9,7 @@ NOTEBOOKS = sorted((Path(__file__).parents[3] / "notebooks").glob("*.ipynb"))
 SAID = {
     "1_from_images_to_maps": "maps in ",
     "2_cross_validation_and_its_evidence": "audit: 13 of 14 checks passed, 1 declared",
-    "3_saliency": "all places alike: ",
+    "3_saliency": "uniform map: ",
 }
 """Something that each prints."""
 
