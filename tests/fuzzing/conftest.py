@@ -4,7 +4,7 @@ import functools
 import shutil
 import warnings
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import pytest
@@ -199,11 +199,12 @@ def unfinished_finetuning(tmp_path_factory, finetune_small):
     """A run that was stopped after the first epoch of fine-tuning."""
     out = tmp_path_factory.mktemp("fuzzed-runs") / "unfinished-finetuning"
 
-    def stop(*_):
-        raise KeyboardInterrupt
+    def stop(stage, *_):
+        if stage == "fine-tuning":
+            raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cv, "print_epoch", stop)
+        patch.setattr(cv, "training_progress", lambda: nullcontext(stop))
         assert program.main([str(argument) for argument in ["cv", "--out", out, *finetune_small]]) == 130
     return out
 
