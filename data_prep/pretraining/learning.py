@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from data_prep.backbones.split import SplitBackbone
@@ -110,8 +111,13 @@ def learn(
     history, best = [], {}
     if checkpoint.is_file():
         with resumed_state(checkpoint, optimiser, "remove it") as state:
-            modules.load_state_dict(state["modules"])
-            history, best = [Epoch(**epoch) for epoch in state["history"]], state["best"]
+            best = state["best"]
+            for kept in (
+                best or state["modules"],
+                state["modules"],
+            ):  # the best epoch's is refused where it is no state
+                modules.load_state_dict(kept)
+            history = TypeAdapter(list[Epoch]).validate_python(state["history"])
     for epoch in range(len(history), n_epochs):
         if epoch - _best_epoch(history, head_epochs) > options.patience:
             break

@@ -365,4 +365,4 @@ def _resume(stack: Stack, optimiser: torch.optim.Optimizer, path: Path) -> None:
         stack.best_scores = state["best_scores"]
         stack.history = [Epoch(**epoch) for epoch in state["history"]]
         stack.epochs_done = state["epochs_done"]
-        stack.machines = state["machines"]
+        stack.machines = TypeAdapter(list[Machine]).validate_python(state["machines"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 
 from data_prep.divergence import require_finite
 from data_prep.store.store import StoredSequence
@@ -114,7 +115,7 @@ def _resume(network: JointNetwork, done: FoldProgress, path: Path) -> None:
     with resumed_state(path, network.optimiser, "delete it, and this fold is fine-tuned anew") as state:
         for name, tensor in network.named():
             tensor.copy_(state["tensors"][name])
-        done.history = [Epoch(**epoch) for epoch in state["history"]]
+        done.history = TypeAdapter(list[Epoch]).validate_python(state["history"])
         done.epochs_done = len(done.history)
-        done.read = set(state["read"])
-        done.machines = state["machines"]
+        done.read = TypeAdapter(set[str]).validate_python(state["read"])
+        done.machines = TypeAdapter(list[Machine]).validate_python(state["machines"])
