@@ -19,7 +19,7 @@ from face_strnn.evaluation.metrics import (
     mean_class_recall,
     subject_bootstrap,
 )
-from face_strnn.evaluation.predictions import PREDICTION_COLUMNS
+from face_strnn.evaluation.predictions import PREDICTION_COLUMNS, PREDICTIONS_FILE
 from face_strnn.evaluation.run import Run
 from face_strnn.evaluation.run_folder import read_table, require_classes
 from face_strnn.evaluation.significance import holm, paired_difference, standard_deviations
@@ -135,5 +135,5 @@ def _bounds(name: str, interval: tuple[float, float] | None) -> dict[str, float 
 def _seconds(cell: Cell) -> float:
     if cell.experiment.baseline is None:
         return Run(cell.folder).summary.seconds
-    seconds = read_table(cell.folder, "predictions.csv", ["fold", "seconds"], resume=RESUME).groupby("fold")["seconds"]
-    return float(seconds.first().sum())
+    table = read_table(cell.folder, PREDICTIONS_FILE, ["fold", "seconds"], ["seconds"], RESUME)
+    return float(table.groupby("fold")["seconds"].first().sum())

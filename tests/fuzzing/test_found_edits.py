@@ -211,3 +211,13 @@ def test_a_member_that_predicts_an_unknown_class(ensemble_run, tmp_path):
     (run / "members.csv").write_text(table.replace(",surprise,", ",surprised,", 1), encoding="utf-8")
     ended = ended_well("report", run, names=[run])
     assert ended.status == 2 and "members.csv: names surprised" in ended.err
+
+
+def test_seconds_of_a_baseline_that_are_no_numbers(reproduction, store, training_options, tmp_path):
+    folder = copytree(reproduction, tmp_path / "reproduction")
+    table = folder / "logistic" / "predictions.csv"
+    header, *rows = table.read_text(encoding="utf-8").splitlines()
+    table.write_text("\n".join([header, *(f"{row.rpartition(',')[0]},long" for row in rows), ""]), encoding="utf-8")
+    options = ["--features", store, "--out", folder, "--only", "logistic", *training_options]
+    ended = ended_well("reproduce", *options, names=[folder])
+    assert ended.status == 2 and "predictions.csv: seconds not a number" in ended.err
