@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -283,7 +283,8 @@ class STRNN(nn.Module):
         """Load a network that :meth:`save` wrote; its header's facts are in ``network.facts``.
 
         Raises:
-            BadInput: no such file, damaged, not an STRNN, or tensors of other sizes than its header says.
+            BadInput: no such file, damaged, not an STRNN, tensors of other sizes than its header says, or an unknown
+                interpolation.
         """
         path = Path(path)
         if not path.is_file():
@@ -308,6 +309,10 @@ class STRNN(nn.Module):
                 )
             if not parameters[name].is_floating_point() or not parameters[name].isfinite().all():
                 raise BadInput(f"{path}: {name} is not of finite numbers; delete it and run `face-strnn cv` again")
+        how = header.get("interpolation", "linear")
+        if how not in get_args(Interpolation):
+            known = ", ".join(get_args(Interpolation))
+            raise BadInput(f"{path}: its interpolation is {how[:40]}, none of {known}; the file was edited")
         network.set_parameters({name: parameters[name] for name in shapes})
         network.facts = {name: value for name, value in header.items() if name not in ("config", "scan")}
         return network

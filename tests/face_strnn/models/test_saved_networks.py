@@ -54,3 +54,12 @@ def test_a_file_that_is_no_network_is_refused_by_name(tmp_path):
         write(file)
         with pytest.raises(BadInput, match=f"{name}.safetensors: "):
             STRNN.load(file)
+
+
+def test_an_interpolation_that_does_not_exist_is_refused_by_name(tmp_path):
+    network, path = small_network().float(), tmp_path / "fold-01.safetensors"
+    network.save(path, interpolation="nearest")
+    assert STRNN.load(path).facts["interpolation"] == "nearest"
+    network.save(path, interpolation="cubic")
+    with pytest.raises(BadInput, match=r"fold-01\.safetensors: its interpolation is cubic, none of linear, nearest"):
+        STRNN.load(path)
