@@ -92,7 +92,7 @@ def thin_weights(tmp_path_factory):
 @pytest.fixture(scope="session")
 def prepare_small(images, thin_weights):
     """The options of `prepare`, but for --out and --rotations: maps and crops of these images."""
-    return ["--root", images, "--weights", thin_weights, "--maps", "pool3", "--keep-crops"]
+    return ["--root", images, "--weights", thin_weights, "--maps", "pool3", "--keep-crops", "--contact-sheet"]
 
 
 @pytest.fixture(scope="session")

@@ -151,6 +151,7 @@ def resume_drawing():
 
     def resume(out):
         work = WorkFolder(out, {"backbone": "vgg16_thin_bn"})
+        work.begin()
         store = SyntheticStore(work.folder, "learning", 1, 0, "emotions")
         store.draw(backbone, 16, 1, lambda _: None)
         assert isinstance(work.once("probe-before", Share, lambda: Share(0.5)).right, float)
