@@ -51,3 +51,5 @@ def _require_moments(optimiser: torch.optim.Optimizer) -> None:
         shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
         if shapes != steps | dict.fromkeys(moments, tuple(parameter.shape)):
             raise ValueError("a state of another optimiser, or of other parameters")
+        if not all(tensor.isfinite().all() for tensor in state.values()):
+            raise ValueError("moments that are not finite")

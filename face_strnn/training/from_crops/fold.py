@@ -115,6 +115,8 @@ def _resume(network: JointNetwork, done: FoldProgress, path: Path) -> None:
     with resumed_state(path, network.optimiser, "delete it, and this fold is fine-tuned anew") as state:
         for name, tensor in network.named():
             tensor.copy_(state["tensors"][name])
+            if not tensor.isfinite().all():
+                raise ValueError(f"{name} is not finite")
         done.history = TypeAdapter(list[Epoch]).validate_python(state["history"])
         done.epochs_done = len(done.history)
         done.read = TypeAdapter(set[str]).validate_python(state["read"])
