@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.functional import avg_pool2d
 
 from data_prep.backbones.architectures import feature_layers
+from data_prep.backbones.naming import pooling_indices
 from data_prep.backbones.preprocessing import Preprocessing, PreprocessingName
 from data_prep.backbones.weights import Weights, load_weights
 from data_prep.errors import BadInput
@@ -168,12 +169,20 @@ def load_backbone(
     if grid not in get_args(Grid):
         raise BadInput(f"--grid {grid}: must be one of {', '.join(map(str, get_args(Grid)))}")
     loaded = load_weights(weights, architecture, preprocessing)
+    n_blocks = int(maps[-1])
+    if loaded.n_blocks is not None and n_blocks > loaded.n_blocks:
+        raise BadInput(
+            f"weights {loaded.name}: have {loaded.n_blocks} blocks, which end with pool{loaded.n_blocks}; give --maps "
+            f"pool{loaded.n_blocks}, or other weights"
+        )
     with torch.device("meta"):  # shapes only
         features = feature_layers(loaded.architecture)
+    features = features[: pooling_indices(features)[n_blocks - 1] + 1]
+    needed = features.state_dict()
     # A counter of training steps, which is unused here and absent from old files.
-    counters = {name: torch.tensor(0) for name in features.state_dict() if name.endswith("num_batches_tracked")}
-    features.load_state_dict({**loaded.state, **counters}, assign=True)
-    features = features[: pooling_indices(features)[int(maps[-1]) - 1] + 1]
+    counters = {name: torch.tensor(0) for name in needed if name.endswith("num_batches_tracked")}
+    state = {name: tensor for name, tensor in loaded.state.items() if name in needed}
+    features.load_state_dict({**state, **counters}, assign=True)
     if precision == "auto":
         precision = "float32"
     kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
@@ -191,11 +200,6 @@ def grid_of(maps: Maps, pixels: int) -> Grid:
         if grid * PIXELS_PER_CELL[maps] == pixels:
             return grid
     raise ValueError(f"no grid of {maps} takes crops of {pixels} pixels")
-
-
-def pooling_indices(features: nn.Sequential) -> list[int]:
-    """Return the indices of the pooling layers among a network's layers."""
-    return [index for index, layer in enumerate(features) if isinstance(layer, nn.MaxPool2d)]
 
 
 def _channels_at(features: nn.Sequential, index: int) -> int:

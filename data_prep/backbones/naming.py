@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from data_prep.backbones.architectures import ARCHITECTURES, feature_layers
 from data_prep.backbones.preprocessing import PreprocessingName
@@ -119,17 +119,43 @@ def _transposed(tensor: Tensor) -> Tensor:
 
 
 @cache
-def shapes_of(architecture: str) -> dict[str, tuple[int, ...]]:
-    """Return names, without the prefix ``features.``, and shapes of the trained tensors of a network's feature part."""
+def shapes_of(architecture: str, n_blocks: int | None = None) -> dict[str, tuple[int, ...]]:
+    """Return names, without the prefix ``features.``, and shapes of the trained tensors of a network's feature part.
+
+    Args:
+        architecture: the network.
+        n_blocks: how many of its convolution blocks; None for all.
+    """
     with torch.device("meta"):
-        state = feature_layers(architecture).state_dict()
+        layers = feature_layers(architecture)
+    if n_blocks is not None:
+        layers = layers[: pooling_indices(layers)[n_blocks - 1]]
+    state = layers.state_dict()
     # num_batches_tracked is a counter of training steps, which is unused here and absent from old files.
     return {name: tuple(value.shape) for name, value in state.items() if not name.endswith("num_batches_tracked")}
 
 
-def differences(state: Mapping[str, Tensor], architecture: str, known_as: Mapping[str, str]) -> list[str]:
-    """Describe each tensor that differs from an architecture's: what it is and what it should be."""
-    expected = shapes_of(architecture)
+def pooling_indices(features: nn.Sequential) -> list[int]:
+    """Return the indices of the pooling layers among a network's layers."""
+    return [index for index, layer in enumerate(features) if isinstance(layer, nn.MaxPool2d)]
+
+
+@cache
+def pool_channels(architecture: str) -> dict[str, int]:
+    """Return the channels of each pooling layer's maps: pool1 to pool5."""
+    with torch.device("meta"):
+        layers = feature_layers(architecture)
+    return {
+        f"pool{number}": next(layer.out_channels for layer in reversed(layers[:end]) if isinstance(layer, nn.Conv2d))
+        for number, end in enumerate(pooling_indices(layers), start=1)
+    }
+
+
+def differences(
+    state: Mapping[str, Tensor], architecture: str, known_as: Mapping[str, str], n_blocks: int | None = None
+) -> list[str]:
+    """Describe each tensor that differs from an architecture's, or from its first blocks': what it is and should be."""
+    expected = shapes_of(architecture, n_blocks)
     wrong = []
     for name, shape in expected.items():
         tensor = state.get(name)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from data_prep.backbones.architectures import feature_layers
-from data_prep.backbones.backbone import Backbone, Maps, Precision, load_backbone, pooling_indices
+from data_prep.backbones.backbone import Backbone, Maps, Precision, load_backbone
+from data_prep.backbones.naming import pooling_indices
 from data_prep.backbones.preprocessing import PREPROCESSINGS
 from data_prep.backbones.weights import DEFAULT_ARCHITECTURE, Weights
 from data_prep.errors import BadInput
@@ -114,8 +115,17 @@ class SplitBackbone:
         }
 
     def state(self) -> dict[str, Tensor]:
-        """Return the tensors of the complete feature part, in torchvision's naming without ``features.``."""
-        return {**self.whole.weights.state, **self.frozen.state_dict(), **self.trained.state_dict()}
+        """Return the tensors of all blocks that have learned, in torchvision's naming without ``features.``.
+
+        Blocks above the maps are those of the weights file; from scratch there are none.
+        """
+        above = {} if self.from_scratch else self.whole.weights.state
+        return {**above, **self.frozen.state_dict(), **self.trained.state_dict()}
+
+    @property
+    def n_blocks(self) -> int | None:
+        """Number of convolution blocks in :meth:`state`; None for all of the architecture's."""
+        return len(pooling_indices(self.whole.features)) if self.from_scratch else self.whole.weights.n_blocks
 
     def frozen_part(self) -> Backbone:
         """Return the frozen layers as a backbone, whose maps are float16 as in a store."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from data_prep.backbones import own_files as own
 from data_prep.backbones import published
 from data_prep.backbones.architectures import ARCHITECTURES
+from data_prep.backbones.head import Head
 from data_prep.backbones.naming import NAMINGS, Named, differences, listed, nearest_architecture, recognised
 from data_prep.backbones.preprocessing import PREPROCESSINGS, Preprocessing, PreprocessingName
 from data_prep.backbones.safe_tensors import read_tensors, sha256_of
@@ -35,6 +36,8 @@ class Weights:
         path: the local file, absolute; None for published weights.
         says_preprocessing: whether the weights state their preprocessing; if not, a default applies.
         facts: further metadata in the header of one of the project's own files.
+        n_blocks: number of convolution blocks that there are weights of; None for all.
+        head: a classifier of single frames on the network's maps; None where there is none.
     """
 
     name: str
@@ -46,6 +49,8 @@ class Weights:
     path: Path | None = None
     says_preprocessing: bool = True
     facts: Mapping[str, str] = field(default_factory=dict)
+    n_blocks: int | None = None
+    head: Head | None = None
 
     @property
     def source(self) -> str:
@@ -137,13 +142,24 @@ def load_file(
         )
     sha256 = sha256_of(path)
     if own.is_own(content.metadata):
-        its_own, told, facts = own.read_header(path, content.metadata)
+        described = own.read_header(path, content.metadata)
+        its_own = described.architecture
         if its_own not in ARCHITECTURES:
             raise BadInput(f"{path}: of the backbone {its_own[:40]}, which is unknown; update face-strnn")
-        _require(path, named, its_own, architecture)
+        _require(path, named, its_own, architecture, described.n_blocks)
         _require_numbers(path, named)
-        form = f"face-strnn's own file of a {its_own}"
-        return Weights(path.name, its_own, sha256, named.state, told, form, path.resolve(), facts=facts)
+        return Weights(
+            path.name,
+            its_own,
+            sha256,
+            named.state,
+            described.preprocessing,
+            f"face-strnn's own file of a {its_own}",
+            path.resolve(),
+            facts=described.facts,
+            n_blocks=described.n_blocks,
+            head=_head(path, described, content.tensors),
+        )
     nearest = nearest_architecture(named.state)
     _require(path, named, nearest, architecture)
     _require_numbers(path, named)
@@ -165,13 +181,31 @@ def load_file(
     )
 
 
-def _require(path: Path, named: Named, its_own: str, requested: str | None) -> None:
+def _head(path: Path, described: own.Described, tensors: Mapping[str, Tensor]) -> Head | None:
+    """The classifier that a file's header describes.
+
+    Raises:
+        BadInput: its tensors are missing, or do not fit the network.
+    """
+    if described.head is None:
+        return None
+    classes, maps = described.head
+    try:
+        head = Head(tensors[own.HEAD_WEIGHT], tensors[own.HEAD_BIAS], classes, maps)
+    except KeyError as error:
+        raise BadInput(f"{path}: its header describes a head and {error} is missing; take a whole copy") from error
+    if misfit := head.misfit(described.architecture):
+        raise BadInput(f"{path}: its head does not fit: {misfit}; take a copy that was not edited")
+    return head
+
+
+def _require(path: Path, named: Named, its_own: str, requested: str | None, n_blocks: int | None = None) -> None:
     """Refuse tensors that do not fit the file's own network, or the requested one."""
-    wrong = differences(named.state, requested or its_own, named.known_as)
+    wrong = differences(named.state, requested or its_own, named.known_as, n_blocks)
     if not wrong:
         return
     more = f" ({len(wrong) - 1} more differ)" if len(wrong) > 1 else ""
-    if requested is None or differences(named.state, its_own, {}):
+    if requested is None or differences(named.state, its_own, {}, n_blocks):
         raise BadInput(
             f"{path}: {named.naming.description}, but no known VGG; nearest is {its_own}, of which {wrong[0]}"
             f"{more}; found "
