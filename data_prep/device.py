@@ -18,3 +18,12 @@ def compute_device(name: Literal["auto", "cpu", "cuda"] = "auto") -> torch.devic
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Return whether a device multiplies in bfloat16 itself, so that it is faster than float32 there."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # Older versions of PyTorch cannot tell; float32 is never wrong.
+    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return device.type == "cpu" and any(known.get(name) for name in ("amx_bf16", "avx512_bf16"))

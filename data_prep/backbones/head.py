@@ -1,6 +1,6 @@
 """A linear classifier of single frames on a backbone's maps, as pretraining on labelled images leaves it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -32,6 +32,10 @@ class Head:
         """
         means = maps.float().mean(dim=(1, 2))
         return torch.softmax(means @ self.weight.float().T + self.bias.float(), dim=1)
+
+    def half(self) -> "Head":
+        """Return it with weight and bias in float16."""
+        return replace(self, weight=self.weight.half(), bias=self.bias.half())
 
     def misfit(self, architecture: str) -> str | None:
         """Say why it is no classifier of a network's maps; None if it is one."""

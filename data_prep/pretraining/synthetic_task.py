@@ -13,8 +13,8 @@ from data_prep.pretraining.face_heads import FaceHeads
 from data_prep.pretraining.synthetic_store import SyntheticBatch, SyntheticStore
 
 PEOPLE_PER_BATCH = 8
-HELD_OUT_SHARE = 0.1
-"""Share of the people for validation, which chooses the epoch."""
+VALIDATION_SHARE = 0.1
+"""Share of the people for validation."""
 
 
 class SyntheticTask:
@@ -31,9 +31,9 @@ class SyntheticTask:
 
     def __init__(self, backbone: SplitBackbone, store: SyntheticStore, keep: float, seed: int) -> None:
         self.backbone, self.store, self.keep, self.seed = backbone, store, keep, seed
-        n_held_out = max(1, round(HELD_OUT_SHARE * store.people))
-        self.learned_from = range(store.people - n_held_out)
-        self.held_out = range(store.people - n_held_out, store.people)
+        n_validation = max(1, round(VALIDATION_SHARE * store.people))
+        self.learned_from = range(store.people - n_validation)
+        self.validation = range(store.people - n_validation, store.people)
         self.steps = -(-len(self.learned_from) // PEOPLE_PER_BATCH)
         maps = self._first_maps()
         generator = torch.Generator().manual_seed(seed)
@@ -59,16 +59,16 @@ class SyntheticTask:
         kept = functional.mse_loss(self.heads.standardised(maps), self.heads.standardised(batch.starting))
         return loss + self.keep * kept
 
-    def held_out_loss(self) -> float:
+    def validation_loss(self, _: int) -> float:
         """Return the heads' mean loss on people that nothing is learned from."""
         total = 0.0
         with self.backbone.evaluated():
-            for first in range(0, len(self.held_out), PEOPLE_PER_BATCH):
-                people = self.held_out[first : first + PEOPLE_PER_BATCH]
+            for first in range(0, len(self.validation), PEOPLE_PER_BATCH):
+                people = self.validation[first : first + PEOPLE_PER_BATCH]
                 batch = self._read(people)
                 maps = self.backbone.maps(batch.below)
                 total += len(people) * float(self.heads(maps, batch, self.store.faces_each).total)
-        return total / len(self.held_out)
+        return total / len(self.validation)
 
     def _read(self, people: np.ndarray | range) -> SyntheticBatch:
         batch = self.store.batch([int(person) for person in people])

@@ -115,7 +115,8 @@ def _options(command: Command) -> ArgumentParser:
     if command.positional:
         given = parameters[command.positional]
         several = {"nargs": "+"} if given.annotation == list[Path] else {"nargs": "?"} if given.default is None else {}
-        options.add_argument(command.positional, type=Path, help=command.help_of(command.positional), **several)
+        kind = str if given.annotation == (str | None) else Path
+        options.add_argument(command.positional, type=kind, help=command.help_of(command.positional), **several)
         added.add(command.positional)
     if command.configurable:
         known = " or ".join(path.stem for path in _shipped_configurations())

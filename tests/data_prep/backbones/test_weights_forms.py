@@ -20,7 +20,7 @@ from data_prep.backbones.architectures import ARCHITECTURES, THIN, feature_layer
 from data_prep.backbones.backbone import load_backbone
 from data_prep.backbones.naming import nearest_architecture, shapes_of
 from data_prep.backbones.own_files import write_backbone
-from data_prep.backbones.preprocessing import PREPROCESSINGS, Preprocessing
+from data_prep.backbones.preprocessing import NEUTRAL, Preprocessing
 from data_prep.backbones.published import preprocessing_of, torchvision_entry
 from data_prep.backbones.weights import load_weights
 from data_prep.errors import BadInput
@@ -138,11 +138,11 @@ def test_a_file_that_cannot_say_its_preprocessing_can_be_told_it(vgg_file, featu
 
 
 def test_weights_that_say_their_preprocessing_take_no_other():
-    assert load_weights("hed", preprocessing="caffe").preprocessing == PREPROCESSINGS["caffe"]
+    assert load_weights("faces", preprocessing=NEUTRAL).preprocessing == NEUTRAL
     with pytest.raises(
-        BadInput, match=r"weights hed: their preprocessing is BGR - .*, not RGB - .*omit --preprocessing"
+        BadInput, match=r"weights faces: their preprocessing is RGB x 1/255 - .*, not RGB - .*omit --preprocessing"
     ):
-        load_weights("hed", preprocessing="vggface")
+        load_weights("faces", preprocessing="vggface")
 
 
 def test_every_architecture_is_told_from_its_tensors_shapes():
@@ -383,9 +383,12 @@ def test_the_list_of_backbones_names_source_licence_and_preprocessing(capsys):
     assert main(["backbones", "--json"]) == 0
     known = json.loads(capsys.readouterr().out)["weights"]
     by_name = {one["weights"]: one for one in known if one["weights"] != "FILE"}
-    assert set(by_name) == {"imagenet", "imagenet-features", "hed"}
-    assert by_name["hed"]["licence"] == "MIT" and by_name["hed"]["on_this_machine"] == ["vgg16"]
-    assert by_name["hed"]["preprocessing"]["channels"] == "BGR" and by_name["hed"]["input_pixels"] == 224
+    assert set(by_name) == {"faces", "imagenet", "imagenet-features", "hed"}
+    assert by_name["faces"]["on_this_machine"] == [THIN] and by_name["faces"]["input_pixels"] == 112
+    assert by_name["hed"]["licence"] == "MIT" and by_name["hed"]["input_pixels"] == 224
+    assert by_name["hed"]["preprocessing"]["channels"] == "BGR"
+    assert "FER2013" in by_name["faces"]["on_real_faces"] and "CK+" in by_name["hed"]["on_real_faces"]
+    assert by_name["imagenet"]["on_real_faces"] == "nothing has been measured"
     assert sum("Parkhi" in one["source"] for one in known) == 3
     assert main(["backbones"]) == 0
     said = capsys.readouterr().out

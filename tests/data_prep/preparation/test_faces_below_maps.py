@@ -200,7 +200,7 @@ def test_tracks_of_sequences_that_the_data_set_does_not_have_are_not_mixed_in(pr
         *(
             (["--maps", "none", "--pixels", "64", *options], f"{options[0]}: is about maps; --maps none makes crops")
             for options in (
-                ["--weights", "hed"], ["--backbone", "vgg16"], ["--preprocessing", "caffe"], ["--grid", "14"],
+                ["--weights", "faces"], ["--backbone", "vgg16"], ["--preprocessing", "caffe"], ["--grid", "14"],
                 ["--augment", "none"], ["--rotations", "[]"], ["--precision", "float32"],
             )
         ),

@@ -182,7 +182,7 @@ def test_a_thin_network_learns_from_scratch_by_the_program(small, tmp_path, caps
     counters = {name for name in drawn_at_first if name.endswith("num_batches_tracked")}
     assert set(tensors) == {f"features.{name}" for name in drawn_at_first.keys() - counters}
     assert not torch.equal(tensors["features.0.weight"], drawn_at_first["0.weight"])
-    assert torch.equal(tensors["features.34.weight"], drawn_at_first["34.weight"]), "above the maps nothing learns"
+    assert not any(name.startswith("features.34.") for name in tensors), "above the maps nothing learns"
 
 
 @pytest.mark.parametrize(

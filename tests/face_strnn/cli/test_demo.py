@@ -1,4 +1,4 @@
-"""The demo, smaller: synthetic faces, the `hed` weights, all rotations, all folds."""
+"""The demo, smaller: synthetic faces, the package's own weights, all rotations, all folds."""
 
 import json
 

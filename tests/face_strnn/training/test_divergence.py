@@ -168,7 +168,7 @@ class OneLayer:
     def loss(self, batch, heads_only):
         return (self.heads(batch) - 1).square().mean() * (math.inf if self.wild else 1)
 
-    def held_out_loss(self):
+    def validation_loss(self, epoch):
         return 1.0
 
 
