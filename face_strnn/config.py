@@ -57,6 +57,7 @@ POSITIVE = Range(lambda value: 0 < value < math.inf, "be above 0, and finite")
 ABOVE_ZERO = Range(lambda value: value > 0, "be above 0")
 NOT_NEGATIVE = Range(lambda value: 0 <= value < math.inf, "not be negative, and finite")
 SHARE = Range(lambda value: 0 <= value < 1, "be at least 0 and below 1")
+FRACTION = Range(lambda value: 0 < value <= 1, "be above 0 and at most 1")
 
 
 @dataclass(frozen=True)
@@ -243,19 +244,19 @@ class FinetuningConfig:
             Testing uses all frames.
         variants: number of augmented variants of a sequence to draw from, made once; 0 makes a new one in every epoch.
         share: weight of the fine-tuned weights in their average with the initial weights, which is kept (WiSE-FT:
-            Wortsman et al., CVPR 2022).
+            Wortsman et al., CVPR 2022); 1 keeps the fine-tuned weights alone.
     """
 
     epochs: int = 6
     batch_size: int = 4
-    backbone_rate: float = 2e-5
+    backbone_rate: float = 1e-4
     network_rate: float = 1e-4
     warmup: float = 0.1
     pull: float = 0.1
     dropout: float = 0.2
     frames: int = 8
     variants: int = 4
-    share: float = 0.5
+    share: float = 1.0
 
     def __post_init__(self) -> None:
         COUNT.require("finetuning", self, "epochs", "batch_size")
@@ -263,8 +264,7 @@ class FinetuningConfig:
         SHARE.require("finetuning", self, "warmup", "dropout")
         if self.frames != 0 and self.frames < 2:
             raise BadInput(f"finetuning: frames is {self.frames}; it must be 0 for all, or at least 2")
-        if not 0 < self.share <= 1:
-            raise BadInput(f"finetuning: share is {self.share}; it must be above 0 and at most 1")
+        FRACTION.require("finetuning", self, "share")
 
     @property
     def rate_words(self) -> str:
