@@ -24,8 +24,8 @@ LearnFrom = Literal["all", "one", "original"]
 """Which stored variants of a training sequence an epoch uses: all, one drawn anew for every epoch, or only the original
 sequence."""
 
-Finetune = Literal["none", "last-block", "all"]
-"""Which part of the backbone is fine-tuned: the convolutions before its last pooling layer, or all of it."""
+Finetune = Literal["none", "last-block", "last-two-blocks", "all"]
+"""Which part of the backbone is fine-tuned: the convolutions before its last pooling layer or its last two, or all."""
 
 
 @dataclass(frozen=True)
@@ -234,7 +234,9 @@ class FinetuningConfig:
     Attributes:
         epochs: passes over the training sequences; the last epoch's networks are kept.
         batch_size: sequences per step.
-        backbone_rate: highest learning rate of the backbone, reached after ``warmup``; half a cosine lowers it to 0.
+        backbone_rate: highest learning rate of the backbone's uppermost block, reached after ``warmup``; half a cosine
+            lowers it to 0.
+        falloff: learning rate of each block as a share of that of the block above it.
         network_rate: highest learning rate of the STRNN.
         warmup: share of all steps in which the learning rates rise from 0.
         pull: weight, in the loss, of half the squared distance to the initial weights: L2-SP (Li, Grandvalet, Davoine,
@@ -250,6 +252,7 @@ class FinetuningConfig:
     epochs: int = 6
     batch_size: int = 4
     backbone_rate: float = 1e-4
+    falloff: float = 0.3
     network_rate: float = 1e-4
     warmup: float = 0.1
     pull: float = 0.1
@@ -264,7 +267,7 @@ class FinetuningConfig:
         SHARE.require("finetuning", self, "warmup", "dropout")
         if self.frames != 0 and self.frames < 2:
             raise BadInput(f"finetuning: frames is {self.frames}; it must be 0 for all, or at least 2")
-        FRACTION.require("finetuning", self, "share")
+        FRACTION.require("finetuning", self, "falloff", "share")
 
     @property
     def rate_words(self) -> str:

@@ -39,7 +39,7 @@ def cv(
     network: NetworkConfig = NetworkConfig(),  # noqa: B008
     training: TrainingConfig = TrainingConfig(),  # noqa: B008
     tensorboard: bool = False,
-    finetune: Literal["none", "last-block", "all"] = "none",
+    finetune: Literal["none", "last-block", "last-two-blocks", "all"] = "none",
     finetuning: FinetuningConfig = FinetuningConfig(),  # noqa: B008
     weights_file: str | None = None,
     command: str = "",
@@ -66,7 +66,8 @@ def cv(
         network: sizes of the network.
         training: settings of the training.
         tensorboard: write every network's curves to the folder tensorboard of the run folder while it trains.
-        finetune: fine-tune the backbone's last block, or all of it, together with the STRNN, from the stored crops.
+        finetune: fine-tune the backbone's last block, its last two or all of it together with the STRNN, from the
+            stored crops.
         finetuning: settings of fine-tuning.
         weights_file: for --finetune: file of the backbone's weights, if those of the features came from a local file.
         command: how the program was called; a run's summary repeats it.

@@ -29,7 +29,7 @@ class JointNetwork:
     Attributes:
         parameters: of the STRNN, for standardised maps, each with a leading dimension 1.
         backbone: with the thawed part that is trained.
-        optimiser: of the parameters and the backbone.
+        optimiser: a group of the parameters, and one of each block of the backbone, the uppermost first.
         config, settings: as given.
     """
 
@@ -50,7 +50,10 @@ class JointNetwork:
         }
         self.backbone = split.anew()
         self._initial = {name: tensor.detach().clone() for name, tensor in self.named()}
-        groups = [list(self.parameters.values()), list(self.backbone.trained.parameters())]
+        blocks = self.backbone.blocks()[::-1]
+        groups = [list(self.parameters.values()), *(list(block.parameters()) for block in blocks)]
+        self._rates = [settings.network_rate]
+        self._rates += [settings.backbone_rate * settings.falloff**depth for depth in range(len(blocks))]
         self.optimiser = torch.optim.Adam([{"params": group, "lr": 0.0} for group in groups])
 
     def named(self) -> Iterator[tuple[str, Tensor]]:
@@ -64,7 +67,7 @@ class JointNetwork:
         Args:
             inputs: for each of B sequences the input of the thawed part, (frames, channels, height, width).
             labels: int64 (B,).
-            factor: of both learning rates.
+            factor: of all learning rates.
             dropout: see :func:`face_strnn.models.strnn.logits`.
 
         Returns:
@@ -77,10 +80,10 @@ class JointNetwork:
         loss = entropy + sparsity_penalty(self.parameters, training.lambda1, training.lambda2)
         self.optimiser.zero_grad(set_to_none=True)
         loss.sum().backward()
-        rates = (self.settings.network_rate, self.settings.backbone_rate)
-        for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
+        for learning in (self.parameters.values(), self.backbone.trained.parameters()):
             # Clipped separately: the norm of the STRNN's gradient is much larger.
-            torch.nn.utils.clip_grad_norm_(group["params"], training.gradient_clip)
+            torch.nn.utils.clip_grad_norm_(learning, training.gradient_clip)
+        for group, rate in zip(self.optimiser.param_groups, self._rates, strict=True):
             group["lr"] = factor * rate
         with torch.no_grad():
             for name, tensor in self.named():

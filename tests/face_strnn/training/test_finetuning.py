@@ -20,6 +20,7 @@ from data_prep.store.store import FeatureStore
 from data_prep.tensor_files import write_tensors
 from face_strnn import STRNN
 from face_strnn.config import Config, FinetuningConfig, NetworkConfig, TrainingConfig
+from face_strnn.evaluation.settings import Plan
 from face_strnn.models import reference
 from face_strnn.models.strnn import MapBatch, logits
 from face_strnn.models.time_steps import time_steps
@@ -103,7 +104,11 @@ def test_taking_the_standardisation_out_undoes_folding_it_in(standardisation):
         torch.testing.assert_close(again[name], tensor, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("what", ["last-block", "all"])
+LAYERS = {"last-block": [11, 13], "last-two-blocks": [6, 8, 11, 13], "all": [0, 3, 6, 8, 11, 13]}
+"""The convolutions of vgg11 below pool4 that learn: one each in the first two blocks, two each in the others."""
+
+
+@pytest.mark.parametrize("what", LAYERS)
 def test_thawed_layers_change_and_frozen_ones_stay_to_the_bit(what, vgg_file, joint, store, originals):
     whole = load_backbone("vgg11", str(vgg_file()), "pool4")
     of = split_for_finetuning(whole, what)
@@ -112,9 +117,8 @@ def test_thawed_layers_change_and_frozen_ones_stay_to_the_bit(what, vgg_file, jo
     network.step([AugmentedClips(store, of, 3, None)(entry, 0) for entry in originals[:3]], LABELS, 1.0, None)
     after = network.backbone.rejoined().features.state_dict()
     assert after.keys() == before.keys()
-    last_block = {"11.weight", "11.bias", "13.weight", "13.bias"}  # vgg11's convolutions between pool3 and pool4
     changed = {name for name in before if not torch.equal(after[name], before[name])}
-    assert changed == (last_block if what == "last-block" else set(before))
+    assert changed == {f"{layer}.{kind}" for layer in LAYERS[what] for kind in ("weight", "bias")}
     assert all(torch.equal(whole.features.state_dict()[name], before[name]) for name in before)
 
 
@@ -181,6 +185,20 @@ def test_the_first_step_moves_every_weight_by_its_rate_and_the_pull_leads_back(j
             network.step(batch, LABELS, 1.0, None)
         distances[pull] = sum((tensor - before[name]).square().sum().item() for name, tensor in network.named())
     assert distances[1e3] < 0.5 * distances[0.0]
+
+
+def test_each_block_learns_more_slowly_than_the_one_above_it(vgg_file, joint, store, originals):
+    """Adam's first step moves the weights of a layer by its rate."""
+    of = split_for_finetuning(load_backbone("vgg11", str(vgg_file()), "pool4"), "all")
+    network = joint(of=of, backbone_rate=1e-3, falloff=0.5)
+    before = {name: tensor.detach().clone() for name, tensor in network.named()}
+    network.step([AugmentedClips(store, of, 2, None)(entry, 0) for entry in originals[:3]], LABELS, 1.0, None)
+    after = dict(network.named())
+    for layer, rate in {0: 1.25e-4, 3: 2.5e-4, 6: 5e-4, 8: 5e-4, 11: 1e-3, 13: 1e-3}.items():
+        name = f"backbone/{layer}.weight"
+        assert (after[name] - before[name]).abs().max().item() == pytest.approx(rate, rel=0.05), name
+    rates = [group["lr"] for group in network.optimiser.param_groups]
+    assert rates == pytest.approx([1e-4, 1e-3, 5e-4, 2.5e-4, 1.25e-4]), "the STRNN's own, then from above"
 
 
 def test_the_share_lies_between_the_weights_before_and_those_trained(joint, batch):
@@ -298,11 +316,21 @@ def test_the_files_beside_the_checkpoints_hold_the_thawed_weights_alone(finetune
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"epochs": 0}, {"frames": 1}, {"share": 0.0}, {"dropout": 1.0}, {"pull": -1.0}, {"backbone_rate": -1e-5}]
-)
+    "wrong",
+    [
+        {"epochs": 0}, {"frames": 1}, {"share": 0.0}, {"dropout": 1.0}, {"pull": -1.0}, {"backbone_rate": -1e-5},
+        {"falloff": 0.0}, {"falloff": 1.5}, {"falloff": float("nan")},
+    ],
+)  # fmt: skip
 def test_settings_out_of_range_are_named(wrong):
     with pytest.raises(BadInput, match=f"finetuning: {next(iter(wrong))} is"):
         replace(FinetuningConfig(), **wrong)
+
+
+def test_an_unknown_part_of_the_backbone_is_named_with_those_that_are_known(split):
+    for refused in (lambda: split_for_finetuning(split.whole, "head"), lambda: Plan(finetune="head")):
+        with pytest.raises(BadInput, match=r"--finetune head: must be one of .*last-block, last-two-blocks, all"):
+            refused()
 
 
 def test_an_ablation_is_finetuned_too(store, vgg_file, tmp_path):
