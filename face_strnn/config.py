@@ -247,6 +247,10 @@ class FinetuningConfig:
         variants: number of augmented variants of a sequence to draw from, made once; 0 makes a new one in every epoch.
         share: weight of the fine-tuned weights in their average with the initial weights, which is kept (WiSE-FT:
             Wortsman et al., CVPR 2022); 1 keeps the fine-tuned weights alone.
+        ema: decay, per step, of the exponential moving average of the fine-tuned weights, which then stands for those
+            of the last step; 0 for none. It looks back over about 1 / (1 - ema) steps.
+        mixup: alpha of Beta(alpha, alpha), from which the share is drawn by which two sequences of a step are mixed
+            (Zhang et al., ICLR 2018), at every time step, and their labels; 0 for none.
     """
 
     epochs: int = 6
@@ -260,11 +264,13 @@ class FinetuningConfig:
     frames: int = 8
     variants: int = 4
     share: float = 1.0
+    ema: float = 0.0
+    mixup: float = 0.0
 
     def __post_init__(self) -> None:
         COUNT.require("finetuning", self, "epochs", "batch_size")
-        NOT_NEGATIVE.require("finetuning", self, "backbone_rate", "network_rate", "pull", "variants")
-        SHARE.require("finetuning", self, "warmup", "dropout")
+        NOT_NEGATIVE.require("finetuning", self, "backbone_rate", "network_rate", "pull", "variants", "mixup")
+        SHARE.require("finetuning", self, "warmup", "dropout", "ema")
         if self.frames != 0 and self.frames < 2:
             raise BadInput(f"finetuning: frames is {self.frames}; it must be 0 for all, or at least 2")
         FRACTION.require("finetuning", self, "falloff", "share")

@@ -10,6 +10,7 @@ import torch
 from random_networks import small_network
 from runs import cross_validated
 from safetensors import safe_open
+from scipy.stats import kstest
 from small_network import SMALL_NETWORK
 from torch import nn
 
@@ -23,12 +24,13 @@ from face_strnn.config import Config, FinetuningConfig, NetworkConfig, TrainingC
 from face_strnn.evaluation.settings import Plan
 from face_strnn.models import reference
 from face_strnn.models.strnn import MapBatch, logits
-from face_strnn.models.time_steps import time_steps
+from face_strnn.models.time_steps import in_time_steps, time_steps
 from face_strnn.training.from_crops import augmented as clips_module
 from face_strnn.training.from_crops.augmented import AugmentedClips
 from face_strnn.training.from_crops.crop_maps import maps_of_crops
 from face_strnn.training.from_crops.fold import finetune_fold
 from face_strnn.training.from_crops.joint import JointNetwork
+from face_strnn.training.from_crops.mixup import Mixture
 from face_strnn.training.from_crops.thawed import load_thawed, maps_with_gradient, split_for_finetuning
 from face_strnn.training.probabilities import probabilities
 from face_strnn.training.samples import Samples, channel_moments
@@ -206,9 +208,76 @@ def test_the_share_lies_between_the_weights_before_and_those_trained(joint, batc
     before = {name: tensor.detach().clone() for name, tensor in network.named()}
     network.step(batch, LABELS, 1.0, None)
     trained = {name: tensor.detach().clone() for name, tensor in network.named()}
-    network.average_with_initial()
+    network.set_kept_weights()
     for name, tensor in network.named():
         torch.testing.assert_close(tensor.detach(), 0.75 * before[name] + 0.25 * trained[name])
+
+
+def test_the_average_over_steps_is_the_literal_weighted_mean_of_their_weights(joint, batch):
+    network = joint(ema=0.8, share=0.5, backbone_rate=1e-3)
+    before = {name: tensor.detach().clone() for name, tensor in network.named()}
+    steps = []
+    for _ in range(3):
+        network.step(batch, LABELS, 1.0)
+        steps.append({name: tensor.detach().clone() for name, tensor in network.named()})
+    network.set_kept_weights()
+    for name, tensor in network.named():
+        one, two, three = (step[name].double() for step in steps)
+        average = (0.64 * one + 0.8 * two + three) / 2.44
+        wanted = (before[name].double() + average) / 2
+        torch.testing.assert_close(tensor.detach().double(), wanted, rtol=1e-5, atol=1e-6)
+        assert not torch.equal(tensor, (before[name] + steps[-1][name]) / 2), name
+
+
+def test_without_settings_for_them_the_weights_of_the_last_step_are_kept_to_the_bit(joint, batch):
+    network = joint()
+    network.step(batch, LABELS, 1.0)
+    trained = {name: tensor.detach().clone() for name, tensor in network.named()}
+    network.set_kept_weights()
+    assert network.average is None and all(torch.equal(tensor, trained[name]) for name, tensor in network.named())
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "zero-pad"])
+def test_mixed_sequences_are_the_literal_mixtures_of_their_time_steps(interpolation):
+    generator = torch.Generator().manual_seed(0)
+    sequences = [torch.randn(n, 3, 4, 5, generator=generator) for n in (2, 9, 4)]
+    mixed = Mixture(torch.tensor([2, 0, 1]), 0.7).of_maps(MapBatch.of(sequences, 6, interpolation))
+    found = in_time_steps(mixed.frames.flatten(1).unsqueeze(0), mixed.steps)[0].view(3, 6, 3, 4, 5)
+
+    def at_steps(maps):
+        weights = time_steps(len(maps), 6, interpolation)
+        padded = torch.cat((maps, torch.zeros(weights.shape[1] - len(maps), 3, 4, 5)))
+        return torch.einsum("lf,fhwc->lhwc", weights, padded)
+
+    for number, partner in enumerate((2, 0, 1)):
+        wanted = 0.7 * at_steps(sequences[number]) + 0.3 * at_steps(sequences[partner])
+        torch.testing.assert_close(found[number], wanted)
+
+
+def test_the_loss_of_mixed_sequences_is_that_of_the_equations_with_both_labels(joint, batch, standardisation):
+    network = joint()
+    parameters = {name: tensor[0].detach().double() for name, tensor in network.parameters.items()}
+    maps = maps_with_gradient(network.backbone, torch.cat(batch)).detach().double().split([len(one) for one in batch])
+    steps = [torch.einsum("lf,fhwc->lhwc", time_steps(len(one), 8).double(), one) for one in maps]
+    partners, share, entropies, right = [1, 2, 0], 0.6, [], []
+    for number, partner in enumerate(partners):
+        mixed = share * steps[number] + (1 - share) * steps[partner]
+        standard = (mixed - standardisation.mean[0].double()) / standardisation.std[0].double()
+        outputs = reference.logits(parameters, standard.flatten(1, 2), reference.corners(7, 7), torch.relu)
+        labels = LABELS[number], LABELS[partner]
+        entropies.append(-share * outputs.log_softmax(0)[labels[0]] - (1 - share) * outputs.log_softmax(0)[labels[1]])
+        right.append(share * (outputs.argmax() == labels[0]) + (1 - share) * (outputs.argmax() == labels[1]))
+    _, entropy, accuracy = network.step(batch, LABELS, 1.0, None, Mixture(torch.tensor(partners), share))
+    assert entropy.item() == pytest.approx(float(sum(entropies)) / 3, rel=1e-4)
+    assert accuracy.item() == pytest.approx(float(sum(right)) / 3)
+
+
+def test_mixtures_depend_on_their_key_alone_and_follow_the_beta_distribution():
+    drawn = [Mixture.draw(0.4, 5, f"mixup 0 1 0 {step}") for step in range(200)]
+    again = Mixture.draw(0.4, 5, "mixup 0 1 0 7")
+    assert (again.share, again.partners.tolist()) == (drawn[7].share, drawn[7].partners.tolist())
+    assert all(sorted(one.partners.tolist()) == list(range(5)) for one in drawn)
+    assert kstest([one.share for one in drawn], "beta", (0.4, 0.4)).pvalue > 0.01
 
 
 def test_fine_tuning_that_diverges_keeps_the_state_of_the_epoch_before(joint, store, split, originals, tmp_path):
@@ -270,8 +339,9 @@ def test_no_crop_of_a_held_out_subject_is_read_in_the_training_of_its_fold(
     assert len(originals) == 11
 
 
-def test_a_training_that_stops_after_an_epoch_goes_on_to_the_same_bits(joint, store, split, originals, tmp_path):
-    settings = {"epochs": 2, "batch_size": 2, "frames": 2, "variants": 2, "backbone_rate": 1e-3}
+@pytest.mark.parametrize("more", [{}, {"ema": 0.9, "mixup": 0.4, "share": 0.8}])
+def test_a_training_that_stops_after_an_epoch_goes_on_to_the_same_bits(joint, store, split, originals, tmp_path, more):
+    settings = {"epochs": 2, "batch_size": 2, "frames": 2, "variants": 2, "backbone_rate": 1e-3, **more}
     variants = AugmentedClips(store, split, 2, tmp_path / "scratch")
 
     def trained(name, stop_after=None):
@@ -289,6 +359,28 @@ def test_a_training_that_stops_after_an_epoch_goes_on_to_the_same_bits(joint, st
     resumed, after = trained("stopped")
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
     assert (after.history, after.read) == (history.history, history.read)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda average: average.update(n_steps=3),
+        lambda average: average["tensors"]["strnn/temporal.V"].fill_(torch.nan),
+        lambda average: average["tensors"].pop("backbone/11.weight"),
+    ],
+)
+def test_a_state_with_another_average_is_refused(joint, store, split, originals, tmp_path, damage):
+    """The average of two steps: an epoch of four sequences, two a step."""
+    arguments = (originals[:4], [0, 3, 5, 6], AugmentedClips(store, split, 2, None))
+    settings = {"epochs": 1, "batch_size": 2, "ema": 0.9}
+    finetune_fold(joint(**settings), (1, 0), *arguments, tmp_path / "state")
+    finetune_fold(joint(**settings), (1, 0), *arguments, tmp_path / "state")
+    state = torch.load(tmp_path / "state")
+    assert state["average"]["n_steps"] == 2
+    damage(state["average"])
+    torch.save(state, tmp_path / "state")
+    with pytest.raises(BadInput, match="state: damaged"):
+        finetune_fold(joint(**settings), (1, 0), *arguments, tmp_path / "state")
 
 
 def test_a_damaged_state_and_weights_of_another_backbone_are_refused(joint, store, split, originals, tmp_path):
@@ -320,6 +412,7 @@ def test_the_files_beside_the_checkpoints_hold_the_thawed_weights_alone(finetune
     [
         {"epochs": 0}, {"frames": 1}, {"share": 0.0}, {"dropout": 1.0}, {"pull": -1.0}, {"backbone_rate": -1e-5},
         {"falloff": 0.0}, {"falloff": 1.5}, {"falloff": float("nan")},
+        {"ema": 1.0}, {"ema": -0.1}, {"mixup": -0.2}, {"mixup": float("inf")},
     ],
 )  # fmt: skip
 def test_settings_out_of_range_are_named(wrong):
