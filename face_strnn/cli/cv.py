@@ -60,7 +60,8 @@ def cv(
         seeds: number of times that every fold is trained, with seeds from --seed upwards.
         learn_from: variants of a training sequence that an epoch uses: all, one chosen at random per epoch, or only the
             original sequence.
-        test_average: the prediction for a test sequence is the mean over all its variants, not its original alone.
+        test_average: the prediction for a test sequence is the mean over all its variants, not its original alone; of
+            --finetune cut from the stored crops.
         ensemble: the prediction for a test sequence is the mean over the networks of all --seeds.
         device: where the networks are trained; auto uses a GPU if there is one.
         network: sizes of the network.

@@ -81,8 +81,6 @@ class Plan:
             raise BadInput(f"--finetune {self.finetune}: must be one of {', '.join(get_args(Finetune))}")
         if self.is_finetuned and self.selection != "last":
             raise BadInput("--finetune: only the last epoch is tested; omit --selection")
-        if self.is_finetuned and (self.test_average or self.ensemble):
-            raise BadInput("--finetune: each network predicts alone, from crops; omit --test-average and --ensemble")
 
     @property
     def is_finetuned(self) -> bool:
