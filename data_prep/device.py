@@ -1,10 +1,13 @@
-"""The device on which PyTorch computes."""
+"""The device on which PyTorch computes, and what its processor can do."""
 
 from typing import Literal
 
 import torch
 
 from data_prep.errors import BadInput
+
+BFLOAT16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
+"""A processor's products of bfloat16, by PyTorch's names; without them it converts every number from and to float32."""
 
 
 def compute_device(name: Literal["auto", "cpu", "cuda"] = "auto") -> torch.device:
@@ -18,3 +21,12 @@ def compute_device(name: Literal["auto", "cpu", "cuda"] = "auto") -> torch.devic
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+def bfloat16_instructions() -> tuple[str, ...]:
+    """Return those of :data:`BFLOAT16_INSTRUCTIONS` that PyTorch reports of this processor.
+
+    None where PyTorch is too old to say.
+    """
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return tuple(name for name in BFLOAT16_INSTRUCTIONS if capabilities.get(name))

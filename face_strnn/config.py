@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from data_prep.errors import BadInput
 
@@ -15,6 +15,9 @@ Variant = Literal["strnn", "srnn", "trnn"]
 
 Precision = Literal["float32", "bfloat16"]
 """The type in which the spatial layer is computed; parameters and sums stay float32."""
+
+ThawedPrecision = Literal["auto", "float32", "bfloat16"]
+"""The type in which the part of a backbone that is fine-tuned is computed in training."""
 
 Protocol = Literal["interleaved", "contiguous", "leave-one-subject-out", "given"]
 Selection = Literal["last", "inner", "oracle"]
@@ -228,7 +231,7 @@ class Config:
 class FinetuningConfig:
     """How backbone and STRNN are fine-tuned together, from the STRNN that was trained on frozen maps.
 
-    Interpolation, precision, label smoothing, gradient clipping and the lambdas are those of
+    Interpolation, label smoothing, gradient clipping, the lambdas and the precision of the spatial layer are those of
     :class:`face_strnn.config.TrainingConfig`.
 
     Attributes:
@@ -251,6 +254,9 @@ class FinetuningConfig:
             of the last step; 0 for none. It looks back over about 1 / (1 - ema) steps.
         mixup: alpha of Beta(alpha, alpha), from which the share is drawn by which two sequences of a step are mixed
             (Zhang et al., ICLR 2018), at every time step, and their labels; 0 for none.
+        precision: of the convolutions that learn, in training; weights, sums and all testing are float32. ``auto`` is
+            ``bfloat16`` on a GPU, and on a processor with instructions for it
+            (:data:`data_prep.device.BFLOAT16_INSTRUCTIONS`); elsewhere ``float32``. A run records which of the two.
     """
 
     epochs: int = 6
@@ -266,11 +272,14 @@ class FinetuningConfig:
     share: float = 1.0
     ema: float = 0.0
     mixup: float = 0.0
+    precision: ThawedPrecision = "auto"
 
     def __post_init__(self) -> None:
         COUNT.require("finetuning", self, "epochs", "batch_size")
         NOT_NEGATIVE.require("finetuning", self, "backbone_rate", "network_rate", "pull", "variants", "mixup")
         SHARE.require("finetuning", self, "warmup", "dropout", "ema")
+        if self.precision not in get_args(ThawedPrecision):
+            raise BadInput(f"finetuning: precision is {self.precision}; it must be auto, float32 or bfloat16")
         if self.frames != 0 and self.frames < 2:
             raise BadInput(f"finetuning: frames is {self.frames}; it must be 0 for all, or at least 2")
         FRACTION.require("finetuning", self, "falloff", "share")

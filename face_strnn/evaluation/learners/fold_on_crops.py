@@ -58,7 +58,7 @@ class FoldOnCrops:
             raise BadInput(f"{store.folder}: its maps were computed in {precision}; --finetune needs float32")
         backbone = recorded_backbone(store.recipe, store.folder, weights, device)
         self._settings, self._samples = settings, samples
-        self._split = split_for_finetuning(backbone, settings.finetune)
+        self._split = split_for_finetuning(backbone, settings.finetune, settings.finetuning.precision)
 
     def fit(self, folds: Sequence[Fold], out: Path, progress: Progress | None = None) -> None:
         """Fine-tune what is not fine-tuned yet; see :class:`face_strnn.evaluation.learners.learner.Learner`."""

@@ -172,6 +172,41 @@ def test_blocks_that_are_computed_again_give_the_maps_and_gradients_of_plain_lay
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-3 * float(other.grad.abs().max()))
 
 
+def test_bfloat16_is_of_the_gradients_alone(split, joint, batch, store, originals):
+    """Gradients are those of float32 but for its rounding; weights, and the maps of a test, are float32."""
+    gradients = {}
+    for precision in ("float32", "bfloat16"):
+        network = joint(of=replace(split, precision=precision), pull=0.0)
+        network.step(batch, LABELS, 0.0)
+        gradients[precision] = torch.cat([tensor.grad.flatten() for tensor in network.backbone.trained.parameters()])
+    exact, rounded = gradients.values()
+    assert 0 < (rounded - exact).norm() / exact.norm() < 0.1
+    assert all(tensor.dtype == torch.float32 for _, tensor in network.named())
+    maps = maps_of_crops(store, originals[0], network.backbone.rejoined())
+    assert torch.equal(maps, store.maps(originals[0])), "no step has moved them"
+
+
+@pytest.mark.parametrize("what", ["last-block", "last-two-blocks"])
+def test_the_frozen_blocks_see_each_variant_once_in_all_folds_and_epochs(
+    vgg_file, joint, store, originals, tmp_path, monkeypatch, what
+):
+    of = split_for_finetuning(load_backbone("vgg11", str(vgg_file()), "pool4"), what)
+    clips, seen = AugmentedClips(store, of, 2, tmp_path / "scratch"), []
+
+    def counted(crops):
+        seen.append(crops)
+        return of.frozen_part()(crops)
+
+    monkeypatch.setattr(clips, "_frozen", counted)
+    settings = {"epochs": 4, "batch_size": 3, "frames": 2, "variants": 2}
+    for fold, sequences in enumerate((originals[:4], originals[2:6]), start=1):
+        finetune_fold(joint(of=of, **settings), (fold, 0), sequences, [0, 3, 5, 6], clips, tmp_path / f"{fold}")
+    kept = sorted(path.name for path in (tmp_path / "scratch").iterdir())
+    assert len(seen) == len(kept) <= 6 * 2 < 2 * 4 * 4, "six sequences in two variants, in 32 clips"
+    channels, side = (256, 14) if what == "last-block" else (128, 28)
+    assert clips(originals[3], 0).shape == (2, channels, side, side)
+
+
 def test_the_first_step_moves_every_weight_by_its_rate_and_the_pull_leads_back(joint, batch):
     """Adam's first step is the rate times the gradient's sign."""
     network = joint(network_rate=1e-3, backbone_rate=1e-5)
@@ -339,8 +374,13 @@ def test_no_crop_of_a_held_out_subject_is_read_in_the_training_of_its_fold(
     assert len(originals) == 11
 
 
-@pytest.mark.parametrize("more", [{}, {"ema": 0.9, "mixup": 0.4, "share": 0.8}])
-def test_a_training_that_stops_after_an_epoch_goes_on_to_the_same_bits(joint, store, split, originals, tmp_path, more):
+@pytest.mark.parametrize(
+    ("more", "precision"), [({}, "float32"), ({"ema": 0.9, "mixup": 0.4, "share": 0.8}, "bfloat16")]
+)
+def test_a_training_that_stops_after_an_epoch_goes_on_to_the_same_bits(
+    joint, store, split, originals, tmp_path, more, precision
+):
+    split = replace(split, precision=precision)
     settings = {"epochs": 2, "batch_size": 2, "frames": 2, "variants": 2, "backbone_rate": 1e-3, **more}
     variants = AugmentedClips(store, split, 2, tmp_path / "scratch")
 
@@ -349,7 +389,7 @@ def test_a_training_that_stops_after_an_epoch_goes_on_to_the_same_bits(joint, st
             if done.epochs_done == stop_after:
                 raise KeyboardInterrupt
 
-        network = joint(**settings)
+        network = joint(of=split, **settings)
         done = finetune_fold(network, (1, 0), originals[:4], [0, 3, 5, 6], variants, tmp_path / name, record)
         return {key: tensor.detach() for key, tensor in network.named()}, done
 
@@ -412,7 +452,7 @@ def test_the_files_beside_the_checkpoints_hold_the_thawed_weights_alone(finetune
     [
         {"epochs": 0}, {"frames": 1}, {"share": 0.0}, {"dropout": 1.0}, {"pull": -1.0}, {"backbone_rate": -1e-5},
         {"falloff": 0.0}, {"falloff": 1.5}, {"falloff": float("nan")},
-        {"ema": 1.0}, {"ema": -0.1}, {"mixup": -0.2}, {"mixup": float("inf")},
+        {"ema": 1.0}, {"ema": -0.1}, {"mixup": -0.2}, {"mixup": float("inf")}, {"precision": "float16"},
     ],
 )  # fmt: skip
 def test_settings_out_of_range_are_named(wrong):
