@@ -1,10 +1,13 @@
-"""The device on which PyTorch computes."""
+"""The device on which PyTorch computes, and what its processor can do."""
 
 from typing import Literal
 
 import torch
 
 from data_prep.errors import BadInput
+
+BFLOAT16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
+"""A processor's products of bfloat16, by PyTorch's names; without them it converts every number from and to float32."""
 
 
 def compute_device(name: Literal["auto", "cpu", "cuda"] = "auto") -> torch.device:
@@ -20,10 +23,17 @@ def compute_device(name: Literal["auto", "cpu", "cuda"] = "auto") -> torch.devic
     return torch.device(name)
 
 
+def bfloat16_instructions() -> tuple[str, ...]:
+    """Return those of :data:`BFLOAT16_INSTRUCTIONS` that PyTorch reports of this processor.
+
+    None where PyTorch is too old to say: float32 is never wrong.
+    """
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return tuple(name for name in BFLOAT16_INSTRUCTIONS if capabilities.get(name))
+
+
 def has_bfloat16(device: torch.device) -> bool:
     """Return whether a device multiplies in bfloat16 itself, so that it is faster than float32 there."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    # Older versions of PyTorch cannot tell; float32 is never wrong.
-    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return device.type == "cpu" and any(known.get(name) for name in ("amx_bf16", "avx512_bf16"))
+    return device.type == "cpu" and bool(bfloat16_instructions())

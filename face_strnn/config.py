@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from data_prep.errors import BadInput
 
@@ -16,6 +16,9 @@ Variant = Literal["strnn", "srnn", "trnn"]
 Precision = Literal["float32", "bfloat16"]
 """The type in which the spatial layer is computed; parameters and sums stay float32."""
 
+ThawedPrecision = Literal["auto", "float32", "bfloat16"]
+"""The type in which the part of a backbone that is fine-tuned is computed in training."""
+
 Protocol = Literal["interleaved", "contiguous", "leave-one-subject-out", "given"]
 Selection = Literal["last", "inner", "oracle"]
 """Which epoch's network is tested; see :func:`face_strnn.evaluation.crossval.cross_validate`."""
@@ -24,8 +27,8 @@ LearnFrom = Literal["all", "one", "original"]
 """Which stored variants of a training sequence an epoch uses: all, one drawn anew for every epoch, or only the original
 sequence."""
 
-Finetune = Literal["none", "last-block", "all"]
-"""Which part of the backbone is fine-tuned: the convolutions before its last pooling layer, or all of it."""
+Finetune = Literal["none", "last-block", "last-two-blocks", "all"]
+"""Which part of the backbone is fine-tuned: the convolutions before its last pooling layer or its last two, or all."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ POSITIVE = Range(lambda value: 0 < value < math.inf, "be above 0, and finite")
 ABOVE_ZERO = Range(lambda value: value > 0, "be above 0")
 NOT_NEGATIVE = Range(lambda value: 0 <= value < math.inf, "not be negative, and finite")
 SHARE = Range(lambda value: 0 <= value < 1, "be at least 0 and below 1")
+FRACTION = Range(lambda value: 0 < value <= 1, "be above 0 and at most 1")
 
 
 @dataclass(frozen=True)
@@ -227,13 +231,15 @@ class Config:
 class FinetuningConfig:
     """How backbone and STRNN are fine-tuned together, from the STRNN that was trained on frozen maps.
 
-    Interpolation, precision, label smoothing, gradient clipping and the lambdas are those of
+    Interpolation, label smoothing, gradient clipping, the lambdas and the precision of the spatial layer are those of
     :class:`face_strnn.config.TrainingConfig`.
 
     Attributes:
         epochs: passes over the training sequences; the last epoch's networks are kept.
         batch_size: sequences per step.
-        backbone_rate: highest learning rate of the backbone, reached after ``warmup``; half a cosine lowers it to 0.
+        backbone_rate: highest learning rate of the backbone's uppermost block, reached after ``warmup``; half a cosine
+            lowers it to 0.
+        falloff: learning rate of each block as a share of that of the block above it.
         network_rate: highest learning rate of the STRNN.
         warmup: share of all steps in which the learning rates rise from 0.
         pull: weight, in the loss, of half the squared distance to the initial weights: L2-SP (Li, Grandvalet, Davoine,
@@ -243,28 +249,40 @@ class FinetuningConfig:
             Testing uses all frames.
         variants: number of augmented variants of a sequence to draw from, made once; 0 makes a new one in every epoch.
         share: weight of the fine-tuned weights in their average with the initial weights, which is kept (WiSE-FT:
-            Wortsman et al., CVPR 2022).
+            Wortsman et al., CVPR 2022); 1 keeps the fine-tuned weights alone.
+        ema: decay, per step, of the exponential moving average of the fine-tuned weights, which then stands for those
+            of the last step; 0 for none. It looks back over about 1 / (1 - ema) steps.
+        mixup: alpha of Beta(alpha, alpha), from which the share is drawn by which two sequences of a step are mixed
+            (Zhang et al., ICLR 2018), at every time step, and their labels; 0 for none.
+        precision: of the convolutions that learn, in training; weights, sums and all testing are float32. ``auto`` is
+            ``bfloat16`` on a GPU, and on a processor with instructions for it
+            (:data:`data_prep.device.BFLOAT16_INSTRUCTIONS`); elsewhere ``float32``. A run records which of the two.
     """
 
     epochs: int = 6
     batch_size: int = 4
-    backbone_rate: float = 2e-5
+    backbone_rate: float = 1e-4
+    falloff: float = 0.3
     network_rate: float = 1e-4
     warmup: float = 0.1
     pull: float = 0.1
     dropout: float = 0.2
     frames: int = 8
     variants: int = 4
-    share: float = 0.5
+    share: float = 1.0
+    ema: float = 0.0
+    mixup: float = 0.0
+    precision: ThawedPrecision = "auto"
 
     def __post_init__(self) -> None:
         COUNT.require("finetuning", self, "epochs", "batch_size")
-        NOT_NEGATIVE.require("finetuning", self, "backbone_rate", "network_rate", "pull", "variants")
-        SHARE.require("finetuning", self, "warmup", "dropout")
+        NOT_NEGATIVE.require("finetuning", self, "backbone_rate", "network_rate", "pull", "variants", "mixup")
+        SHARE.require("finetuning", self, "warmup", "dropout", "ema")
+        if self.precision not in get_args(ThawedPrecision):
+            raise BadInput(f"finetuning: precision is {self.precision}; it must be auto, float32 or bfloat16")
         if self.frames != 0 and self.frames < 2:
             raise BadInput(f"finetuning: frames is {self.frames}; it must be 0 for all, or at least 2")
-        if not 0 < self.share <= 1:
-            raise BadInput(f"finetuning: share is {self.share}; it must be above 0 and at most 1")
+        FRACTION.require("finetuning", self, "falloff", "share")
 
     @property
     def rate_words(self) -> str:

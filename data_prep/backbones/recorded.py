@@ -8,7 +8,7 @@ import torch
 
 from data_prep.backbones.backbone import Backbone, grid_of, load_backbone
 from data_prep.backbones.preprocessing import Preprocessing
-from data_prep.backbones.weights import PUBLISHED
+from data_prep.backbones.weights import PUBLISHED, load_file
 from data_prep.errors import BadInput
 
 
@@ -33,6 +33,8 @@ def recorded_backbone(
             f"{where}: its features were made with the weights file {known_as} (SHA-256 {checksum[:12]}...); "
             "give that file's path with --weights-file"
         )
+    if weights is not None and weights not in PUBLISHED:
+        _require_file(recipe, where, Path(weights))
     grid, preprocessing = grid_of(maps, recipe["crop"]["pixels"]), Preprocessing.of_json(recipe["preprocessing"])
     backbone = load_backbone(
         recipe["backbone"], weights or known_as, maps, device, grid=grid, preprocessing=preprocessing
@@ -43,3 +45,15 @@ def recorded_backbone(
             "give their file with --weights-file"
         )
     return backbone
+
+
+def _require_file(recipe: Mapping[str, Any], where: Path, path: Path) -> None:
+    """Refuse a file that is not the features' own, and say of what network it is."""
+    known_as, checksum, given = recipe["weights"], recipe["weights_sha256"], load_file(path)
+    if given.sha256 == checksum:
+        return
+    remedy = "omit --weights-file" if known_as in PUBLISHED else "give the path of that file with --weights-file"
+    raise BadInput(
+        f"{where}: its features were made with the {recipe['backbone']} of {known_as} (SHA-256 {checksum[:12]}...), "
+        f"and {path} holds a {given.architecture} (SHA-256 {given.sha256[:12]}...); {remedy}"
+    )

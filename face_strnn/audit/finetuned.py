@@ -5,6 +5,7 @@ from hashlib import sha256
 from typing import Any
 
 from data_prep.faces.variants import ORIGINAL
+from face_strnn.audit.findings import short
 from face_strnn.audit.run_files import RunFiles
 from face_strnn.evaluation.checkpoints import FOLDER, TrainedNetwork, backbone_file
 from face_strnn.evaluation.run import FROZEN
@@ -20,7 +21,22 @@ def figures_beside_frozen(files: RunFiles) -> dict[str, Any]:
         BadInput: the frozen run is not there.
     """
     frozen = files.run.frozen()
-    return beside_frozen(frozen.summary.classes, frozen.members, files.predictions)
+    predictions = frozen.predictions if files.settings.ensemble else frozen.members
+    return beside_frozen(frozen.summary.classes, predictions, files.predictions)
+
+
+def settings_of_frozen(files: RunFiles) -> Iterator[str]:
+    """Yield where the frozen run was made by other settings than the fine-tuned one, such as other averages.
+
+    Raises:
+        BadInput: the frozen run has no settings.
+    """
+    found, wanted = files.run.frozen().settings.as_dict, files.settings.frozen().as_dict
+    # Frozen networks need no crops.
+    wanted["features"] = {name: value for name, value in wanted["features"].items() if name != "crops_blake2b"}
+    for name, value in wanted.items():
+        if found.get(name) != value:
+            yield f"{FROZEN}/config.yaml has {name} {short(found.get(name))}, config.yaml {short(value)}"
 
 
 def read_in_finetuning(files: RunFiles, network: TrainedNetwork) -> Iterator[str]:

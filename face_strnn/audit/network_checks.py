@@ -6,7 +6,7 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
-from face_strnn.audit.finetuned import read_in_finetuning
+from face_strnn.audit.finetuned import read_in_finetuning, settings_of_frozen
 from face_strnn.audit.repetition import is_stack, repeated
 from face_strnn.audit.run_files import Declared, RunFiles
 from face_strnn.evaluation.predictions import tested_words
@@ -34,6 +34,8 @@ def settings(files: RunFiles) -> Iterator[str]:
     for key, (claimed, value) in pairs.items():
         if claimed != value:
             yield f"summary.json has {key} {claimed}, config.yaml {value}"
+    if wanted.is_finetuned:
+        yield from settings_of_frozen(files)
     for one in files.networks:
         facts = one.model.facts
         pairs = {f"network.{name}": (value, getattr(network, name)) for name, value in asdict(one.model.config).items()}

@@ -39,7 +39,7 @@ def cv(
     network: NetworkConfig = NetworkConfig(),  # noqa: B008
     training: TrainingConfig = TrainingConfig(),  # noqa: B008
     tensorboard: bool = False,
-    finetune: Literal["none", "last-block", "all"] = "none",
+    finetune: Literal["none", "last-block", "last-two-blocks", "all"] = "none",
     finetuning: FinetuningConfig = FinetuningConfig(),  # noqa: B008
     weights_file: str | None = None,
     command: str = "",
@@ -60,13 +60,15 @@ def cv(
         seeds: number of times that every fold is trained, with seeds from --seed upwards.
         learn_from: variants of a training sequence that an epoch uses: all, one chosen at random per epoch, or only the
             original sequence.
-        test_average: the prediction for a test sequence is the mean over all its variants, not its original alone.
+        test_average: the prediction for a test sequence is the mean over all its variants, not its original alone; of
+            --finetune cut from the stored crops.
         ensemble: the prediction for a test sequence is the mean over the networks of all --seeds.
         device: where the networks are trained; auto uses a GPU if there is one.
         network: sizes of the network.
         training: settings of the training.
         tensorboard: write every network's curves to the folder tensorboard of the run folder while it trains.
-        finetune: fine-tune the backbone's last block, or all of it, together with the STRNN, from the stored crops.
+        finetune: fine-tune the backbone's last block, its last two or all of it together with the STRNN, from the
+            stored crops.
         finetuning: settings of fine-tuning.
         weights_file: for --finetune: file of the backbone's weights, if those of the features came from a local file.
         command: how the program was called; a run's summary repeats it.

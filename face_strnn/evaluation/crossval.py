@@ -4,6 +4,7 @@ import platform
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -39,6 +40,7 @@ from face_strnn.evaluation.significance import beside_frozen
 from face_strnn.evaluation.summary import SUMMARY_FILE, BaselineScore, FrozenScore, Summary
 from face_strnn.evaluation.training_accuracy import network_scores, seen_samples
 from face_strnn.models.spatial import scan_backend
+from face_strnn.training.from_crops.thawed import thawed_precision
 from face_strnn.training.optimisation import OTHER_FOLDER
 from face_strnn.training.samples import Samples
 
@@ -78,7 +80,7 @@ def cross_validate(
             the plan uses variants and the features have one; the plan fine-tunes and the store has no crops, or the
             backbone's weights are missing.
     """
-    started = time.perf_counter()
+    started, plan = time.perf_counter(), _on_device(plan, device)
     stored = Samples.of(store, plan.classes, plan.partial)
     _require_variants(stored, plan)
     samples = stored.learnable(plan.learn_from)
@@ -165,6 +167,12 @@ def _require_probabilities(members: pd.DataFrame, classes: Sequence[str], plan: 
             {"probabilities of held-out sequences": [rows[probability_columns(classes)].to_numpy()]},
             OTHER_FOLDER,
         )
+
+
+def _on_device(plan: Plan, device: torch.device | str) -> Plan:
+    """Fill in what the machine decides: a run has one precision, wherever it is resumed or repeated."""
+    precision = thawed_precision(plan.finetuning.precision, device)
+    return replace(plan, finetuning=replace(plan.finetuning, precision=precision)) if plan.is_finetuned else plan
 
 
 def _require_variants(stored: Samples, plan: Plan) -> None:

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -77,10 +77,10 @@ class Plan:
             raise BadInput(f"--seeds {self.seeds}: every fold is trained at least once")
         if self.ensemble and self.seeds == 1:
             raise BadInput("--ensemble: --seeds 1 has one network per fold; give --seeds 2 or more, or omit --ensemble")
+        if self.finetune not in get_args(Finetune):
+            raise BadInput(f"--finetune {self.finetune}: must be one of {', '.join(get_args(Finetune))}")
         if self.is_finetuned and self.selection != "last":
             raise BadInput("--finetune: only the last epoch is tested; omit --selection")
-        if self.is_finetuned and (self.test_average or self.ensemble):
-            raise BadInput("--finetune: each network predicts alone, from crops; omit --test-average and --ensemble")
 
     @property
     def is_finetuned(self) -> bool:

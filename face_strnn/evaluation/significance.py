@@ -128,7 +128,8 @@ def paired_difference(first: pd.DataFrame, predictions: pd.DataFrame) -> PairedD
 
     Args:
         first, predictions: one row per sequence and seed, columns ``sequence``, ``subject``, ``seed``, ``truth``,
-            ``prediction``; over the same sequences. A sequence counts by the share of seeds that are right.
+            ``prediction``; without ``seed`` one row per sequence, an ensemble's. Over the same sequences. A sequence
+            counts by the share of seeds that are right.
     """
     seeds, seeds_first = _right(predictions), _right(first)
     # A sequence counts in whole parts of 1, of which every number of seeds has a whole number: in thirds, rounding
@@ -137,13 +138,17 @@ def paired_difference(first: pd.DataFrame, predictions: pd.DataFrame) -> PairedD
     right, right_first = (one["sum"] * (parts // one["size"]) for one in (seeds, seeds_first))
     difference = right - right_first.loc[right.index]
     by_subject = difference.groupby("subject", sort=True).agg(["sum", "size"])
-    single_seed = predictions["seed"].nunique() == 1 == first["seed"].nunique()
+    single_seed = _n_seeds(predictions) == 1 == _n_seeds(first)
     return PairedDifference(
         int(difference.sum()) / (parts * len(difference)),
         paired_bootstrap(by_subject["sum"].to_numpy() / parts, by_subject["size"].to_numpy()),
         mcnemar(right_first.loc[right.index] == parts, right == parts) if single_seed else None,
         sign_flip_test(by_subject["sum"].to_numpy()),
     )
+
+
+def _n_seeds(predictions: pd.DataFrame) -> int:
+    return predictions["seed"].nunique() if "seed" in predictions else 1
 
 
 def _right(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -158,7 +163,7 @@ def beside_frozen(classes: Sequence[str], frozen: pd.DataFrame, predictions: pd.
     Args:
         classes: the class names.
         frozen: the frozen networks' ``predictions.csv``.
-        predictions: that of the fine-tuned ones, over the same sequences and seeds.
+        predictions: that of the fine-tuned ones, over the same sequences and seeds; of ensembles both without seeds.
 
     Returns:
         ``accuracy``, ``accuracy_interval`` and ``mean_class_recall`` of the frozen networks; ``difference`` of the

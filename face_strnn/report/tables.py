@@ -59,10 +59,12 @@ def result_rows(summary: Summary) -> list[ResultRow]:
     """Return the run, its baselines, and the published figures for its classes, in this order."""
     own_folds = f"{summary.data}, {summary.n_folds} folds"
     variant = VARIANTS[summary.variant]
-    names = [variant, f"fine-tuned ({summary.finetune})" if summary.is_finetuned else "", averaging_words(summary)]
+    averaging = averaging_words(summary)
+    names = [variant, f"fine-tuned ({summary.finetune})" if summary.is_finetuned else "", averaging]
     not_comparable = f" ({NOT_COMPARABLE})" if summary.selection == "oracle" else ""
     own = [("run", f"{', '.join(filter(None, names))}, this run{not_comparable}", summary)]
-    own += [("baseline", f"{variant}, frozen backbone", summary.frozen)] if summary.frozen else []
+    frozen = ", ".join(filter(None, (variant, "frozen backbone", averaging)))
+    own += [("baseline", frozen, summary.frozen)] if summary.frozen else []
     own += [("baseline", baseline.name, baseline) for baseline in summary.baselines]
     return [
         *(

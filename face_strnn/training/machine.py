@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from data_prep.device import bfloat16_instructions
 from face_strnn.config import Config
 from face_strnn.models.kernels.build import kernel_build
 from face_strnn.models.spatial import COMPILED, scan_backend
@@ -26,15 +27,16 @@ def kind_of_machine(config: Config, device: torch.device | str = "cpu") -> Machi
 
     Returns:
         ``face_strnn`` and ``torch``: their versions; ``device``: ``cpu`` or ``cuda``, and the name of the processor
-        or GPU; ``instructions``: the instruction set that PyTorch uses; ``threads``: their number; ``scan``: see
-        :func:`face_strnn.models.spatial.scan_backend`; ``kernel``: the build of the compiled kernel, else empty.
+        or GPU; ``instructions``: the instruction set that PyTorch uses, and those for bfloat16; ``threads``: their
+        number; ``scan``: see :func:`face_strnn.models.spatial.scan_backend`; ``kernel``: the build of the compiled
+        kernel, else empty.
     """
     device, scan = torch.device(device), scan_backend(config, device)
     return {
         "face_strnn": version("face-strnn"),
         "torch": str(torch.__version__),  # a plain string: the state of a training is read as data alone
         "device": f"{device.type}: {_processor() if device.type == 'cpu' else torch.cuda.get_device_name(device)}",
-        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "instructions": ", ".join((torch.backends.cpu.get_cpu_capability(), *bfloat16_instructions())),
         "threads": str(torch.get_num_threads()),
         "scan": scan,
         "kernel": kernel_build(config.network.spatial_hidden) if scan == COMPILED else "",

@@ -23,7 +23,7 @@ from face_strnn.evaluation.run import FROZEN
 from face_strnn.evaluation.settings import RunSettings
 from face_strnn.models.strnn import STRNN
 from face_strnn.training.from_crops.augmented import AugmentedClips
-from face_strnn.training.from_crops.crop_maps import maps_of_crops
+from face_strnn.training.from_crops.crop_maps import CropMaps
 from face_strnn.training.from_crops.fold import FoldProgress, finetune_fold
 from face_strnn.training.from_crops.joint import JointNetwork
 from face_strnn.training.from_crops.thawed import load_thawed, save_thawed, split_for_finetuning
@@ -58,7 +58,7 @@ class FoldOnCrops:
             raise BadInput(f"{store.folder}: its maps were computed in {precision}; --finetune needs float32")
         backbone = recorded_backbone(store.recipe, store.folder, weights, device)
         self._settings, self._samples = settings, samples
-        self._split = split_for_finetuning(backbone, settings.finetune)
+        self._split = split_for_finetuning(backbone, settings.finetune, settings.finetuning.precision)
 
     def fit(self, folds: Sequence[Fold], out: Path, progress: Progress | None = None) -> None:
         """Fine-tune what is not fine-tuned yet; see :class:`face_strnn.evaluation.learners.learner.Learner`."""
@@ -94,9 +94,8 @@ class FoldOnCrops:
         return True
 
     def probabilities(self, network: TrainedNetwork, samples: Samples) -> np.ndarray:
-        """See :class:`face_strnn.evaluation.learners.learner.Learner`; only original samples have crops."""
-        backbone = load_thawed(backbone_file(network.path), self._split)
-        maps = [maps_of_crops(samples.store, entry, backbone) for entry in samples.entries]
+        """See :class:`face_strnn.evaluation.learners.learner.Learner`; all variants are cut from the stored crops."""
+        maps = CropMaps(samples.store, samples.entries, load_thawed(backbone_file(network.path), self._split))
         return probabilities(network.model, maps, self._settings.training.interpolation)
 
     def _finetune(

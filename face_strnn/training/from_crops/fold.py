@@ -14,6 +14,7 @@ from data_prep.store.store import StoredSequence
 from data_prep.training_state import resumed_state, save_state
 from face_strnn.training.from_crops.augmented import AugmentedClips
 from face_strnn.training.from_crops.joint import JointNetwork
+from face_strnn.training.from_crops.mixup import Mixture
 from face_strnn.training.machine import Machine, kind_of_machine
 from face_strnn.training.optimisation import OTHER_FOLDER, dropout_factors, warmup_cosine
 from face_strnn.training.stack import Epoch
@@ -48,11 +49,11 @@ def finetune_fold(
     state_file: Path,
     progress: Callable[[FoldProgress], None] | None = None,
 ) -> FoldProgress:
-    """Fine-tune a fold's networks to the last epoch, and average the weights with the initial ones.
+    """Fine-tune a fold's networks to the last epoch, and set the weights to those that are kept.
 
     Args:
         network: STRNN and backbone with their initial weights, and the settings of fine-tuning.
-        fold_and_seed: fold, from 1, and seed; the order of the sequences, the clips and dropout depend on them.
+        fold_and_seed: fold, from 1, and seed; the order of the sequences, the clips, dropout and mixup depend on them.
         sequences: the fold's original training sequences.
         labels: their classes.
         clips: their augmented clips.
@@ -67,30 +68,14 @@ def finetune_fold(
     fold, seed = fold_and_seed
     done = FoldProgress(fold, seed)
     if state_file.is_file():
-        _resume(network, done, state_file)
+        _resume(network, done, state_file, _steps_per_epoch(network, sequences))
     device = network.backbone.whole.device
     if (machine := kind_of_machine(network.config, device)) not in done.machines:
         done.machines.append(machine)
-    n_features = network.config.network.n_temporal_features
-    per_epoch = math.ceil(len(sequences) / settings.batch_size)
     while done.epochs_done < settings.epochs:
-        generator = np.random.default_rng([seed, fold, done.epochs_done])
-        order = generator.permutation(len(sequences))
-        numbers = generator.integers(settings.variants, size=len(sequences)) if settings.variants else None
-        sums = torch.zeros(3, dtype=torch.float64, device=device)
-        for number, batch in enumerate(np.array_split(order, per_epoch)):
-            step = done.epochs_done * per_epoch + number
-            inputs = [clips(sequences[n], done.epochs_done if numbers is None else int(numbers[n])) for n in batch]
-            done.read |= {sequences[n].sequence for n in batch}
-            dropout = None
-            if settings.dropout:
-                shape = len(batch), n_features
-                dropout = dropout_factors((seed, fold), step, shape, settings.dropout).unsqueeze(0).to(device)
-            truth = torch.tensor([labels[n] for n in batch], device=device)
-            factor = warmup_cosine(step, settings.epochs * per_epoch, settings.warmup)
-            sums += len(batch) * network.step(inputs, truth, factor, dropout)
+        means = _epoch(network, done, sequences, labels, clips)
         done.epochs_done += 1
-        done.history.append(Epoch(fold, seed, done.epochs_done, *(sums / len(sequences)).tolist()))
+        done.history.append(Epoch(fold, seed, done.epochs_done, *means))
         require_finite(
             f"fine-tuning, fold {fold}, seed {seed}, epoch {done.epochs_done}",
             settings.rate_words,
@@ -101,17 +86,52 @@ def finetune_fold(
             state_file,
             network.optimiser,
             tensors={name: tensor.detach() for name, tensor in network.named()},
+            average=network.average.state() if network.average else None,
             history=[asdict(epoch) for epoch in done.history],
             read=sorted(done.read),
             machines=done.machines,
         )
         if progress:
             progress(done)
-    network.average_with_initial()
+    network.set_kept_weights()
     return done
 
 
-def _resume(network: JointNetwork, done: FoldProgress, path: Path) -> None:
+def _epoch(
+    network: JointNetwork,
+    done: FoldProgress,
+    sequences: Sequence[StoredSequence],
+    labels: Sequence[int],
+    clips: AugmentedClips,
+) -> list[float]:
+    """Take the steps of the next epoch; return the means of :meth:`JointNetwork.step` over the sequences."""
+    settings, device, epoch = network.settings, network.backbone.whole.device, done.epochs_done
+    per_epoch = _steps_per_epoch(network, sequences)
+    generator = np.random.default_rng([done.seed, done.fold, epoch])
+    order = generator.permutation(len(sequences))
+    numbers = generator.integers(settings.variants, size=len(sequences)) if settings.variants else None
+    sums = torch.zeros(3, dtype=torch.float64, device=device)
+    for number, batch in enumerate(np.array_split(order, per_epoch)):
+        step = epoch * per_epoch + number
+        inputs = [clips(sequences[n], epoch if numbers is None else int(numbers[n])) for n in batch]
+        done.read |= {sequences[n].sequence for n in batch}
+        dropout, mixture = None, None
+        if settings.dropout:
+            shape = len(batch), network.config.network.n_temporal_features
+            dropout = dropout_factors((done.seed, done.fold), step, shape, settings.dropout).unsqueeze(0).to(device)
+        if settings.mixup:
+            mixture = Mixture.draw(settings.mixup, len(batch), f"mixup {done.seed} {done.fold} {epoch} {number}")
+        truth = torch.tensor([labels[n] for n in batch], device=device)
+        factor = warmup_cosine(step, settings.epochs * per_epoch, settings.warmup)
+        sums += len(batch) * network.step(inputs, truth, factor, dropout, mixture)
+    return (sums / len(sequences)).tolist()
+
+
+def _steps_per_epoch(network: JointNetwork, sequences: Sequence[StoredSequence]) -> int:
+    return math.ceil(len(sequences) / network.settings.batch_size)
+
+
+def _resume(network: JointNetwork, done: FoldProgress, path: Path, steps_per_epoch: int) -> None:
     with resumed_state(path, network.optimiser, "delete it, and this fold is fine-tuned anew") as state:
         for name, tensor in network.named():
             tensor.copy_(state["tensors"][name])
@@ -119,5 +139,7 @@ def _resume(network: JointNetwork, done: FoldProgress, path: Path) -> None:
                 raise ValueError(f"{name} is not finite")
         done.history = TypeAdapter(list[Epoch]).validate_python(state["history"])
         done.epochs_done = len(done.history)
+        if network.average:
+            network.average.restore(state["average"], done.epochs_done * steps_per_epoch)
         done.read = TypeAdapter(set[str]).validate_python(state["read"])
         done.machines = TypeAdapter(list[Machine]).validate_python(state["machines"])

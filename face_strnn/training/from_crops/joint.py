@@ -9,6 +9,8 @@ from torch import Tensor
 from data_prep.backbones.split import SplitBackbone
 from face_strnn.config import Config, FinetuningConfig
 from face_strnn.models.strnn import STRNN, MapBatch, logits
+from face_strnn.training.from_crops.averaging import WeightAverage
+from face_strnn.training.from_crops.mixup import Mixture
 from face_strnn.training.from_crops.thawed import maps_with_gradient
 from face_strnn.training.loss import mean_cross_entropy, sparsity_penalty
 from face_strnn.training.standardisation import Standardisation
@@ -29,7 +31,8 @@ class JointNetwork:
     Attributes:
         parameters: of the STRNN, for standardised maps, each with a leading dimension 1.
         backbone: with the thawed part that is trained.
-        optimiser: of the parameters and the backbone.
+        optimiser: a group of the parameters, and one of each block of the backbone, the uppermost first.
+        average: of the trained weights over the steps; None where the settings ask for none.
         config, settings: as given.
     """
 
@@ -50,7 +53,11 @@ class JointNetwork:
         }
         self.backbone = split.anew()
         self._initial = {name: tensor.detach().clone() for name, tensor in self.named()}
-        groups = [list(self.parameters.values()), list(self.backbone.trained.parameters())]
+        self.average = WeightAverage(settings.ema, self.named()) if settings.ema else None
+        blocks = self.backbone.blocks()[::-1]
+        groups = [list(self.parameters.values()), *(list(block.parameters()) for block in blocks)]
+        self._rates = [settings.network_rate]
+        self._rates += [settings.backbone_rate * settings.falloff**depth for depth in range(len(blocks))]
         self.optimiser = torch.optim.Adam([{"params": group, "lr": 0.0} for group in groups])
 
     def named(self) -> Iterator[tuple[str, Tensor]]:
@@ -58,42 +65,58 @@ class JointNetwork:
         yield from ((f"strnn/{name}", tensor) for name, tensor in self.parameters.items())
         yield from ((f"backbone/{name}", tensor) for name, tensor in self.backbone.trained.named_parameters())
 
-    def step(self, inputs: Sequence[Tensor], labels: Tensor, factor: float, dropout: Tensor | None) -> Tensor:
+    def step(
+        self,
+        inputs: Sequence[Tensor],
+        labels: Tensor,
+        factor: float,
+        dropout: Tensor | None = None,
+        mixture: Mixture | None = None,
+    ) -> Tensor:
         """Take one step.
 
         Args:
             inputs: for each of B sequences the input of the thawed part, (frames, channels, height, width).
             labels: int64 (B,).
-            factor: of both learning rates.
+            factor: of all learning rates.
             dropout: see :func:`face_strnn.models.strnn.logits`.
+            mixture: how the sequences are mixed; None for not at all.
 
         Returns:
-            float64 (3,): loss without the pull, cross entropy, and accuracy, before the step; on the labels' device.
+            float64 (3,): loss without the pull, cross entropy, and accuracy, before the step; on the labels' device. A
+            mixed sequence has both labels by their weights.
         """
         training = self.config.training
-        outputs = self._logits(inputs, dropout)
-        train_mask = torch.ones(1, len(labels), dtype=torch.bool, device=labels.device)
-        entropy = mean_cross_entropy(outputs, labels, train_mask, training.label_smoothing)
+        outputs = self._logits(inputs, dropout, mixture)
+        entropy, correct = self._scores(outputs, labels)
+        if mixture:
+            of_partners = self._scores(outputs, labels[mixture.partners])
+            entropy, correct = map(mixture.of_scores, (entropy, correct), of_partners)
         loss = entropy + sparsity_penalty(self.parameters, training.lambda1, training.lambda2)
         self.optimiser.zero_grad(set_to_none=True)
         loss.sum().backward()
-        rates = (self.settings.network_rate, self.settings.backbone_rate)
-        for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
+        for learning in (self.parameters.values(), self.backbone.trained.parameters()):
             # Clipped separately: the norm of the STRNN's gradient is much larger.
-            torch.nn.utils.clip_grad_norm_(group["params"], training.gradient_clip)
+            torch.nn.utils.clip_grad_norm_(learning, training.gradient_clip)
+        for group, rate in zip(self.optimiser.param_groups, self._rates, strict=True):
             group["lr"] = factor * rate
         with torch.no_grad():
             for name, tensor in self.named():
                 tensor.grad.add_(tensor - self._initial[name], alpha=self.settings.pull)
         self.optimiser.step()
-        correct = (outputs[0].argmax(1) == labels).double().mean()
-        return torch.stack((loss[0].detach().double(), entropy[0].detach().double(), correct))
+        if self.average:
+            self.average.update(self.named())
+        return torch.cat((loss, entropy, correct)).detach().double()
 
     @torch.no_grad()
-    def average_with_initial(self) -> None:
-        """Average the fine-tuned weights, by their share, with the initial ones."""
+    def set_kept_weights(self) -> None:
+        """Set the weights to those that are kept: their average over the steps, and that, by ``share``, with the first.
+
+        To be called once, after the last step.
+        """
+        trained = self.average.tensors if self.average else dict(self.named())
         for name, tensor in self.named():
-            tensor.copy_(torch.lerp(self._initial[name], tensor, self.settings.share))
+            tensor.copy_(torch.lerp(self._initial[name], trained[name], self.settings.share))
 
     def model(self) -> STRNN:
         """Return the STRNN for the maps of the fine-tuned backbone, on the CPU."""
@@ -102,10 +125,17 @@ class JointNetwork:
         model.set_parameters({name: tensor[0].clone().cpu() for name, tensor in folded.items()})
         return model
 
-    def _logits(self, inputs: Sequence[Tensor], dropout: Tensor | None) -> Tensor:
+    def _scores(self, outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross entropy and accuracy, (1,) each."""
+        train_mask = torch.ones(1, len(labels), dtype=torch.bool, device=labels.device)
+        entropy = mean_cross_entropy(outputs, labels, train_mask, self.config.training.label_smoothing)
+        return entropy, (outputs.argmax(2) == labels).double().mean(1)
+
+    def _logits(self, inputs: Sequence[Tensor], dropout: Tensor | None, mixture: Mixture | None) -> Tensor:
         network, training = self.config.network, self.config.training
         maps = maps_with_gradient(self.backbone, torch.cat(list(inputs)))
         sequences = maps.split([len(one) for one in inputs])
         batch = MapBatch.of(sequences, network.length, training.interpolation)
+        batch = mixture.of_maps(batch) if mixture else batch
         folded = self._standardisation.fold_in(self.parameters)
         return logits(folded, batch, self._start.scan, network.activation, training.precision, dropout)

@@ -1,39 +1,52 @@
 """The thawed part of a backbone in fine-tuning: its first layer, its gradient, and its weights on disk."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from data_prep.backbones.backbone import Backbone
 from data_prep.backbones.split import SplitBackbone
+from data_prep.device import has_bfloat16
 from data_prep.errors import BadInput
 from data_prep.tensor_files import write_tensors
-from face_strnn.config import Finetune
+from face_strnn.config import Finetune, Precision, ThawedPrecision
 
 _PREFIX = "features."
 """Before the names of layers in torchvision's state dicts, which the files here follow."""
 
+BLOCKS: Mapping[Finetune, int | None] = {"last-block": 1, "last-two-blocks": 2, "all": None}
+"""How many convolution blocks learn, counted from the maps downwards; None for all."""
+
 _AGAIN = "delete it and run `face-strnn cv` again with the same --out: it resumes"
 
 
-def split_for_finetuning(backbone: Backbone, what: Finetune) -> SplitBackbone:
-    """Cut a backbone before the last block of its maps' pooling layer, or before its first layer.
+def thawed_precision(wanted: ThawedPrecision, device: torch.device | str) -> Precision:
+    """Return what ``"auto"`` is on this machine and device, see :class:`face_strnn.config.FinetuningConfig`."""
+    if wanted != "auto":
+        return wanted
+    return "bfloat16" if has_bfloat16(torch.device(device)) else "float32"
 
-    On a GPU the thawed part computes in bfloat16; its weights stay float32.
+
+def split_for_finetuning(backbone: Backbone, what: Finetune, precision: Precision = "float32") -> SplitBackbone:
+    """Cut a backbone before the blocks that learn.
 
     Args:
         backbone: up to the pooling layer of the maps.
-        what: ``"last-block"`` or ``"all"``.
+        what: one of :data:`BLOCKS`.
+        precision: of the convolutions that learn; their weights, and all maps of a test, are float32.
 
     Raises:
-        BadInput: the maps are of two pooling layers.
+        BadInput: the maps are of two pooling layers, or no such part is known.
     """
+    if what not in BLOCKS:
+        raise BadInput(f"--finetune {what}: must be one of {', '.join(BLOCKS)}")
     if "+" in backbone.maps:
         raise BadInput(f"--finetune: maps of two layers, {backbone.maps}, cannot be fine-tuned; use maps of one layer")
-    precision = "bfloat16" if backbone.device.type == "cuda" else "float32"
-    return SplitBackbone.of(backbone, 1 if what == "last-block" else None, precision)
+    return SplitBackbone.of(backbone, BLOCKS[what], precision)
 
 
 def maps_with_gradient(split: SplitBackbone, inputs: Tensor) -> Tensor:

@@ -332,7 +332,10 @@ def test_a_model_whose_header_lacks_a_fact(refused, own_run, synthetic, vgg_file
 
 def test_predict_with_the_weights_of_another_backbone(refused, run, synthetic, vgg_file, tmp_path):
     said = refused("predict", "--run", run, "--weights-file", vgg_file(seed=1), frames_of(synthetic))
-    assert "was made with other features" in said and "--weights-file" in said
+    assert "made with the vgg11 of vgg11-0.pth" in said and "vgg11-1.pth holds a vgg11" in said
+    assert "give the path of that file with --weights-file" in said
+    said = refused("predict", "--run", run, "--weights-file", vgg_file("vgg13"), frames_of(synthetic))
+    assert "made with the vgg11 of vgg11-0.pth" in said and "vgg13-0.pth holds a vgg13" in said
     said = refused("predict", "--run", run, frames_of(synthetic))
     assert "made with the weights file vgg11-0.pth" in said and "with --weights-file" in said
     said = refused("predict", "--run", run, "--weights-file", tmp_path / "absent.pth", frames_of(synthetic))

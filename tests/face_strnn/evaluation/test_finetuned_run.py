@@ -21,6 +21,7 @@ from face_strnn import STRNN
 from face_strnn.cli.program import main
 from face_strnn.config import Config, FinetuningConfig, NetworkConfig, TrainingConfig
 from face_strnn.prediction.ensemble import Ensemble
+from face_strnn.training.from_crops import thawed
 from face_strnn.training.from_crops.thawed import load_thawed, split_for_finetuning
 
 TABLES = ("predictions.csv", "history.csv", "folds.csv", "config.yaml")
@@ -177,6 +178,39 @@ def test_without_crops_or_weights_an_audit_says_what_it_lacks(audited, finetuned
     assert "give that file's path with --weights-file" in checks["recomputed"]["findings"][0]
     _, checks = audited(finetuned_run, "--features", str(features))
     assert "holds no face crops" in checks["recomputed"]["findings"][0]
+
+
+def test_a_weights_file_of_another_network_is_refused_by_both_names(
+    audited, finetuned_run, finetune_options, crop_features, vgg_file, tmp_path, capsys
+):
+    other = str(vgg_file("vgg13"))
+    options = [other if option == str(vgg_file()) else option for option in finetune_options]
+    assert main(["cv", "--out", str(tmp_path / "run"), *options]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "made with the vgg11 of vgg11-0.pth" in said and "vgg13-0.pth holds a vgg13" in said
+    assert "give the path of that file with --weights-file" in said and not (tmp_path / "run").exists()
+    _, checks = audited(finetuned_run, "--features", str(crop_features), "--weights-file", other)
+    assert checks["recomputed"]["outcome"] == "not checkable"
+    assert "vgg13-0.pth holds a vgg13" in checks["recomputed"]["findings"][0]
+
+
+@pytest.mark.parametrize("instructions", [(), ("avx512_bf16",)])
+def test_a_run_records_the_precision_that_auto_was(crop_features, vgg_file, tmp_path, monkeypatch, instructions):
+    """So that a machine without these instructions resumes and repeats it as it was begun."""
+    monkeypatch.setattr("data_prep.device.bfloat16_instructions", lambda: instructions)
+    stop = KeyboardInterrupt()
+
+    def progress(*_):
+        raise stop
+
+    config = Config(NetworkConfig(**SMALL_NETWORK), TrainingConfig(epochs=1, batch_size=8))
+    with pytest.raises(KeyboardInterrupt):
+        cross_validated(
+            FeatureStore.open(crop_features), tmp_path / "run", config, progress, str(vgg_file()),
+            folds=2, finetune="last-block",
+        )  # fmt: skip
+    settings = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert settings["finetuning"]["precision"] == ("bfloat16" if instructions else "float32")
 
 
 def test_predictions_are_the_mean_over_folds_each_with_its_own_backbone(finetuned_run, vgg_file):
