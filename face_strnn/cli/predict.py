@@ -16,6 +16,7 @@ from face_strnn.cli.progress import Step, progress
 
 if TYPE_CHECKING:
     from face_strnn.prediction.predict import Prediction
+    from face_strnn.prediction.recogniser import Method
 
 
 def predict(
@@ -48,7 +49,7 @@ def predict(
     from json import dumps
 
     from data_prep.device import compute_device
-    from face_strnn.prediction.predict import PredictionOptions
+    from face_strnn.prediction.ensemble import Ensemble
     from face_strnn.prediction.predict import predict as predict_emotion
 
     with _interrupt_as_question() as interrupted, progress() as show:
@@ -56,25 +57,26 @@ def predict(
         def seen(done: int, whole: int | None) -> None:
             show(Step("recognising", done, whole, "frames"))
 
-        options = PredictionOptions(window, hop, seconds, annotate, weights_file, compute_device(device))
-        prediction = predict_emotion(run, source, out, options, stop=interrupted, progress=seen)
+        recogniser = Ensemble.of_run(run, weights_file, compute_device(device), window, hop)
+        prediction = predict_emotion(recogniser, source, out, seconds, annotate, stop=interrupted, progress=seen)
     if json:
         printed = {"source": source, "emotion": prediction.emotion, **asdict(prediction)}
         print(dumps(printed, indent=2, default=str))
     else:
-        print_prediction(source, prediction)
+        print_prediction(source, prediction, recogniser.method)
     if prediction.problems:
         raise BadInput("\n".join(prediction.problems))
 
 
-def print_prediction(source: Path, prediction: "Prediction") -> None:
-    """Print what was predicted for a recording, and the files written."""
+def print_prediction(source: Path, prediction: "Prediction", method: "Method") -> None:
+    """Print what was predicted for a recording, by which method, and the files written."""
     first, last = prediction.segment
     basis = {
         "whole": f"frames {first} to {last} as one sequence",
         "mean": f"mean over {prediction.frames_with_face} frames with a face",
     }[prediction.basis]
     console.print(f"{source}: {prediction.emotion} ({basis})", markup=False, soft_wrap=True)
+    console.print(method.description, markup=False, highlight=False, soft_wrap=True)
     table = Table()
     table.add_column("emotion")
     table.add_column("probability", justify="right")
@@ -84,11 +86,9 @@ def print_prediction(source: Path, prediction: "Prediction") -> None:
     peak = prediction.peak
     when = f"frame {peak.frame}" if peak.seconds is None else f"{peak.seconds:.2f} s"
     console.print(f"surest at {when}: {peak.emotion} {peak.probability:.3f}")
-    data = "synthetic faces: no evidence about real ones" if prediction.data == "synthetic" else prediction.data
     stopped = ", stopped early" if prediction.stopped else ""
     console.print(
         f"{prediction.frames} frames{stopped}, {prediction.frames_with_face} with a face; "
-        f"{prediction.models} models averaged, trained on {data}; "
         f"{prediction.frames / prediction.seconds:.1f} frames a second",
         soft_wrap=True,
     )
