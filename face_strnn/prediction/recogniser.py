@@ -50,7 +50,8 @@ class Method:
 class Recogniser(Protocol):
     """What computes the probabilities of a recording's frames.
 
-    :class:`face_strnn.prediction.ensemble.Ensemble` is one, which sees a window of frames at a time.
+    :class:`face_strnn.prediction.ensemble.Ensemble` sees a window of frames at a time,
+    :class:`face_strnn.prediction.frame_classifier.FrameClassifier` a single one.
 
     Attributes:
         classes: the emotions, in the order of the probabilities.

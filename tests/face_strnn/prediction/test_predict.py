@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from inspect import signature
 
 import cv2
 import numpy as np
@@ -24,7 +23,6 @@ from data_prep.media.frames import frames_at
 from data_prep.media.images import read_image
 from data_prep.store.store import FeatureStore
 from face_strnn import STRNN
-from face_strnn.cli import program as cli
 from face_strnn.cli.program import main
 from face_strnn.prediction.ensemble import HOP, WINDOW, Ensemble
 from face_strnn.prediction.predict import predict as predict_emotion
@@ -273,9 +271,11 @@ def test_a_recording_without_a_face_is_refused_and_leaves_nothing(run, vgg_file,
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
 
 
-def test_the_programs_defaults_are_those_of_the_ensemble():
-    parameters = signature(cli.predict).parameters
-    assert (parameters["window"].default, parameters["hop"].default) == (WINDOW, HOP)
+def test_the_help_says_how_long_windows_are_by_default(capsys):
+    with pytest.raises(SystemExit):
+        main(["predict", "-h"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"24 frames or {WINDOW}, the default" in said and f"to the next, by default {HOP}" in said
 
 
 def test_an_absent_camera_is_named(run, vgg_file, tmp_path, capsys, monkeypatch):
