@@ -15,40 +15,47 @@ from face_strnn.cli.console import console
 from face_strnn.cli.progress import Step, progress
 
 if TYPE_CHECKING:
+    import torch
+
     from face_strnn.prediction.predict import Prediction
+    from face_strnn.prediction.recogniser import Method, Recogniser
 
 
 def predict(
-    run: Path,
     source: Path,
+    run: Path | None = None,
+    weights: str | None = None,
     out: Path | None = None,
-    window: str = "1.2s",
-    hop: str = "0.2s",
+    window: str | None = None,
+    hop: str | None = None,
     seconds: float | None = None,
     annotate: Path | None = None,
     json: bool = False,
     weights_file: str | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> None:
-    """Recognise a person's emotion over time in a video, a folder of frames or before a camera, by a run's models.
+    """Recognise a person's emotion over time in a video, a folder of frames or before a camera.
+
+    With --run by the run's models, averaged; without it by the frame-wise baseline, which classifies every frame by
+    itself and knows neutral faces too.
 
     Args:
-        run: a finished run folder.
         source: a video file, a folder of frames, or a camera's number such as 0.
+        run: a finished run folder, whose models see windows of frames.
+        weights: weights with a classifier of single frames, for the baseline: faces by default, or a file.
         out: folder for timeline.csv and timeline.png; by default they are written beside the source under its name.
-        window: length of the window before each prediction, in seconds, such as 1.2s, or frames, such as 24.
-        hop: from one prediction to the next, in seconds or frames; in between they are interpolated.
+        window: of --run: length of the window before each prediction, such as 24 frames or 1.2s, the default.
+        hop: of --run: from one prediction to the next, by default 0.2s; in between they are interpolated.
         seconds: stop after so much of the recording; Ctrl-C stops a camera, and what was seen is written.
         annotate: MP4 file for a video with box, emotion and bars drawn into it; it shows the face.
         json: print one JSON object and nothing else.
-        weights_file: file of the backbone's weights, where the run's came from a local file.
+        weights_file: of --run: file of the backbone's weights, where the run's came from a local file.
         device: where detector and networks run; auto takes a GPU where there is one.
     """
     from dataclasses import asdict
     from json import dumps
 
     from data_prep.device import compute_device
-    from face_strnn.prediction.predict import PredictionOptions
     from face_strnn.prediction.predict import predict as predict_emotion
 
     with _interrupt_as_question() as interrupted, progress() as show:
@@ -56,25 +63,56 @@ def predict(
         def seen(done: int, whole: int | None) -> None:
             show(Step("recognising", done, whole, "frames"))
 
-        options = PredictionOptions(window, hop, seconds, annotate, weights_file, compute_device(device))
-        prediction = predict_emotion(run, source, out, options, stop=interrupted, progress=seen)
+        recogniser = _recogniser(run, weights, weights_file, window, hop, compute_device(device))
+        prediction = predict_emotion(recogniser, source, out, seconds, annotate, stop=interrupted, progress=seen)
     if json:
         printed = {"source": source, "emotion": prediction.emotion, **asdict(prediction)}
         print(dumps(printed, indent=2, default=str))
     else:
-        print_prediction(source, prediction)
+        print_prediction(source, prediction, recogniser.method)
     if prediction.problems:
         raise BadInput("\n".join(prediction.problems))
 
 
-def print_prediction(source: Path, prediction: "Prediction") -> None:
-    """Print what was predicted for a recording, and the files written."""
+def _recogniser(
+    run: Path | None,
+    weights: str | None,
+    weights_file: str | None,
+    window: str | None,
+    hop: str | None,
+    device: "torch.device",
+) -> "Recogniser":
+    """Load a run's models, or without a run the frame-wise baseline; refuse the options of the other."""
+    if run is None:
+        from face_strnn.prediction.frame_classifier import WEIGHTS, FrameClassifier
+
+        of_run = {"--window": window, "--hop": hop, "--weights-file": weights_file}
+        for option, value in of_run.items():
+            if value is not None:
+                raise BadInput(
+                    f"{option} {value}: needs --run; without it every frame is classified by itself, in no window and "
+                    "by the backbone of --weights. Omit the option, or give a run"
+                )
+        return FrameClassifier.of_weights(WEIGHTS if weights is None else weights, device)
+    from face_strnn.prediction.ensemble import HOP, WINDOW, Ensemble
+
+    if weights is not None:
+        raise BadInput(
+            f"--weights {weights}: is for the frame-wise baseline, and --run for a run's models; omit one of the two "
+            "(--weights-file has the backbone's weights of a run)"
+        )
+    return Ensemble.of_run(run, weights_file, device, WINDOW if window is None else window, HOP if hop is None else hop)
+
+
+def print_prediction(source: Path, prediction: "Prediction", method: "Method") -> None:
+    """Print what was predicted for a recording, by which method, and the files written."""
     first, last = prediction.segment
     basis = {
         "whole": f"frames {first} to {last} as one sequence",
         "mean": f"mean over {prediction.frames_with_face} frames with a face",
     }[prediction.basis]
     console.print(f"{source}: {prediction.emotion} ({basis})", markup=False, soft_wrap=True)
+    console.print(method.description, markup=False, highlight=False, soft_wrap=True)
     table = Table()
     table.add_column("emotion")
     table.add_column("probability", justify="right")
@@ -84,11 +122,9 @@ def print_prediction(source: Path, prediction: "Prediction") -> None:
     peak = prediction.peak
     when = f"frame {peak.frame}" if peak.seconds is None else f"{peak.seconds:.2f} s"
     console.print(f"surest at {when}: {peak.emotion} {peak.probability:.3f}")
-    data = "synthetic faces: no evidence about real ones" if prediction.data == "synthetic" else prediction.data
     stopped = ", stopped early" if prediction.stopped else ""
     console.print(
         f"{prediction.frames} frames{stopped}, {prediction.frames_with_face} with a face; "
-        f"{prediction.models} models averaged, trained on {data}; "
         f"{prediction.frames / prediction.seconds:.1f} frames a second",
         soft_wrap=True,
     )

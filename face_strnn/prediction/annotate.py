@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from data_prep.errors import BadInput
+from face_strnn.prediction.recogniser import Method
 from face_strnn.prediction.timeline import Moment
 
 SUFFIX = ".mp4"
@@ -26,8 +27,8 @@ class Annotator:
     to half an interval: of a recording with that constant rate every frame is written once.
     """
 
-    def __init__(self, path: Path, classes: Sequence[str], rate: float, data: str) -> None:
-        self.path, self.classes, self.rate, self.data = path, classes, rate, data
+    def __init__(self, path: Path, classes: Sequence[str], rate: float, method: Method) -> None:
+        self.path, self.classes, self.rate, self.method = path, classes, rate, method
         self._writer: cv2.VideoWriter | None = None
         self._shown: np.ndarray | None = None
         self._start = 0.0
@@ -42,7 +43,7 @@ class Annotator:
             # At least half an interval of the constant rate must be left to the frame before.
             while self.written < (now - self._start) * self.rate - 0.5:
                 self._put(self._shown)
-        self._shown = draw(moment, self.classes, self.data)
+        self._shown = draw(moment, self.classes, self.method)
 
     def close(self) -> None:
         """Write the last frame and end the file."""
@@ -63,14 +64,14 @@ class Annotator:
 
 
 @contextmanager
-def annotator(path: Path, classes: Sequence[str], rate: float, data: str) -> Iterator[Annotator]:
+def annotator(path: Path, classes: Sequence[str], rate: float, method: Method) -> Iterator[Annotator]:
     """Open a video that becomes ``path`` when the block ends, and vanishes when it raises.
 
     Args:
         path: the MP4 file.
         classes: the emotions, in the order of a moment's probabilities.
         rate: its frames a second.
-        data: what the models learned from: ``"synthetic"`` or a data set's name. Every picture says it, since a video
+        method: which method gave the probabilities, and what it was trained on. Every picture says it, since a video
             is passed on without the rest.
 
     Raises:
@@ -82,7 +83,7 @@ def annotator(path: Path, classes: Sequence[str], rate: float, data: str) -> Ite
         raise BadInput(f"--annotate {path}: there is no folder {path.parent}; make it first")
     # OpenCV chooses the container by the suffix, so that it must be last in the unfinished file's name too.
     unfinished = path.with_name(f".{path.stem}.{os.getpid()}.unfinished{SUFFIX}")
-    drawing = Annotator(unfinished, classes, rate, data)
+    drawing = Annotator(unfinished, classes, rate, method)
     try:
         try:
             yield drawing
@@ -93,7 +94,7 @@ def annotator(path: Path, classes: Sequence[str], rate: float, data: str) -> Ite
         unfinished.unlink(missing_ok=True)
 
 
-def draw(moment: Moment, classes: Sequence[str], data: str) -> np.ndarray:
+def draw(moment: Moment, classes: Sequence[str], method: Method) -> np.ndarray:
     """Draw a frame with the face's box and the answer, and beside it a panel with a bar for each emotion.
 
     The panel lies beside the frame, not over it, so that nothing of the recording is hidden.
@@ -101,13 +102,13 @@ def draw(moment: Moment, classes: Sequence[str], data: str) -> np.ndarray:
     Args:
         moment: a frame, with or without a face.
         classes: the emotions, in the order of its probabilities.
-        data: what the models learned from: ``"synthetic"`` or a data set's name.
+        method: which method gave them, and what it was trained on; the panel says it below the bars.
 
     Returns:
         uint8 (h, w, 3), RGB, with even sides, as codecs want them.
     """
     height, width = moment.image.shape[:2]
-    panel = _panel(moment, classes, data, height)
+    panel = _panel(moment, classes, method, height)
     picture = np.empty((height + height % 2, width + panel.shape[1] + (width + panel.shape[1]) % 2, 3), np.uint8)
     picture[:] = _PAPER
     picture[:height, :width] = moment.image
@@ -135,14 +136,14 @@ def _draw_box(image: np.ndarray, box: np.ndarray, label: str) -> None:
     cv2.putText(image, label, (x + pad, y - base), _FONT, scale, (255, 255, 255), thickness, cv2.LINE_AA)
 
 
-def _panel(moment: Moment, classes: Sequence[str], data: str, height: int) -> np.ndarray:
+def _panel(moment: Moment, classes: Sequence[str], method: Method, height: int) -> np.ndarray:
     scale = _text_scale(height)
     thick = max(round(1.6 * scale), 1)
     pad = max(height // 40, 3)
     width = max(cv2.getTextSize(name, _FONT, scale, thick)[0][0] for name in classes)
     width += cv2.getTextSize(" 100 %", _FONT, scale, thick)[0][0] + 3 * pad
     panel = np.full((height, width, 3), _PAPER, np.uint8)
-    row = height / (len(classes) + 2)
+    row = height / (len(classes) + 3)
     _write(panel, _time_of(moment), (pad, round(0.62 * row)), scale, _INK, thick)
     best = None if moment.probabilities is None else int(moment.probabilities.argmax())
     for place, name in enumerate(classes):
@@ -160,10 +161,10 @@ def _panel(moment: Moment, classes: Sequence[str], data: str, height: int) -> np
             number = f"{100 * share:.0f} %"
             x = end - cv2.getTextSize(number, _FONT, scale, thick)[0][0]
             _write(panel, number, (x, round(top + 0.45 * row)), scale, colour, thick)
-    learned = f"trained on {'synthetic faces' if data == 'synthetic' else data}"
-    # A data set may have any name, and a panel is as wide as its emotions' names.
-    scale *= min(1, (width - 2 * pad) / cv2.getTextSize(learned, _FONT, scale, thick)[0][0])
-    _write(panel, learned, (pad, height - round(0.38 * row)), scale, _INK, max(round(1.6 * scale), 1))
+    for text, above in ((method.title, 1.16), (method.training, 0.38)):
+        # A data set may have any name, and a panel is as wide as its emotions' names.
+        fitting = scale * min(1, (width - 2 * pad) / cv2.getTextSize(text, _FONT, scale, thick)[0][0])
+        _write(panel, text, (pad, height - round(above * row)), fitting, _INK, max(round(1.6 * fitting), 1))
     return panel
 
 

@@ -19,7 +19,21 @@ from face_strnn.config import Interpolation
 from face_strnn.evaluation.checkpoints import backbone_file, checkpoint_files
 from face_strnn.evaluation.run import Run
 from face_strnn.models.strnn import STRNN, MapBatch, Parameters, logits
+from face_strnn.prediction.durations import Duration
+from face_strnn.prediction.recogniser import Method
 from face_strnn.training.from_crops.thawed import load_thawed, split_for_finetuning
+
+WINDOW = "1.2s"
+"""Default window. Networks learn from sequences that go from neutral to the apex, at CK+ in 18 frames in the mean at 30
+frames a second, so that a prediction is good while the window holds the whole rise: a shorter one loses a face that
+holds its expression sooner, a longer one finds it later. ``benchmarks/windows.py`` measures both."""
+
+HOP = "0.2s"
+"""Default time from window to window: an expression rises in half a second, so that none falls between two."""
+
+WHOLE_FRAMES = 100
+"""The longest segment, in frames, that is predicted as one sequence. CK+'s longest has 71; of more, the networks' 44
+time steps would leave too much out, and an expression comes and goes in it, which the networks never saw."""
 
 _KINDS: dict[str, CropKind] = {"sequence": "per-sequence", "per-frame": "per-frame", "eyes": "eyes"}
 """The crop's name in the recipe of features -> in :mod:`data_prep.faces.crops`."""
@@ -27,14 +41,16 @@ _KINDS: dict[str, CropKind] = {"sequence": "per-sequence", "per-frame": "per-fra
 
 @dataclass(frozen=True)
 class Ensemble:
-    """What answers for a run: all its models, whose probabilities are averaged.
+    """The recogniser of a run: all its models, whose probabilities for a window are averaged.
 
     Attributes:
         models: one per fold and seed, of the same sizes, on the backbones' device.
         backbones: the network before them: one for all, or of a fine-tuned run one for each.
         kind, margin: the crop of the run's features, see :func:`data_prep.faces.crops.crops_of`.
         classes: the emotions, in the order of the probabilities.
-        data: what the models learned from: ``"synthetic"`` or a data set's name.
+        method: the STRNN, and the data set of the run.
+        window, hop: length of a window of frames, and from one to the next.
+        whole_frames: the longest segment, in frames, that is predicted as one sequence.
     """
 
     models: Sequence[STRNN]
@@ -42,21 +58,33 @@ class Ensemble:
     kind: CropKind
     margin: float
     classes: tuple[str, ...]
-    data: str
+    method: Method
+    window: Duration
+    hop: Duration
+    whole_frames: int = WHOLE_FRAMES
 
     @classmethod
-    def of_run(cls, run: Path, weights: str | None = None, device: torch.device | str = "cpu") -> "Ensemble":
+    def of_run(
+        cls,
+        run: Path,
+        weights: str | None = None,
+        device: torch.device | str = "cpu",
+        window: str = WINDOW,
+        hop: str = HOP,
+    ) -> "Ensemble":
         """Load a run's models and its backbone.
 
         Args:
             run: a finished run folder.
             weights: the backbone's weights where the run's came from a local file, whose path a run does not know.
             device: where all networks run.
+            window, hop: length of a window and distance between two, such as ``"1.2s"`` or ``"24"`` frames.
 
         Raises:
-            BadInput: the run is not finished or damaged, its models are of another run, or the backbone's weights are
-                not those of the run.
+            BadInput: the run is not finished or damaged, its models are of another run, the backbone's weights are
+                not those of the run, or a length makes no sense.
         """
+        lengths = Duration.parse(window, "--window"), Duration.parse(hop, "--hop")
         try:
             summary = Run(run).summary
         except BadInput as error:
@@ -77,7 +105,13 @@ class Ensemble:
             backbones = [load_thawed(backbone_file(file), split) for file in checkpoint_files(run)]
         classes = tuple(summary.classes)
         models = [model.to(device) for model in models]
-        return cls(models, backbones, _KINDS[crop["per"]], float(crop["margin"]), classes, summary.data)
+        method = Method("strnn", summary.data, len(models))
+        return cls(models, backbones, _KINDS[crop["per"]], float(crop["margin"]), classes, method, *lengths)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its networks run."""
+        return self.backbones[0].device
 
     def maps(self, images: Sequence[np.ndarray], crops: Sequence[SquareCrop]) -> Tensor:
         """Return the pooling maps of faces, by each of the backbones as the run's networks know them.
@@ -109,13 +143,13 @@ class Ensemble:
         """
         first = self.models[0]
         how: Interpolation = first.facts["interpolation"]
-        device, groups = self.backbones[0].device, [self._parameters]
+        groups = [self._parameters]
         if len(self.backbones) > 1:
             names, n = list(self._parameters), range(len(self.models))
             groups = [{name: self._parameters[name][i : i + 1] for name in names} for i in n]
         outputs = []
         for parameters, of_backbone in zip(groups, maps.unbind(1), strict=True):
-            batch = MapBatch.of([of_backbone.to(device)], first.config.length, how)
+            batch = MapBatch.of([of_backbone.to(self.device)], first.config.length, how)
             outputs.append(logits(parameters, batch, first.scan, first.config.activation)[:, 0])
         return torch.cat(outputs).double().softmax(1).mean(0).cpu().numpy()
 

@@ -1,4 +1,4 @@
-"""The emotion in a video, a folder of frames or before a camera, by the models of a run."""
+"""The emotion in a video, a folder of frames or before a camera, and its course over time."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -8,9 +8,9 @@ from functools import cached_property
 from itertools import chain, islice
 from math import ceil
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-import torch
 
 from data_prep.errors import BadInput
 from data_prep.faces.detection import Face
@@ -19,9 +19,9 @@ from data_prep.media.cameras import frames_of_camera
 from data_prep.media.frames import frames_at, image_files
 from data_prep.media.videos import Frame, frame_rate, promised_frames
 from face_strnn.prediction.annotate import annotator
-from face_strnn.prediction.durations import NOMINAL_RATE, Duration, Instant
-from face_strnn.prediction.ensemble import Ensemble
-from face_strnn.prediction.timeline import HOP, WINDOW, Moment, sequence_probabilities, timeline, track
+from face_strnn.prediction.durations import NOMINAL_RATE, Instant
+from face_strnn.prediction.recogniser import Recogniser
+from face_strnn.prediction.timeline import Moment, sequence_probabilities, timeline, track
 from face_strnn.prediction.timeline_figure import draw_timeline, write_timeline_figure
 from face_strnn.prediction.timeline_table import read_timeline, timeline_table
 
@@ -29,39 +29,8 @@ _NO_IMAGE = np.empty((0, 0, 3), np.uint8)
 
 
 @dataclass(frozen=True)
-class PredictionOptions:
-    """How a recording is read, and what is written beside its timeline.
-
-    Attributes:
-        window, hop: length of a window and distance between two, such as ``"1.2s"`` or ``"24"`` frames.
-        seconds: how much of the recording is read; all of it by default.
-        annotate: MP4 file for a video with the predictions drawn into it, which shows the face; none by default.
-        weights: file of the backbone's weights where the run's came from a local file, whose path a run does not know.
-        device: where all networks run.
-        whole_frames: the longest segment, in frames, that is predicted as one sequence. CK+'s longest has 71; of more,
-            the networks' 44 time steps would leave too much out, and an expression comes and goes in it, which the
-            networks never saw.
-
-    Raises:
-        BadInput: ``seconds`` is not above 0.
-    """
-
-    window: str = WINDOW
-    hop: str = HOP
-    seconds: float | None = None
-    annotate: Path | None = None
-    weights: str | None = None
-    device: torch.device | str = "cpu"
-    whole_frames: int = 100
-
-    def __post_init__(self) -> None:
-        if self.seconds is not None and not self.seconds > 0:
-            raise BadInput(f"--seconds {self.seconds}: give a number above 0")
-
-
-@dataclass(frozen=True)
 class Peak:
-    """The moment at which a run's models are surest.
+    """The moment at which the recogniser is surest.
 
     Attributes:
         emotion, probability: the most probable emotion there.
@@ -83,9 +52,10 @@ class Peak:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a run's models predict for a recording; ``face-strnn predict --json`` prints it under these names.
+    """What is predicted for a recording; ``face-strnn predict --json`` prints it under these names.
 
     Attributes:
+        method: ``"strnn"``, or ``"frame-wise"`` for the baseline that classifies every frame by itself.
         probabilities: of each emotion, 0 to 1, averaged over the models.
         basis: ``"whole"``: of the longest segment as one sequence; ``"mean"``: the mean of ``timeline.csv``.
         segment: numbers of the first and last frame of the longest segment in which the face is seen throughout.
@@ -100,8 +70,9 @@ class Prediction:
         seconds: how long it took, without loading the models.
     """
 
+    method: str
     probabilities: dict[str, float]
-    basis: str
+    basis: Literal["whole", "mean"]
     segment: tuple[int, int]
     peak: Peak
     frames: int
@@ -122,10 +93,11 @@ class Prediction:
 
 
 def predict(
-    run: Path,
+    recogniser: Recogniser,
     source: Path,
     out: Path | None = None,
-    options: PredictionOptions | None = None,
+    seconds: float | None = None,
+    annotate: Path | None = None,
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Prediction:
@@ -137,39 +109,40 @@ def predict(
     The recording is read once, a few frames at a time; memory does not grow with its length. See
     :func:`face_strnn.prediction.timeline.timeline` for the probabilities over time. The recording's own probabilities
     are those of its longest segment as one sequence, computed as for the run's test sequences, where that segment has
-    at most ``options.whole_frames`` frames: it is read a second time, because its one crop is known only at its end.
-    Of a longer one, and of a camera, they are the mean of the timeline over all frames with a face.
+    at most ``recogniser.whole_frames`` frames: it is read a second time, because its one crop is known only at its end.
+    Of a longer one, of a camera, and of a classifier of single frames, they are the mean of the timeline over all
+    frames with a face.
 
     Args:
-        run: a finished run folder.
+        recogniser: what computes the probabilities.
         source: a video file, a folder of frames, or a camera's number where there is no file of that name.
         out: folder for ``timeline.csv`` and ``timeline.png``, made if need be; by default they are written beside the
             source, for a camera into the current folder, with the source's name before theirs.
-        options: see :class:`PredictionOptions`; its defaults if omitted.
+        seconds: how much of the recording is read; all of it by default.
+        annotate: MP4 file for a video with the predictions drawn into it, which shows the face; none by default.
         stop: called at every frame; once it returns true the recording ends there.
         progress: called with the number of frames that are done, and about how many there are; None where unknown.
 
     Raises:
-        BadInput: the run is not finished or damaged, its models are of another run, the backbone's weights are not
-            those of the run, the source cannot be decoded, no frame of it shows a face, an option makes no sense, or
-            the table cannot be written.
+        BadInput: the source cannot be decoded, no frame of it shows a face, an option makes no sense, or the table
+            cannot be written.
     """
-    options = options or PredictionOptions()
-    window, hop = Duration.parse(options.window, "--window"), Duration.parse(options.hop, "--hop")
-    annotate, recording = options.annotate, _Recording(source, options.seconds, stop)
+    if seconds is not None and not seconds > 0:
+        raise BadInput(f"--seconds {seconds}: give a number above 0")
     if annotate is not None and annotate.resolve() == source.resolve():
         raise BadInput(f"--annotate {annotate}: is the recording itself; give another name")
-    ensemble = Ensemble.of_run(run, options.weights, options.device)
+    recording = _Recording(source, seconds, stop)
+    classes, method = recogniser.classes, recogniser.method
     table_path, figure_path = _output_files(recording, out)
     began = time.perf_counter()
-    course, problems = _Course(options.whole_frames), {}
+    course, problems = _Course(recogniser.whole_frames), {}
     with closing(recording.frames()) as frames, ExitStack() as video_file:
         # The first frame is decoded at once: where it cannot be, no file is made.
-        moments = timeline(track(chain([next(frames)], frames), FaceFollower(options.device)), ensemble, window, hop)
+        moments = timeline(track(chain([next(frames)], frames), FaceFollower(recogniser.device)), recogniser)
         expected = recording.expected_frames
-        opened = annotate and annotator(annotate, ensemble.classes, recording.rate, ensemble.data)
+        opened = annotate and annotator(annotate, classes, recording.rate, method)
         video = opened and video_file.enter_context(opened)
-        with timeline_table(table_path, ensemble.classes) as table:
+        with timeline_table(table_path, classes, method) as table:
             for moment in moments:
                 course.add(moment)
                 table.write(moment)
@@ -185,17 +158,18 @@ def predict(
         with _noted(annotate, problems):
             video_file.close()
     with _noted(figure_path, problems):
-        write_timeline_figure(draw_timeline(read_timeline(table_path), recording.title, ensemble.data), figure_path)
-    basis, probabilities = _of_recording(recording, course, ensemble, window)
+        write_timeline_figure(draw_timeline(read_timeline(table_path), recording.title, method), figure_path)
+    basis, probabilities = _of_recording(recording, course, recogniser)
     return Prediction(
-        probabilities=dict(zip(ensemble.classes, probabilities.tolist(), strict=True)),
+        method=method.name,
+        probabilities=dict(zip(classes, probabilities.tolist(), strict=True)),
         basis=basis,
         segment=(course.longest.first.number, course.longest.last.number),
-        peak=Peak.of(course.surest, ensemble.classes),
+        peak=Peak.of(course.surest, classes),
         frames=course.n_frames,
         frames_with_face=course.n_faces,
-        models=len(ensemble.models),
-        data=ensemble.data,
+        models=method.models,
+        data=method.data,
         stopped=recording.stopped,
         timeline=table_path,
         figure=None if figure_path in problems else figure_path,
@@ -313,19 +287,19 @@ class _Course:
 
 
 def _of_recording(
-    recording: _Recording, course: _Course, ensemble: Ensemble, window: Duration
-) -> tuple[str, np.ndarray]:
+    recording: _Recording, course: _Course, recogniser: Recogniser
+) -> tuple[Literal["whole", "mean"], np.ndarray]:
     """Return the recording's own probabilities, and before them what they are based on."""
     segment = course.longest
     if recording.camera is not None or segment.n_frames > course.whole_frames:
         return "mean", course.total / course.n_faces
-    if window.holds(segment.first, segment.last):
+    if recogniser.window.holds(segment.first, segment.last):
         return "whole", segment.probabilities  # its one window was the whole segment
     first, last = segment.first.number, segment.last.number
     with closing(frames_at(recording.source)) as frames:
         again = zip(islice(frames, first, last + 1), segment.faces, strict=True)
         moments = (Moment(Instant(n, frame.seconds), frame.image, face) for n, (frame, face) in enumerate(again, first))
-        return "whole", sequence_probabilities(moments, ensemble)
+        return "whole", sequence_probabilities(moments, recogniser)
 
 
 def _output_files(recording: _Recording, out: Path | None) -> tuple[Path, Path]:

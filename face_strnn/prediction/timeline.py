@@ -1,29 +1,21 @@
 """Emotions over time: a window slides over a recording of one person, in memory that does not grow with its length."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from math import hypot, log, radians
-from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from data_prep.errors import BadInput
-from data_prep.faces.crops import CropKind, SquareCrop, crops_of
+from data_prep.faces.crops import SquareCrop, crops_of
 from data_prep.faces.detection import Face
 from data_prep.faces.tracking import FaceFollower, FaceTrack
 from data_prep.media.videos import Frame
-from face_strnn.prediction.durations import Duration, Instant
-
-WINDOW = "1.2s"
-"""Default window. Networks learn from sequences that go from neutral to the apex, at CK+ in 18 frames in the mean at 30
-frames a second, so that a prediction is good while the window holds the whole rise: a shorter one loses a face that
-holds its expression sooner, a longer one finds it later. ``benchmarks/windows.py`` measures both."""
-
-HOP = "0.2s"
-"""Default time from window to window: an expression rises in half a second, so that none falls between two."""
+from face_strnn.prediction.durations import Instant
+from face_strnn.prediction.recogniser import Recogniser
 
 STILL = 0.02
 """How far, see :func:`drift`, the median of a window's boxes may move off the square that is used before the window is
@@ -33,19 +25,6 @@ rest of the cost, and only 76 % get it."""
 
 JITTER = 0.01
 """The same for crops that follow the face in each frame, whose differences would look like motion."""
-
-
-class Recogniser(Protocol):
-    """What computes the probabilities of a timeline; :class:`face_strnn.prediction.ensemble.Ensemble` is one."""
-
-    kind: CropKind
-    margin: float
-
-    def maps(self, images: Sequence[np.ndarray], crops: Sequence[SquareCrop]) -> Tensor:
-        """Return (frames, h, w, channels) for the squares of some frames."""
-
-    def probabilities(self, maps: Tensor) -> np.ndarray:
-        """Return (classes,) for the maps of one sequence."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,40 +63,41 @@ def track(frames: Iterable[Frame], follower: FaceFollower) -> Iterator[Moment]:
         yield Moment(Instant(number, frame.seconds), frame.image, face)
 
 
-def timeline(moments: Iterable[Moment], recogniser: Recogniser, window: Duration, hop: Duration) -> Iterator[Moment]:
+def timeline(moments: Iterable[Moment], recogniser: Recogniser) -> Iterator[Moment]:
     """Give each frame with a face the probability of each emotion.
 
     A window holds the last frames up to one of them, as a training sequence holds the frames up to the apex: its
     probabilities are those of its last frame. They are interpolated linearly between the last frames of two windows;
     the frames before the first window's last one have the same as that. A segment is a run of frames that all show the
     face: it ends with a window that ends at its last frame, and no window reaches beyond its segment. A segment shorter
-    than a window is one window as a whole, so that all its frames have the same probabilities.
+    than a window is one window as a whole, so that all its frames have the same probabilities. With windows of one
+    frame, one after another, every frame has the probabilities of its own crop alone.
 
-    The networks know the change from a neutral face to an apex, and no emotion called neutral: a face at rest, one that
+    The STRNN knows the change from a neutral face to an apex, and no emotion called neutral: a face at rest, one that
     holds its expression for longer than a window, and one that relaxes get probabilities too, which mean little.
 
     Args:
         moments: every frame, with its face; for example :func:`track`.
-        recogniser: computes maps, once for each frame while the head is still (:data:`STILL`), and probabilities.
-        window: length of a window.
-        hop: from window to window.
+        recogniser: says how long a window is and how far from the next; computes maps, once for each frame while the
+            head is still (:data:`STILL`), and probabilities.
 
     Yields:
         The same moments, with probabilities where there is a face. At most the frames of a window and a hop are held.
 
     Raises:
-        BadInput: ``hop`` is longer than ``window``.
+        BadInput: the recogniser's hop is longer than its window.
     """
+    window, hop = recogniser.window, recogniser.hop
     if hop.nominal > window.nominal:
         raise BadInput(f"--hop {hop}: longer than the window, {window}; frames between would be seen by none")
-    return _timeline(moments, recogniser, window, hop)
+    return _timeline(moments, recogniser)
 
 
-def _timeline(moments: Iterable[Moment], recogniser: Recogniser, window: Duration, hop: Duration) -> Iterator[Moment]:
+def _timeline(moments: Iterable[Moment], recogniser: Recogniser) -> Iterator[Moment]:
     sliding = None
     for moment in moments:
         if moment.face is not None:
-            sliding = sliding or _SlidingWindow(recogniser, window, hop, moment.instant)
+            sliding = sliding or _SlidingWindow(recogniser, moment.instant)
             yield from sliding.add(moment)
             continue
         if sliding:
@@ -166,8 +146,8 @@ class _Held:
 class _SlidingWindow:
     """The window over one segment."""
 
-    def __init__(self, recogniser: Recogniser, window: Duration, hop: Duration, start: Instant) -> None:
-        self.recogniser, self.window, self.hop, self.start = recogniser, window, hop, start
+    def __init__(self, recogniser: Recogniser, start: Instant) -> None:
+        self.recogniser, self.window, self.hop, self.start = recogniser, recogniser.window, recogniser.hop, start
         self.held: deque[_Held] = deque()
         self.waiting: list[Moment] = []
         self.last: tuple[Instant, np.ndarray] | None = None
@@ -196,7 +176,7 @@ class _SlidingWindow:
         duration = now.clock - before.clock
         for moment in self.waiting:
             share = (moment.instant.clock - before.clock) / duration if duration else 1.0
-            yield replace(moment, probabilities=earlier + share * (probabilities - earlier))
+            yield replace(moment, probabilities=(1 - share) * earlier + share * probabilities)
         self.last, self.waiting = (now, probabilities), []
 
     def _compute_maps(self) -> None:

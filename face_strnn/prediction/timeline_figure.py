@@ -11,22 +11,24 @@ from matplotlib.patheffects import withStroke
 
 from data_prep.atomic_files import written_whole
 from face_strnn.drawing import Figure
+from face_strnn.prediction.recogniser import Method
 from face_strnn.prediction.timeline_table import PREFIX
 
 _PIXELS_PER_INCH = 160
 _GREY, _GRID, _GAP = "#5b6470", "#e3e7ec", "#eceff3"
 
 # Colour, dashes and width: each curve is told from the others by its dashes alone, on paper or without colour vision.
-# The colours are Okabe and Ito's, darkened on white.
-_STYLES = (
-    ("#b3401a", (None, None), 2.4),
-    ("#5b6470", (1, 1.2), 2.4),
-    ("#3f7d20", (7, 2), 2.0),
-    ("#7a3b8f", (7, 1.6, 1.4, 1.6), 2.0),
-    ("#1f5fa8", (None, None), 1.3),
-    ("#0d7f80", (3, 1.6), 2.0),
-    ("#a8790a", (7, 1.6, 1.4, 1.6, 1.4, 1.6), 2.0),
-)
+# The colours are Okabe and Ito's, darkened on white. An emotion looks the same in all figures.
+_STYLES = {
+    "anger": ("#b3401a", (None, None), 2.4),
+    "contempt": ("#5b6470", (1, 1.2), 2.4),
+    "disgust": ("#3f7d20", (7, 2), 2.0),
+    "fear": ("#7a3b8f", (7, 1.6, 1.4, 1.6), 2.0),
+    "happiness": ("#1f5fa8", (None, None), 1.3),
+    "sadness": ("#0d7f80", (3, 1.6), 2.0),
+    "surprise": ("#a8790a", (7, 1.6, 1.4, 1.6, 1.4, 1.6), 2.0),
+    "neutral": ("#16202c", (1, 3), 1.8),
+}
 
 _POINTS = 1200
 """More points than this are averaged in bins: a figure is no wider, and a tangle of lines cannot be read."""
@@ -35,13 +37,13 @@ _NAMED_FROM = 0.25
 """Curves that get as high as this are named at their peak too; the names of others would lie on each other."""
 
 
-def draw_timeline(table: pd.DataFrame, title: str, data: str) -> Figure:
+def draw_timeline(table: pd.DataFrame, title: str, method: Method) -> Figure:
     """Draw the probabilities of ``timeline.csv`` over time, and above them the most probable emotion.
 
     Args:
         table: the table as read: a row per frame, empty cells where no face is seen.
         title: what the recording is called.
-        data: what the models were trained on: ``"synthetic"`` or a data set's name.
+        method: which method gave the probabilities, and what it was trained on.
     """
     classes = [column.removeprefix(PREFIX) for column in table if column.startswith(PREFIX)]
     timed = not table["seconds"].isna().any()
@@ -55,7 +57,7 @@ def draw_timeline(table: pd.DataFrame, title: str, data: str) -> Figure:
     unit = f", means over {size} frames" if size > 1 else ""
     x, y = _means_with_holes(time, probabilities, segments, size)
     for index, name in enumerate(classes):
-        colour, dashes, width = _STYLES[index % len(_STYLES)]
+        colour, dashes, width = _STYLES[name]
         style = {"dashes": dashes} if dashes[0] else {}
         curves.plot(x, y[:, index], color=colour, linewidth=width, label=name, **style)
         alone = _lone_points(y[:, index])  # a line of one point would be invisible
@@ -69,8 +71,7 @@ def draw_timeline(table: pd.DataFrame, title: str, data: str) -> Figure:
     curves.grid(color=_GRID, linewidth=0.8)
     curves.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside right center", frameon=False, fontsize=10.5, handlelength=4.2, labelspacing=0.9)
-    learned = "models trained on " + ("synthetic faces: no evidence about real ones" if data == "synthetic" else data)
-    figure.suptitle(f"{title}\n{learned}", fontsize=12.5)
+    figure.suptitle(f"{title}\n{method.description}", fontsize=12.5)
     return figure
 
 
@@ -124,7 +125,7 @@ def _name_peaks(axes: Axes, time: np.ndarray, probabilities: np.ndarray, classes
                 ha="left" if left else "right",
                 fontsize=10.5,
                 fontweight="bold",
-                color=_STYLES[index % len(_STYLES)][0],
+                color=_STYLES[name][0],
                 path_effects=halo,
                 annotation_clip=False,
             )
@@ -168,7 +169,7 @@ def _draw_strip(
                 middle = (left + right) / 2
                 axes.text(middle, 0.5, classes[index], ha="center", va="center", fontsize=9.5, color="#16202c")
     for index, of_class in enumerate(bars):
-        colour = _STYLES[index % len(_STYLES)][0]
+        colour = _STYLES[classes[index]][0]
         axes.broken_barh(of_class, (0, 1), facecolor=to_rgba(colour, 0.16), edgecolor="white", linewidth=0.6)
     axes.set(ylim=(0, 1), yticks=[])
     axes.set_ylabel("most\nprobable", rotation=0, ha="right", va="center", fontsize=9, color=_GREY)

@@ -9,9 +9,11 @@ from data_prep.faces.detection import Face
 from data_prep.media.frames import frames_at
 from face_strnn.prediction.annotate import annotator, draw
 from face_strnn.prediction.durations import Instant
+from face_strnn.prediction.recogniser import Method
 from face_strnn.prediction.timeline import Moment
 
 CLASSES = ("anger", "happiness", "surprise")
+RUN = Method("strnn", "CK+", 10)
 
 
 def moment(number, seconds=None, face=True, level=40, size=(90, 121)):
@@ -23,7 +25,7 @@ def moment(number, seconds=None, face=True, level=40, size=(90, 121)):
 
 
 def write(path, moments, rate):
-    with annotator(path, CLASSES, rate, "CK+") as video:
+    with annotator(path, CLASSES, rate, RUN) as video:
         for one in moments:
             video.write(one)
     return list(frames_at(path))
@@ -51,14 +53,14 @@ def test_a_variable_rate_keeps_its_timing(tmp_path):
 
 
 def test_the_recording_itself_is_not_hidden_and_sides_are_even():
-    picture = draw(moment(0, 1.5, face=False, size=(91, 121)), CLASSES, "CK+")
+    picture = draw(moment(0, 1.5, face=False, size=(91, 121)), CLASSES, RUN)
     assert picture.shape[0] == 92 and picture.shape[1] % 2 == 0 and picture.shape[1] > 121
     assert (picture[:91, :121] == 40).all()
 
 
 def test_box_and_bars_lie_where_face_and_probabilities_say():
     one = moment(0, 1.5, size=(240, 320))
-    picture = draw(one, CLASSES, "CK+")
+    picture = draw(one, CLASSES, RUN)
     frame = picture[:240, :320].astype(int)
     drawn = np.abs(frame - 40).sum(2) > 60
     assert drawn[40:80, 30].all() and drawn[80, 30:70].all() and not drawn[48:72, 38:62].any()
@@ -71,13 +73,23 @@ def test_box_and_bars_lie_where_face_and_probabilities_say():
 
 @pytest.mark.parametrize("data", ["synthetic", "CK+", "a-folder-with-a-name-that-is-longer-than-a-panel-is-wide"])
 @pytest.mark.parametrize("face", [True, False])
-def test_every_picture_says_what_the_models_learned_from(data, face):
-    """Below the bars, whole: with a column of paper left on either side."""
-    one = moment(0, 1.5, face=face, size=(360, 480))
-    rows = [draw(one, CLASSES, name)[:360, 480:].min(2) < 128 for name in (data, "")]
-    below = rows[0][-360 // (len(CLASSES) + 2) :]
-    assert below.any() and not below[:, :3].any() and not below[:, -3:].any()
-    assert (rows[0] != rows[1]).any(1).nonzero()[0].min() >= 360 - 360 // (len(CLASSES) + 2), "the rest is as it was"
+def test_every_picture_says_which_method_it_shows_and_what_it_was_trained_on(data, face):
+    """Below the bars in a row each, whole: with a column of paper left on either side."""
+    one, row = moment(0, 1.5, face=face, size=(360, 480)), 360 // (len(CLASSES) + 3)
+
+    def ink(method):
+        return draw(one, CLASSES, method)[:360, 480:].min(2) < 128
+
+    def rows_that_differ(method, other):
+        rows = (ink(method) != ink(other)).any(1).nonzero()[0] // row
+        return set(rows.tolist())
+
+    for name in ("strnn", "frame-wise"):
+        below = ink(Method(name, data))[-2 * row :]
+        assert below[:row].any() and below[row:].any()
+        assert not below[:, :3].any() and not below[:, -3:].any()
+        assert rows_that_differ(Method(name, data), Method(name, "")) == {len(CLASSES) + 2}, "the rest is as it was"
+    assert rows_that_differ(Method("strnn", data), Method("frame-wise", data)) == {len(CLASSES) + 1}
 
 
 @pytest.mark.parametrize("size", [(20, 24), (1080, 1920)])
@@ -85,11 +97,11 @@ def test_frames_of_any_size_can_be_drawn_with_a_face_at_their_edge(size):
     one = moment(0, 0.0, size=size)
     at_edge = Moment(one.instant, one.image, Face(np.array([-9.0, -5, 900, 15]), 1.0, np.zeros((5, 2)), "refined"))
     for shown in (at_edge, Moment(one.instant, one.image, at_edge.face, one.probabilities)):
-        assert draw(shown, CLASSES, "CK+").shape[0] == size[0]
+        assert draw(shown, CLASSES, RUN).shape[0] == size[0]
 
 
 def test_a_video_that_is_not_finished_leaves_nothing(tmp_path):
-    with pytest.raises(KeyboardInterrupt), annotator(tmp_path / "a.mp4", CLASSES, 10, "CK+") as video:
+    with pytest.raises(KeyboardInterrupt), annotator(tmp_path / "a.mp4", CLASSES, 10, RUN) as video:
         for number in range(5):
             video.write(moment(number))
         raise KeyboardInterrupt
@@ -101,7 +113,7 @@ def test_a_video_that_is_not_finished_leaves_nothing(tmp_path):
     [("a.avi", r"give a name that ends with \.mp4"), ("none/a.mp4", "no folder .*none; make it first")],
 )
 def test_a_name_that_cannot_be_written_is_refused(tmp_path, name, said):
-    with pytest.raises(BadInput, match=f"--annotate .*{said}"), annotator(tmp_path / name, CLASSES, 10, "CK+"):
+    with pytest.raises(BadInput, match=f"--annotate .*{said}"), annotator(tmp_path / name, CLASSES, 10, RUN):
         pass
 
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from inspect import signature
 
 import cv2
 import numpy as np
@@ -24,11 +23,9 @@ from data_prep.media.frames import frames_at
 from data_prep.media.images import read_image
 from data_prep.store.store import FeatureStore
 from face_strnn import STRNN
-from face_strnn.cli import program as cli
 from face_strnn.cli.program import main
-from face_strnn.prediction.predict import PredictionOptions
+from face_strnn.prediction.ensemble import HOP, WINDOW, Ensemble
 from face_strnn.prediction.predict import predict as predict_emotion
-from face_strnn.prediction.timeline import HOP, WINDOW
 
 PROBABILITIES = [f"p_{emotion}" for emotion in EMOTIONS]
 SIZE = (320, 246)
@@ -126,6 +123,8 @@ def test_the_timeline_has_a_row_per_frame_and_gaps_where_no_face_is(predict, fil
     assert np.allclose(answered[PROBABILITIES].sum(axis=1), 1, atol=1e-5)
     largest = answered[PROBABILITIES].idxmax(axis=1).str.removeprefix("p_")
     assert (largest == answered["prediction"]).all()
+    assert set(answered["method"]) == {"strnn"} == {said["method"]}
+    assert set(answered["trained_on"]) == {"synthetic"} == {said["data"]}
     width, height = answered["right"] - answered["left"], answered["bottom"] - answered["top"]
     assert width.between(40, SIZE[0]).all() and height.between(40, SIZE[1]).all()
     assert answered["confidence"].between(0.9, 1).all()
@@ -135,13 +134,13 @@ def test_the_timeline_has_a_row_per_frame_and_gaps_where_no_face_is(predict, fil
 
 def test_the_probabilities_of_a_long_recording_are_the_mean_of_its_timeline(run, vgg_file, film):
     clip = film("f" * 16 + "." * 8 + "f" * 5)
-    options = PredictionOptions("6", "3", weights=str(vgg_file()), whole_frames=15)
-    found = predict_emotion(run, clip, options=options)
+    ensemble = replace(Ensemble.of_run(run, str(vgg_file()), window="6", hop="3"), whole_frames=15)
+    found = predict_emotion(ensemble, clip)
     assert found.basis == "mean" and found.emotion == max(EMOTIONS, key=found.probabilities.get)
     assert found.segment == (0, 15)
     means = pd.read_csv(found.timeline)[PROBABILITIES].mean()
     assert [found.probabilities[emotion] for emotion in EMOTIONS] == pytest.approx(means.tolist(), abs=1e-5)
-    assert predict_emotion(run, clip, options=replace(options, whole_frames=16)).basis == "whole"
+    assert predict_emotion(replace(ensemble, whole_frames=16), clip).basis == "whole"
 
 
 def test_files_stand_beside_the_source_under_its_name_or_in_the_folder_asked_for(predict, film, drawn, tmp_path):
@@ -233,7 +232,8 @@ def test_what_is_printed_names_emotion_peak_and_files(run, vgg_file, film, tmp_p
     assert main([str(argument) for argument in arguments]) == 0
     said = capsys.readouterr().out
     assert "frames 0 to 7 as one sequence" in said and "surest at 0." in said
-    assert "8 frames, 8 with a face; 2 models averaged, trained on synthetic faces" in said
+    assert "8 frames, 8 with a face; " in said
+    assert "STRNN: 2 models averaged; trained on synthetic faces: no evidence about real ones" in said
     assert str(tmp_path / "out" / "timeline.csv") in said and str(tmp_path / "out" / "timeline.png") in said
 
 
@@ -271,9 +271,11 @@ def test_a_recording_without_a_face_is_refused_and_leaves_nothing(run, vgg_file,
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
 
 
-def test_the_programs_defaults_are_those_of_the_timeline():
-    parameters = signature(cli.predict).parameters
-    assert (parameters["window"].default, parameters["hop"].default) == (WINDOW, HOP)
+def test_the_help_says_how_long_windows_are_by_default(capsys):
+    with pytest.raises(SystemExit):
+        main(["predict", "-h"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"24 frames or {WINDOW}, the default" in said and f"to the next, by default {HOP}" in said
 
 
 def test_an_absent_camera_is_named(run, vgg_file, tmp_path, capsys, monkeypatch):

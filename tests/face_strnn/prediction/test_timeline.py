@@ -24,8 +24,8 @@ class LevelRecogniser:
 
     margin = 0.2
 
-    def __init__(self, kind="per-sequence"):
-        self.kind = kind
+    def __init__(self, kind="per-sequence", window="6", hop="2"):
+        self.kind, self.window, self.hop = kind, Duration.parse(window, "--window"), Duration.parse(hop, "--hop")
         self.windows, self.computed, self.crops = [], [], []
 
     def maps(self, images, crops):
@@ -55,8 +55,8 @@ def moments(n, gaps=(), rate=None, places=lambda number: 50.0, size=4):
 
 
 def run_timeline(stream, window="6", hop="2", kind="per-sequence"):
-    recogniser = LevelRecogniser(kind)
-    return recogniser, list(timeline(stream, recogniser, Duration.parse(window, "w"), Duration.parse(hop, "h")))
+    recogniser = LevelRecogniser(kind, window, hop)
+    return recogniser, list(timeline(stream, recogniser))
 
 
 def test_every_frame_comes_once_in_order_and_windows_hold_the_last_frames():
@@ -134,7 +134,7 @@ def test_memory_does_not_grow_with_the_length_of_a_recording():
                 alive.append(weakref.ref(moment.image))
                 yield moment
 
-        for _ in timeline(counted(), LevelRecogniser(), Duration(frames=12), Duration(frames=4)):
+        for _ in timeline(counted(), LevelRecogniser(window="12", hop="4")):
             most = max(most, sum(image() is not None for image in alive))
         return most
 
@@ -183,4 +183,4 @@ def test_lengths_that_make_no_sense_are_refused(text):
 
 def test_a_hop_longer_than_the_window_is_refused_before_anything_is_read():
     with pytest.raises(BadInput, match=r"--hop 1 s: longer than the window, 24 frames"):
-        timeline(iter(()), LevelRecogniser(), Duration.parse("24", "--window"), Duration.parse("1s", "--hop"))
+        timeline(iter(()), LevelRecogniser(window="24", hop="1s"))
