@@ -21,7 +21,6 @@ from face_strnn import STRNN
 from face_strnn.cli.program import main
 from face_strnn.config import Config, FinetuningConfig, NetworkConfig, TrainingConfig
 from face_strnn.prediction.ensemble import Ensemble
-from face_strnn.training.from_crops import thawed
 from face_strnn.training.from_crops.thawed import load_thawed, split_for_finetuning
 
 TABLES = ("predictions.csv", "history.csv", "folds.csv", "config.yaml")
