@@ -112,7 +112,7 @@ def print_prediction(source: Path, prediction: "Prediction", method: "Method") -
         "mean": f"mean over {prediction.frames_with_face} frames with a face",
     }[prediction.basis]
     console.print(f"{source}: {prediction.emotion} ({basis})", markup=False, soft_wrap=True)
-    console.print(method.description, markup=False, highlight=False, soft_wrap=True)
+    console.print("; ".join(method.statements), markup=False, highlight=False, soft_wrap=True)
     table = Table()
     table.add_column("emotion")
     table.add_column("probability", justify="right")

@@ -161,10 +161,12 @@ def _panel(moment: Moment, classes: Sequence[str], method: Method, height: int) 
             number = f"{100 * share:.0f} %"
             x = end - cv2.getTextSize(number, _FONT, scale, thick)[0][0]
             _write(panel, number, (x, round(top + 0.45 * row)), scale, colour, thick)
-    for text, above in ((method.title, 1.16), (method.training, 0.38)):
-        # A data set may have any name, and a panel is as wide as its emotions' names.
-        fitting = scale * min(1, (width - 2 * pad) / cv2.getTextSize(text, _FONT, scale, thick)[0][0])
-        _write(panel, text, (pad, height - round(above * row)), fitting, _INK, max(round(1.6 * fitting), 1))
+    texts = {1.16: method.title, 0.38: method.training}  # rows above the panel's lower edge
+    # A data set may have any name, and a panel is as wide as its emotions' names.
+    widest = max(cv2.getTextSize(text, _FONT, scale, thick)[0][0] for text in texts.values())
+    scale *= min(1, (width - 2 * pad) / widest)
+    for above, text in texts.items():
+        _write(panel, text, (pad, height - round(above * row)), scale, _INK, max(round(1.6 * scale), 1))
     return panel
 
 

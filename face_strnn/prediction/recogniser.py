@@ -37,14 +37,14 @@ class Method:
         return f"trained on {'synthetic faces' if self.data == 'synthetic' else self.data}"
 
     @property
-    def description(self) -> str:
-        """All of it in one line."""
+    def statements(self) -> tuple[str, str]:
+        """What it is and what it was trained on, in full."""
         if self.name == "strnn":
             what = f"STRNN: {self.models} models averaged"
         else:
             what = "frame-wise baseline, not the STRNN: every frame is classified by itself"
         caution = ": no evidence about real ones" if self.data == "synthetic" else ""
-        return f"{what}; {self.training}{caution}"
+        return what, f"{self.training}{caution}"
 
 
 class Recogniser(Protocol):

@@ -71,7 +71,7 @@ def draw_timeline(table: pd.DataFrame, title: str, method: Method) -> Figure:
     curves.grid(color=_GRID, linewidth=0.8)
     curves.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside right center", frameon=False, fontsize=10.5, handlelength=4.2, labelspacing=0.9)
-    figure.suptitle(f"{title}\n{method.description}", fontsize=12.5)
+    figure.suptitle("\n".join([title, *method.statements]), fontsize=12.5)
     return figure
 
 

