@@ -91,7 +91,7 @@ def classify_images(
         scores = frame_scores(backbone, head, crops, known)
     return ImageTest(
         source,
-        root.name,
+        folder.name,
         part,
         scores,
         dict(Counter(EMOTION_OF_CODE[image.code] for image in images)),

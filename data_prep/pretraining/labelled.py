@@ -118,7 +118,7 @@ def pretrain_on_images(
         _round_to_half(backbone)
         head = task.head().half()
         facts = {
-            "data": root.name,
+            "data": folder.name,
             **{part: json.dumps(asdict(of_part)) for part, of_part in _scores(backbone, head, task).items()},
             "n_train": json.dumps(len(task.places["train"])),
             "history": json.dumps([asdict(epoch) for epoch in history]),

@@ -53,12 +53,14 @@ class LabelledFolder:
     """The images of a folder.
 
     Attributes:
+        name: of the folder; of a folder called train the name of that above it.
         images: those that can be used, as far as is known before they are decoded.
         problems: what cannot be used, which should be corrected or removed.
         notes: what was left out on purpose.
         own_parts: the parts that the folder or its file names say.
     """
 
+    name: str
     images: list[LabelledImage]
     problems: list[Problem]
     notes: list[str]
@@ -122,7 +124,8 @@ def find_labelled_images(root: Path) -> LabelledFolder:
     kept = _without_repeats(_dealt(images, own_parts))
     if repeated := len(images) - len(kept):
         notes.append(f"left out: {repeated} images whose content is in the validation or the test part too")
-    return LabelledFolder(kept, problems, notes, frozenset(own_parts))
+    name = root.resolve().parent.name if root.name.casefold() in _PART_OF_FOLDER else root.name
+    return LabelledFolder(name, kept, problems, notes, frozenset(own_parts))
 
 
 def _emotion_folders(root: Path, problems: list[Problem]) -> Iterator[tuple[Part | None, Path]]:
