@@ -62,6 +62,7 @@ def test_folders_of_parts_are_the_parts(names, tmp_path):
         for emotion in ("fear", "anger")
     }
     assert found == expected
+    assert find_labelled_images(tmp_path / names[0]).name == find_labelled_images(tmp_path).name == tmp_path.name
 
 
 def test_a_part_that_is_lacking_is_taken_from_the_training_images_alone(tmp_path):
