@@ -92,7 +92,7 @@ def _features(out: Path, subjects: int, weights: str, maps: str) -> FeatureStore
 
 def _print_table(runs: dict[str, Run]) -> None:
     first = "new" if "new" in runs else next(iter(runs))
-    print(f"\n| | accuracy % | frozen % | difference (95 % interval) | to {first} (95 % interval) | seconds |")
+    print(f"\n| | accuracy % | frozen % | difference (95 % interval) | to {first} (95 % interval) | last call, s |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name, run in runs.items():
         summary, frozen = run.summary, run.summary.frozen

@@ -29,6 +29,10 @@ kernel and PyTorch's operations, each with 1 and with 2 threads: with random map
 epochs at most 0.000001. With ``face-strnn synth --subjects 20``, pool4 maps of ``hed``, 61 sequences in 10 folds, and
 ``best``: 0.12 to 0.19, up to 0.41 in a fold; 8 to 15 of 61 predictions differed, and 44 to 46 were right. On one kind
 of machine not a bit differed, with the number of threads that trained.
+
+Fine-tuning in bfloat16 is repeated in bfloat16, which every processor can compute; a checkpoint names the processor's
+instructions for it. Two machines differ less in one precision than one machine between bfloat16 and float32, which the
+row ``float32`` of ``benchmarks/finetuning.py`` measures.
 """
 
 DISTANCE_OF_FEW = 0.5

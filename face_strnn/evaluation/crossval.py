@@ -66,7 +66,7 @@ def cross_validate(
         out: the run folder; created if it is missing.
         plan: protocol, folds, seeds, settings. Fine-tuned networks start from those of a frozen run with the same plan
             in ``out/frozen``, which is trained first.
-        device: where the networks are trained.
+        device: where the networks are trained; on it the precision ``auto`` of fine-tuning depends.
         weights: for fine-tuning: file of the backbone's weights, if those of the features came from a local file.
         command: the command that repeats the run, for the summary.
         progress: called after every epoch, every network that was tested, and every fold of a baseline.
