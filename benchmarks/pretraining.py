@@ -47,7 +47,7 @@ def main() -> None:
         write_noise(root, given.steps * given.batch_size)
         images = find_labelled_images(root).images
         crops = LabelledCrops(Path(folder), images, "given", 112)
-        crops.extract(-1, lambda _: None)
+        crops.extract(-1)
         places = [place for place, image in enumerate(images) if image.part == "train"]
         backbone = split_backbone("vgg16_thin_bn", "scratch", "pool4", 4, 0, device, precision)
         n_epochs = 10

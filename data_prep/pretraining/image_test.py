@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -75,14 +76,7 @@ def classify_images(
     images = [image for image in folder.images if part in ("all", image.part)]
     with TemporaryDirectory(prefix="face-strnn-") as scratch:
         crops = LabelledCrops(Path(scratch), images, faces, backbone.crop_pixels)
-        done = 0
-
-        def advance(more: int) -> None:
-            nonlocal done
-            done += more
-            progress("cutting faces", done, len(images))
-
-        crops.extract(jobs, advance)
+        crops.extract(jobs, partial(progress, "cutting faces"))
         places, damaged, faceless = crops.outcomes()
         named = [EMOTION_OF_CODE[images[place].code] for place in places]
         known = [place for place, emotion in zip(places, named, strict=True) if emotion in head.classes]

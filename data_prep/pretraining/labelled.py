@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -100,14 +101,7 @@ def pretrain_on_images(
         return _result(out, root, facts, problems)
     with work_folder(out, settings) as work:
         crops = LabelledCrops(work.folder, images, how.faces, backbone.whole.crop_pixels)
-        done = 0
-
-        def advance(more: int) -> None:
-            nonlocal done
-            done += more
-            progress("cutting faces", done, len(images))
-
-        crops.extract(jobs, advance)
+        crops.extract(jobs, partial(progress, "cutting faces"))
         places, damaged, faceless = crops.outcomes()
         _check([images[place] for place in places], root, how.faces)
         n_epochs = head_epochs(backbone) + options.epochs

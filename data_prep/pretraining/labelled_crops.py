@@ -41,23 +41,25 @@ class LabelledCrops:
     faces: Faces
     pixels: int
 
-    def extract(self, jobs: int, progress: Callable[[int], None]) -> None:
+    def extract(self, jobs: int, progress: Callable[[int, int], None] = lambda *_: None) -> None:
         """Extract the missing crops.
 
         Args:
             jobs: processes, each with its own detector; -1 for one per core.
-            progress: called after each file with the number of images in it.
+            progress: called after each file with the number of images that are done, and of all.
         """
         starts = range(0, len(self.images), IMAGES_PER_FILE)
         missing = [start for start in starts if not self._is_whole(start)]
-        progress(len(self.images) - sum(len(self._of_file(start)) for start in missing))
+        done = len(self.images) - sum(len(self._of_file(start)) for start in missing)
+        progress(done, len(self.images))
         work = (joblib.delayed(_crops)(self._of_file(start), self.faces, self.pixels) for start in missing)
         for start, (crops, status) in zip(
             missing, joblib.Parallel(n_jobs=jobs, return_as="generator")(work), strict=True
         ):
             tensors = {"crops": torch.from_numpy(crops), "outcomes": torch.from_numpy(status)}
             write_tensors(self._path(start), tensors, {})
-            progress(len(status))
+            done += len(status)
+            progress(done, len(self.images))
 
     def outcomes(self) -> tuple[list[int], list[LabelledImage], list[LabelledImage]]:
         """Return the indices of the images with a crop, the images that cannot be decoded, and those without a face."""

@@ -112,7 +112,7 @@ def test_a_network_of_grey_images_takes_a_coloured_one_for_its_grey(undisturbed,
 def test_crops_grow_over_the_epochs_from_scratch_and_are_whole_from_weights(crops, small, vgg_file, tmp_path):
     images = find_labelled_images(crops).images
     cut = LabelledCrops(tmp_path, images, "given", SIDE)
-    cut.extract(1, lambda _: None)
+    cut.extract(1)
     places = range(len(images))
     how = LabelledOptions("given", 8)
     scratch = LabelledTask(split_backbone("vgg16_thin_bn", "scratch", "pool4", 4), cut, places, how, 10)
@@ -126,7 +126,7 @@ def test_weights_of_classes_in_the_loss_are_inverse_to_their_numbers_or_to_the_r
     images = [image for image in find_labelled_images(crops).images if image.part == "train"]
     happy, sad = ([index for index, image in enumerate(images) if image.code == code] for code in (5, 6))
     cut = LabelledCrops(tmp_path, images, "given", SIDE)
-    cut.extract(1, lambda _: None)
+    cut.extract(1)
     backbone = split_backbone("vgg16_thin_bn", "scratch", "pool4", 4)
     few = [*happy[:16], *sad[:4]]
     crops_of_both = cut.batch([happy[0], sad[0]])[0]
@@ -145,7 +145,7 @@ def test_weights_of_classes_in_the_loss_are_inverse_to_their_numbers_or_to_the_r
 def test_an_epochs_batches_hold_every_training_crop_once_and_depend_on_seed_and_epoch_alone(crops, small, tmp_path):
     images = find_labelled_images(crops).images
     cut = LabelledCrops(tmp_path, images, "given", SIDE)
-    cut.extract(1, lambda _: None)
+    cut.extract(1)
     backbone = split_backbone("vgg16_thin_bn", "scratch", "pool4", 4)
 
     def epoch(number, seed):
@@ -234,7 +234,7 @@ def test_mtcnn_cuts_faces_out_of_whole_frames_and_what_shows_none_is_told(tmp_pa
     images = find_labelled_images(root).images
     cut = LabelledCrops(tmp_path / "crops", images, "mtcnn", 112)
     cut.folder.mkdir()
-    cut.extract(1, lambda _: None)
+    cut.extract(1)
     places, damaged, faceless = cut.outcomes()
     assert [images[place].path.name for place in places] == ["face.png"]
     assert [image.path.name for image in faceless] == ["wall.png"]
