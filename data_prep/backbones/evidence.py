@@ -4,31 +4,37 @@ import json
 
 from data_prep.backbones.weights import Weights
 
-CKPLUS_FRAMES = (
-    "the last three frames of all 327 CK+ sequences at 48 x 48 pixels, enlarged to 112, ten interleaved folds"
-)
-"""Images that may not be passed on; the figures were measured on a copy elsewhere, and nothing was tuned on it."""
-
 NOTHING = "nothing has been measured"
 
-_PUBLISHED = {
+_PEAK_FRAMES = (
+    "the last three frames of all 327 CK+ sequences at 48 x 48 pixels, enlarged to 112, ten interleaved folds, images "
+    "that may not be passed on"
+)
+
+_FOUND = {
+    "faces": "66.2 % of FER2013's private part, frame by frame; nothing has been measured on CK+",
+    "hed": "STRNN 90.5 % on peak frames of CK+",
+}
+"""The weights' name -> what was found, in a few words."""
+
+_HOW = {
     "faces": (
-        "their classifier, frame by frame: 66.2 % (64.6 to 67.7) of the 3,589 images of FER2013's private part, mean "
-        "class recall 59.8 (`pretrain --images fer2013 --faces given`); 61.9 % of 13,549 photographs of muxspace's "
-        "facial_expressions, mean class recall 45.7 (`backbones faces --images photographs`). On CK+ nothing has been "
-        "measured; with maps of an earlier network of this kind, 62.0 % on FER2013, it was, on "
-        f"{CKPLUS_FRAMES}: STRNN 93.9 %, mean class recall 91.4; linear SVM on the apex 94.8"
+        "`pretrain --images fer2013 --faces given`: 66.2 % (64.6 to 67.7) of 3,589 images, mean class recall 59.8. "
+        "`backbones faces --images photographs`: 61.9 % of 13,549 photographs of muxspace's facial_expressions, mean "
+        f"class recall 45.7. An earlier network of this kind, 62.0 % on FER2013, on {_PEAK_FRAMES}: STRNN 93.9 %, "
+        "mean class recall 91.4; linear SVM on the apex 94.8"
     ),
     "hed": (
-        f"{CKPLUS_FRAMES} (`prepare --weights hed --maps pool4 --faces given`, `cv --epochs 5`): STRNN 90.5 %, mean "
-        "class recall 85.0; linear SVM on the apex 85.3"
+        f"`prepare --weights hed --maps pool4 --faces given`, `cv --epochs 5` on {_PEAK_FRAMES}: mean class recall "
+        "85.0; linear SVM on the apex 85.3"
     ),
 }
+"""The weights' name -> how it was found, and what else was."""
 
 
 def known_of_real_faces(name: str) -> str:
-    """Return what is known of weights with a name."""
-    return _PUBLISHED.get(name, NOTHING)
+    """Return what is known of weights with a name, and how it was measured."""
+    return f"{_FOUND[name]}. {_HOW[name]}" if name in _FOUND else NOTHING
 
 
 def real_face_evidence(weights: Weights) -> str:
@@ -37,7 +43,7 @@ def real_face_evidence(weights: Weights) -> str:
     Of a file that `face-strnn pretrain` wrote it is what its header says.
     """
     if weights.path is None:
-        return known_of_real_faces(weights.name)
+        return _FOUND.get(weights.name, NOTHING)
     if weights.facts.get("data") == "synthetic":
         return f"{NOTHING}: they learned from drawn faces"
     try:

@@ -147,7 +147,8 @@ def print_weights(weights: "Weights") -> None:
     """Print in one line what is known of the backbone's weights on real faces."""
     from data_prep.backbones.evidence import real_face_evidence
 
-    console.print(f"weights {weights.name} on real faces: {real_face_evidence(weights)}", markup=False, soft_wrap=True)
+    known = f"weights {weights.name} on real faces: {real_face_evidence(weights)} (`face-strnn backbones` has more)"
+    console.print(known, markup=False, soft_wrap=True)
 
 
 def print_catalogue(catalogue: "Catalogue") -> None:

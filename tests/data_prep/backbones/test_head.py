@@ -117,4 +117,4 @@ def test_what_is_known_on_real_faces_is_what_was_measured(one_block, vgg_file):
 def test_prepare_says_in_one_line_what_is_known_of_the_weights(prepare_options, tmp_path, capsys):
     assert main(["prepare", "--out", str(tmp_path), *prepare_options]) == 0
     said = [line for line in capsys.readouterr().out.splitlines() if "on real faces" in line]
-    assert len(said) == 1 and said[0].endswith("on real faces: nothing has been measured")
+    assert len(said) == 1 and "on real faces: nothing has been measured" in said[0]
